@@ -14,8 +14,7 @@ using Clock = std::chrono::steady_clock;
 /// A moment after which waiting is given up.
 class Deadline {
  public:
-  explicit Deadline(std::chrono::milliseconds timeout)
-      : timeout_(timeout), start_(Clock::now()) {}
+  explicit Deadline(std::chrono::milliseconds timeout) : timeout_(timeout), start_(Clock::now()) {}
 
   [[nodiscard]] bool has_passed() const { return Clock::now() - start_ > timeout_; }
   [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
@@ -35,8 +34,9 @@ class Deadline {
   return std::chrono::duration<double>(to - from).count();
 }
 
-/// What to do between two looks at a condition that another thread or process makes true: look again at once a few
-/// times, then give the core away, then sleep, so that ranks that wait do not starve ranks that compute.
+/// What to do between two looks at a condition that another thread or process makes true: look
+/// again at once a few times, then give the core away, then sleep, so that ranks that wait do not
+/// starve ranks that compute.
 class Backoff {
  public:
   void pause() {
@@ -61,7 +61,8 @@ class Backoff {
   int looks_ = 0;
 };
 
-/// Looks at `condition` until it is true or the deadline has passed; returns its last value. Yields, then sleeps.
+/// Looks at `condition` until it is true or the deadline has passed; returns its last value.
+/// Yields, then sleeps.
 template <class Condition>
 [[nodiscard]] bool wait_until(const Deadline& deadline, Condition&& condition) {
   Backoff backoff;

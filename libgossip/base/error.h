@@ -2,7 +2,8 @@
 #pragma once
 
 /// @file
-/// What the library throws, and the two checks: GOSSIP_CHECK for arguments, GOSSIP_ASSERT for broken invariants.
+/// What the library throws, and the two checks: GOSSIP_CHECK for arguments, GOSSIP_ASSERT for
+/// broken invariants.
 
 #include <source_location>
 #include <stdexcept>
@@ -33,7 +34,8 @@ class MpiError : public Error {
   int code_;
 };
 
-/// A peer did not answer before the deadline. The message names the peer, the time waited and the round.
+/// A peer did not answer before the deadline. The message names the peer, the time waited and the
+/// round.
 class TimeoutError : public Error {
  public:
   TimeoutError(Rank peer, const std::string& message) : Error(message), peer_(peer) {}
@@ -54,17 +56,18 @@ namespace detail {
 }  // namespace detail
 }  // namespace gossip
 
-/// Throws gossip::Error with the formatted message unless `condition` holds. For arguments and user input:
-/// the message is a whole sentence that names the value and says what would be right.
-#define GOSSIP_CHECK(condition, ...)                           \
-  do {                                                         \
-    if (!(condition)) [[unlikely]]                             \
-      throw ::gossip::Error(::fmt::format(__VA_ARGS__));       \
+/// Throws gossip::Error with the formatted message unless `condition` holds. For arguments and user
+/// input: the message is a whole sentence that names the value and says what would be right.
+#define GOSSIP_CHECK(condition, ...)                     \
+  do {                                                   \
+    if (!(condition)) [[unlikely]]                       \
+      throw ::gossip::Error(::fmt::format(__VA_ARGS__)); \
   } while (false)
 
-/// Terminates with the formatted message unless `condition` holds. For invariants of the library itself.
-#define GOSSIP_ASSERT(condition, ...)                                             \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]]                                                \
-      ::gossip::detail::assert_failed(#condition, ::fmt::format(__VA_ARGS__));    \
+/// Terminates with the formatted message unless `condition` holds. For invariants of the library
+/// itself.
+#define GOSSIP_ASSERT(condition, ...)                                          \
+  do {                                                                         \
+    if (!(condition)) [[unlikely]]                                             \
+      ::gossip::detail::assert_failed(#condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

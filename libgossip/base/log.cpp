@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <libgossip/base/log.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+
+#include <libgossip/base/log.h>
 
 namespace gossip {
 namespace {

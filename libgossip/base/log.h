@@ -14,9 +14,9 @@ namespace gossip {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-/// Writes one line, "gossip[rank]: message", in one piece. Lines below the level of the environment variable
-/// GOSSIP_LOG (debug, info, warning, error; default info) are dropped; of the ranks other than 0 only errors are
-/// shown unless the level is debug. Threads: may be called from any.
+/// Writes one line, "gossip[rank]: message", in one piece. Lines below the level of the environment
+/// variable GOSSIP_LOG (debug, info, warning, error; default info) are dropped; of the ranks other
+/// than 0 only errors are shown unless the level is debug. Threads: may be called from any.
 void log_line(LogLevel level, Rank rank, std::string_view message);
 
 template <class... Args>

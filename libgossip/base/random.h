@@ -8,15 +8,17 @@
 
 namespace gossip {
 
-/// SplitMix64 (Steele, Lea, Flood 2014). Satisfies UniformRandomBitGenerator. The standard's distributions and
-/// std::shuffle differ between libraries, so schedules and shards use below() and unit() only.
+/// SplitMix64 (Steele, Lea, Flood 2014). Satisfies UniformRandomBitGenerator. The standard's
+/// distributions and std::shuffle differ between libraries, so schedules and shards use below() and
+/// unit() only.
 class SplitMix64 {
  public:
   using result_type = std::uint64_t;
 
   explicit constexpr SplitMix64(std::uint64_t seed) noexcept : state_(seed) {}
 
-  /// A generator for one item of a numbered family: the streams of different (seed, index) are unrelated.
+  /// A generator for one item of a numbered family: the streams of different (seed, index) are
+  /// unrelated.
   static constexpr SplitMix64 at(std::uint64_t seed, std::uint64_t index) noexcept {
     SplitMix64 of_seed(seed);
     SplitMix64 of_index(of_seed() ^ (index * 0xD1B54A32D192ED03ULL));
@@ -40,9 +42,7 @@ class SplitMix64 {
   }
 
   /// Uniform in [0, 1), with 53 random bits.
-  constexpr double unit() noexcept {
-    return static_cast<double>((*this)() >> 11U) * 0x1.0p-53;
-  }
+  constexpr double unit() noexcept { return static_cast<double>((*this)() >> 11U) * 0x1.0p-53; }
 
   static constexpr result_type min() noexcept { return 0; }
   static constexpr result_type max() noexcept { return ~std::uint64_t{0}; }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <libgossip/base/suggest.h>
-
 #include <algorithm>
 #include <numeric>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include <libgossip/base/suggest.h>
 
 namespace gossip {
 namespace {

@@ -10,9 +10,9 @@
 
 namespace gossip {
 
-/// One sentence for a name that is not among `known`: "There is no topology 'rnig'. Did you mean 'ring'? Known: ...".
-/// `kind` is the word for what the name stands for. Near names are those within an edit distance of 2, or a third of
-/// the name's length.
+/// One sentence for a name that is not among `known`: "There is no topology 'rnig'. Did you mean
+/// 'ring'? Known: ...". `kind` is the word for what the name stands for. Near names are those
+/// within an edit distance of 2, or a third of the name's length.
 [[nodiscard]] std::string unknown_name(std::string_view kind, std::string_view name,
                                        std::span<const std::string> known);
 

@@ -22,17 +22,19 @@ struct Neighbor {
   double weight;
 };
 
-/// One round as one rank sees it. With the round's mixing matrix W (W[i][j]: the weight that receiver i gives to
-/// sender j) and own rank i: `self_weight` = W[i][i], `in` lists the senders j with W[i][j], `out` the receivers j
-/// with W[j][i]. Both lists are sorted by rank and do not hold the own rank.
+/// One round as one rank sees it. With the round's mixing matrix W (W[i][j]: the weight that
+/// receiver i gives to sender j) and own rank i: `self_weight` = W[i][i], `in` lists the senders j
+/// with W[i][j], `out` the receivers j with W[j][i]. Both lists are sorted by rank and do not hold
+/// the own rank.
 struct Neighborhood {
   double self_weight = 1.0;
   std::vector<Neighbor> in;
   std::vector<Neighbor> out;
 };
 
-/// A sequence of mixing matrices: a pure function of (round, rank), the same on every rank without negotiation.
-/// A graph or a matrix converts to the schedule that repeats it. Cheap to copy; immutable.
+/// A sequence of mixing matrices: a pure function of (round, rank), the same on every rank without
+/// negotiation. A graph or a matrix converts to the schedule that repeats it. Cheap to copy;
+/// immutable.
 ///
 /// Threads: const member functions may run at the same time.
 class Schedule {
@@ -40,16 +42,19 @@ class Schedule {
   /// Repeats `matrix` in every round.
   Schedule(MixingMatrix matrix);  // NOLINT(google-explicit-constructor)
 
-  /// Repeats the graph with its default weights: Metropolis for an undirected graph, uniform in-degree otherwise.
+  /// Repeats the graph with its default weights: Metropolis for an undirected graph, uniform
+  /// in-degree otherwise.
   Schedule(const Graph& graph);  // NOLINT(google-explicit-constructor)
 
-  /// Round k uses `matrices[k mod matrices.size()]`. Throws gossip::Error when they are none or differ in size.
+  /// Round k uses `matrices[k mod matrices.size()]`. Throws gossip::Error when they are none or
+  /// differ in size.
   Schedule(std::string name, std::vector<MixingMatrix> matrices);
 
-  /// Round k uses `matrix_of(k)`'s neighborhood of each rank; `period` 0 means that the sequence never repeats.
-  /// `neighborhood_of` must be pure and leave `result` as Neighborhood describes.
-  Schedule(std::string name, int size,
-           std::function<void(std::int64_t round, Rank rank, Neighborhood& result)> neighborhood_of);
+  /// Round k uses `matrix_of(k)`'s neighborhood of each rank; `period` 0 means that the sequence
+  /// never repeats. `neighborhood_of` must be pure and leave `result` as Neighborhood describes.
+  Schedule(
+      std::string name, int size,
+      std::function<void(std::int64_t round, Rank rank, Neighborhood& result)> neighborhood_of);
 
   /// Name for logs and results, such as "one-peer-exponential".
   [[nodiscard]] const std::string& name() const noexcept;
@@ -57,7 +62,8 @@ class Schedule {
   /// Number of ranks.
   [[nodiscard]] int size() const noexcept;
 
-  /// Rounds after which the sequence repeats: 1 for a static topology, 0 for one that never repeats.
+  /// Rounds after which the sequence repeats: 1 for a static topology, 0 for one that never
+  /// repeats.
   [[nodiscard]] int period() const noexcept;
 
   /// Writes what `rank` does in `round` (from 0) into `result`, reusing its memory.
