@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+include_guard(GLOBAL)
+include(GossipTorchPch)
+
+# More ranks than cores, root in containers, one thread a rank, for Open MPI 4 (OMPI_) and 5 (PRTE_).
+set(GOSSIP_TEST_ENVIRONMENT
+    OMP_NUM_THREADS=1
+    OMPI_ALLOW_RUN_AS_ROOT=1
+    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    OMPI_MCA_rmaps_base_oversubscribe=1
+    PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+    OMPI_MCA_mpi_yield_when_idle=1)
+
+# What the command of a rank test begins with, without the number of ranks; a cluster may set its own.
+set(GOSSIP_TEST_LAUNCHER "${MPIEXEC_EXECUTABLE};--bind-to;none"
+    CACHE STRING "Launcher of the rank tests and its options, without the number of ranks")
+
+# Builds the tests that make sense under ThreadSanitizer: see the label `tsan`.
+if(NOT TARGET gossip_tsan_tests)
+  add_custom_target(gossip_tsan_tests)
+endif()
+
+# gossip_set_test_properties(<test> [TIMEOUT <seconds>] [PROCESSORS <n>] [LABELS ...] [ENVIRONMENT ...])
+#
+# What every test of the project has: a timeout, labels and the environment above.
+function(gossip_set_test_properties test)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "TIMEOUT;PROCESSORS" "LABELS;ENVIRONMENT")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  if(NOT ARG_PROCESSORS)
+    set(ARG_PROCESSORS 1)
+  endif()
+  # The watchdog of the rank tests must fire before CTest, which only kills.
+  math(EXPR watchdog "${ARG_TIMEOUT} - ${ARG_TIMEOUT} / 10 - 2")
+  set_tests_properties(
+    ${test}
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS} LABELS "${ARG_LABELS}"
+               ENVIRONMENT "${GOSSIP_TEST_ENVIRONMENT};GOSSIP_TEST_TIMEOUT=${watchdog};${ARG_ENVIRONMENT}")
+endfunction()
+
+# gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 60] [LABELS unit] [TORCH]
+#                 [LIBRARIES ...] [ARGUMENTS ...])
+#
+# With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels `mpi`, `np3`
+# and LABELS, started by the launcher; it counts as that many processors, so that `ctest -j2` on two
+# cores runs such tests one after the other. MPI is up when a test begins; failures of all ranks are
+# merged.
+# Without RANKS (or 0): a plain GoogleTest program `<room>/<unit>`; it gets the label `tsan` unless it
+# uses LibTorch, whose libraries ThreadSanitizer cannot see into.
+# TORCH: the sources include torch/torch.h, which is then precompiled.
+# TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`.
+function(gossip_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "TIMEOUT" "SOURCES;RANKS;LABELS;LIBRARIES;ARGUMENTS")
+  if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_SOURCES)
+    message(FATAL_ERROR "gossip_add_test(${name}): no SOURCES, or unknown arguments: "
+                        "${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+
+  string(MAKE_C_IDENTIFIER "test_${name}" target)
+  add_executable(${target} ${ARG_SOURCES})
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(
+    ${target} PRIVATE GOSSIP_TEST_REFERENCE_DIR="${PROJECT_SOURCE_DIR}/tests/reference")
+  target_link_libraries(
+    ${target} PRIVATE ${ARG_LIBRARIES} gossip::gossip gossip_warnings GTest::gmock GTest::gtest)
+  if(ARG_TORCH)
+    gossip_use_torch_pch(${target})
+  endif()
+
+  if(NOT ARG_RANKS)
+    target_link_libraries(${target} PRIVATE GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${target} ${ARG_ARGUMENTS})
+    if(NOT ARG_TORCH)
+      list(APPEND ARG_LABELS tsan)
+      add_dependencies(gossip_tsan_tests ${target})
+    endif()
+    gossip_set_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}" LABELS ${ARG_LABELS})
+    return()
+  endif()
+
+  target_link_libraries(${target} PRIVATE gossip_test_mpi_main)
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}.np${ranks} COMMAND ${GOSSIP_TEST_LAUNCHER} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
+                                             $<TARGET_FILE:${target}> ${ARG_ARGUMENTS})
+    gossip_set_test_properties(
+      ${name}.np${ranks} TIMEOUT "${ARG_TIMEOUT}" PROCESSORS ${ranks} LABELS mpi np${ranks} ${ARG_LABELS})
+  endforeach()
+endfunction()

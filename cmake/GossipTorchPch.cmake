@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+include_guard(GLOBAL)
+
+# gossip_use_torch_pch(<executable>)
+#
+# Compiles the target with one precompiled torch/torch.h, shared by all executables that ask for it: the
+# header alone costs a compiler some 15 seconds a file.
+function(gossip_use_torch_pch target)
+  if(NOT TARGET gossip_torch_pch)
+    set(source "${PROJECT_BINARY_DIR}/gossip_torch_pch.cpp")
+    file(CONFIGURE OUTPUT "${source}" CONTENT "// Only carries the precompiled header.\n" @ONLY)
+    add_library(gossip_torch_pch OBJECT EXCLUDE_FROM_ALL "${source}")
+    target_link_libraries(gossip_torch_pch PRIVATE gossip::gossip gossip_warnings)
+    set_target_properties(gossip_torch_pch PROPERTIES CXX_EXTENSIONS OFF)
+    target_precompile_headers(gossip_torch_pch PRIVATE <torch/torch.h>)
+  endif()
+  # GCC takes a precompiled header only under the options it was made with.
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_precompile_headers(${target} REUSE_FROM gossip_torch_pch)
+endfunction()
