@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// A flat vector of numbers of a type known at run time: what mixing works on.
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include <libgossip/base/error.h>
+
+namespace gossip {
+
+/// The element types that models are mixed in.
+enum class Dtype { kFloat32, kFloat64 };
+
+[[nodiscard]] constexpr std::size_t size_of(Dtype dtype) noexcept {
+  return dtype == Dtype::kFloat32 ? sizeof(float) : sizeof(double);
+}
+
+template <class T>
+inline constexpr Dtype kDtypeOf = Dtype::kFloat32;
+template <>
+inline constexpr Dtype kDtypeOf<double> = Dtype::kFloat64;
+
+/// `size` elements of `dtype` in memory that somebody else owns.
+struct VectorView {
+  Dtype dtype = Dtype::kFloat32;
+  void* data = nullptr;
+  std::size_t size = 0;
+
+  VectorView() = default;
+  VectorView(Dtype type, void* memory, std::size_t count)
+      : dtype(type), data(memory), size(count) {}
+  template <class T>
+  VectorView(std::span<T> values)  // NOLINT(google-explicit-constructor)
+      : dtype(kDtypeOf<T>), data(values.data()), size(values.size()) {}
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return size * size_of(dtype); }
+
+  /// The elements as `T`, which must be the vector's type.
+  template <class T>
+  [[nodiscard]] std::span<T> as() const {
+    GOSSIP_ASSERT(dtype == kDtypeOf<T>, "a vector of one element type was read as another");
+    return {static_cast<T*>(data), size};
+  }
+};
+
+/// Calls `visitor` with the vector's elements as std::span<float> or std::span<double>.
+template <class Visitor>
+decltype(auto) visit(const VectorView& vector, Visitor&& visitor) {
+  if (vector.dtype == Dtype::kFloat32) return std::forward<Visitor>(visitor)(vector.as<float>());
+  return std::forward<Visitor>(visitor)(vector.as<double>());
+}
+
+}  // namespace gossip

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Fused passes over flat vectors. All are local, blocking and free of allocation; all exist for
+/// float and double. Vectors of one call have the same length and do not overlap.
+
+#include <cstddef>
+#include <span>
+
+namespace gossip::kernels {
+
+/// One neighbor's vector in a weighted mix.
+template <class T>
+struct Source {
+  const T* data;
+  double weight;
+};
+
+/// \f$ x \leftarrow x + \sum_j w_j (x_j - x) \f$, in one pass over all vectors. The difference form
+/// leaves equal vectors exactly as they are, whatever the rounding of the weights. Sums in the
+/// order of `sources`.
+template <class T>
+void mix(std::span<T> x, std::span<const Source<T>> sources);
+
+/// The pair event: \f$ a \leftarrow a - \alpha m,\ b \leftarrow b + \alpha m \f$ with the same \f$
+/// m = a - b \f$, so that the sum is kept to rounding. Reads and writes both vectors once; alpha =
+/// 1/2 makes both the average.
+template <class T>
+void pair_event(std::span<T> a, std::span<T> b, double alpha);
+
+/// \f$ y \leftarrow \alpha x + \beta y \f$.
+template <class T>
+void axpby(double alpha, std::span<const T> x, double beta, std::span<T> y);
+
+/// \f$ x \leftarrow \alpha x \f$.
+template <class T>
+void scale(std::span<T> x, double alpha);
+
+/// \f$ \sum_k (a_k - b_k)^2 \f$, accumulated in double precision.
+template <class T>
+[[nodiscard]] double squared_distance(std::span<const T> a, std::span<const T> b);
+
+}  // namespace gossip::kernels

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// A communicator of our own.
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mpi.h>
+
+#include <libgossip/base/types.h>
+#include <libgossip/base/unique_handle.h>
+#include <libgossip/base/vector_view.h>
+#include <libgossip/mpi/request.h>
+
+namespace gossip::mpi {
+
+namespace detail {
+
+struct CommunicatorTraits {
+  using Raw = MPI_Comm;
+  static constexpr bool kFreeIsCollective = true;
+  static Raw null() noexcept { return MPI_COMM_NULL; }
+  static void free(Raw raw) noexcept;
+};
+
+}  // namespace detail
+
+/// A set of processes with a message space of its own; always a duplicate, never the user's
+/// communicator. Calls return errors (MPI_ERRORS_RETURN) and these become gossip::MpiError.
+/// Move-only.
+///
+/// Collective: every member function except rank(), size() and get(), over the communicator; all
+/// block until the others come, at most five minutes (TimeoutError), except sum_async. Threads: one
+/// at a time per process (MPI_THREAD_SERIALIZED).
+class Communicator {
+ public:
+  /// Duplicates a communicator of the user, which is left as it is.
+  static Communicator duplicate(MPI_Comm user);
+
+  [[nodiscard]] Rank rank() const noexcept { return rank_; }
+  [[nodiscard]] int size() const noexcept { return size_; }
+  [[nodiscard]] MPI_Comm get() const noexcept { return handle_.get(); }
+
+  /// The processes on this process's host, in the order of their ranks here.
+  [[nodiscard]] Communicator split_by_host() const;
+
+  void barrier() const;
+
+  /// Copies `bytes` of rank `root` over everybody else's. All pass the same length.
+  void broadcast(std::span<std::byte> bytes, Rank root) const;
+
+  /// The texts of all ranks, by rank. For small things: names, settings, check sums.
+  [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) const;
+
+  /// Starts to replace `vector` by the sum over all ranks and returns at once; the operations are
+  /// added to `requests`. `vector` must stay alive and untouched until they are finished. More than
+  /// 2^31 elements are legal.
+  void sum_async(const VectorView& vector, Requests& requests) const;
+
+ private:
+  explicit Communicator(MPI_Comm owned);
+
+  /// Waits for the operations of a collective call; throws TimeoutError after five minutes.
+  void finish(Requests& requests, std::string_view what) const;
+
+  gossip::detail::UniqueHandle<detail::CommunicatorTraits> handle_;
+  Rank rank_ = 0;
+  int size_ = 1;
+};
+
+}  // namespace gossip::mpi

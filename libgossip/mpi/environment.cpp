@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+#include <exception>
+#include <string_view>
+
+#include <mpi.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/mpi/check.h>
+#include <libgossip/mpi/communicator.h>
+#include <libgossip/mpi/environment.h>
+#include <libgossip/mpi/launcher.h>
+
+namespace gossip::mpi {
+namespace {
+
+std::string_view name_of_thread_level(int level) {
+  switch (level) {
+    case MPI_THREAD_SINGLE:
+      return "MPI_THREAD_SINGLE";
+    case MPI_THREAD_FUNNELED:
+      return "MPI_THREAD_FUNNELED";
+    case MPI_THREAD_SERIALIZED:
+      return "MPI_THREAD_SERIALIZED";
+    case MPI_THREAD_MULTIPLE:
+      return "MPI_THREAD_MULTIPLE";
+    default:
+      return "an unknown thread level";
+  }
+}
+
+void check_thread_level(int level, std::string_view cure) {
+  GOSSIP_CHECK(level >= MPI_THREAD_SERIALIZED,
+               "MPI grants {}, but libgossip makes MPI calls from a thread of its own and needs "
+               "MPI_THREAD_SERIALIZED: {}.",
+               name_of_thread_level(level), cure);
+}
+
+}  // namespace
+
+Environment::Environment(int& argc, char**& argv)
+    : owns_(false), exceptions_(std::uncaught_exceptions()) {
+  int is_finalized = 0;
+  GOSSIP_MPI(MPI_Finalized(&is_finalized));
+  GOSSIP_CHECK(is_finalized == 0,
+               "MPI was finalized already in this process and cannot start again: keep one session "
+               "for the whole run.");
+  int is_initialized = 0;
+  GOSSIP_MPI(MPI_Initialized(&is_initialized));
+  int level = 0;
+  if (is_initialized != 0) {
+    GOSSIP_MPI(MPI_Query_thread(&level));
+    check_thread_level(level, "initialize with MPI_Init_thread(..., MPI_THREAD_SERIALIZED, ...)");
+  } else {
+    GOSSIP_MPI(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &level));
+    owns_ = true;
+    check_thread_level(level, "use an MPI library built with thread support");
+  }
+  int size = 0;
+  GOSSIP_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  check_launcher(launched_by(), size);
+}
+
+Environment::~Environment() {
+  if (!owns_ || std::uncaught_exceptions() > exceptions_) return;
+  int is_finalized = 0;
+  MPI_Finalized(&is_finalized);
+  if (is_finalized == 0) MPI_Finalize();
+}
+
+Communicator Environment::world() const { return Communicator::duplicate(MPI_COMM_WORLD); }
+
+void Environment::abort(int status) {
+  int is_initialized = 0;
+  int is_finalized = 0;
+  MPI_Initialized(&is_initialized);
+  MPI_Finalized(&is_finalized);
+  if (is_initialized != 0 && is_finalized == 0) MPI_Abort(MPI_COMM_WORLD, status);
+  std::_Exit(status);
+}
+
+}  // namespace gossip::mpi

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The lifetime of MPI in this process.
+
+namespace gossip::mpi {
+
+class Communicator;
+
+/// Initializes MPI and finalizes it again, unless the application did so itself: then it only
+/// checks the thread level. Not copyable; one at a time per process.
+///
+/// Collective: construction and destruction, over all processes of the job. The destructor does not
+/// finalize while an exception unwinds the stack (the other ranks would not come); end such a
+/// process with abort(). Errors: gossip::Error when MPI grants less than MPI_THREAD_SERIALIZED,
+/// when MPI was finalized before, and when n processes of a foreign launcher each see a world of
+/// size 1.
+class Environment {
+ public:
+  Environment(int& argc, char**& argv);
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
+
+  /// A duplicate of the communicator of all processes. Collective.
+  [[nodiscard]] Communicator world() const;
+
+  /// Ends all processes of the job with this status. Local; does not return.
+  [[noreturn]] static void abort(int status);
+
+ private:
+  bool owns_;
+  int exceptions_;
+};
+
+}  // namespace gossip::mpi

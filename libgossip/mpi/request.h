@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Started operations of MPI.
+
+#include <span>
+#include <vector>
+
+#include <mpi.h>
+
+#include <libgossip/base/deadline.h>
+
+namespace gossip::mpi {
+
+/// Operations that were started together and are waited for together. Move-only. Keeps no buffer
+/// alive: whoever starts an operation keeps its buffers until wait() returned. Destroying
+/// unfinished operations is a bug and terminates the process, except while an exception unwinds the
+/// stack.
+class Requests {
+ public:
+  Requests() = default;
+  Requests(Requests&&) noexcept = default;
+  Requests& operator=(Requests&&) noexcept = default;
+  Requests(const Requests&) = delete;
+  Requests& operator=(const Requests&) = delete;
+  ~Requests();
+
+  /// A place for the handle of one more started operation.
+  [[nodiscard]] MPI_Request* add();
+
+  /// Looks once whether all are finished; drives MPI's progress. Local, does not block.
+  [[nodiscard]] bool test();
+
+  /// Blocks until all are finished, giving the core away between looks. Returns false when the
+  /// deadline passed before.
+  [[nodiscard]] bool wait(const Deadline& deadline);
+
+ private:
+  std::vector<MPI_Request> pending_;
+};
+
+}  // namespace gossip::mpi

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <string>
+#include <sys/statvfs.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/narrow.h>
+#include <libgossip/mpi/check.h>
+#include <libgossip/mpi/shared_window.h>
+
+namespace gossip::mpi {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+/// Where Linux keeps shared memory; a test points the variable at a small file system.
+std::string shared_memory_folder() {
+  const char* folder = std::getenv("GOSSIP_SHARED_MEMORY_DIR");
+  return folder == nullptr ? "/dev/shm" : folder;
+}
+
+std::size_t bytes_free_in(const std::string& folder) {
+  struct statvfs status {};
+  if (statvfs(folder.c_str(), &status) != 0) return std::numeric_limits<std::size_t>::max();
+  return status.f_bavail * status.f_frsize;
+}
+
+/// All ranks learn what all need together and the least that any sees free, and throw together.
+void check_shared_memory(const Communicator& host, std::size_t own_bytes) {
+  const std::string folder = shared_memory_folder();
+  std::size_t needed = 0;
+  std::size_t available = std::numeric_limits<std::size_t>::max();
+  for (const std::string& text :
+       host.all_gather(fmt::format("{} {}", own_bytes, bytes_free_in(folder)))) {
+    const std::size_t space = text.find(' ');
+    needed += std::stoull(text.substr(0, space));
+    available = std::min<std::size_t>(available, std::stoull(text.substr(space + 1)));
+  }
+  const std::string shortage = shortage_of_shared_memory(needed, available, folder);
+  GOSSIP_CHECK(shortage.empty(), "{}", shortage);
+}
+
+}  // namespace
+
+void detail::WindowTraits::free(Raw raw) noexcept {
+  int is_finalized = 0;
+  MPI_Finalized(&is_finalized);
+  if (is_finalized == 0) MPI_Win_free(&raw);
+}
+
+std::string shortage_of_shared_memory(std::size_t bytes_needed, std::size_t bytes_free,
+                                      const std::string& folder) {
+  if (bytes_needed <= bytes_free) return {};
+  constexpr double kMiB = 1024.0 * 1024.0;
+  return fmt::format(
+      "The ranks of this host need {:.1f} MiB of shared memory, but {} has {:.1f} MiB free. "
+      "Enlarge it (in a "
+      "container: --shm-size; on a host: mount -o remount,size=... {}), start fewer ranks on the "
+      "host, or train a "
+      "smaller model.",
+      static_cast<double>(bytes_needed) / kMiB, folder, static_cast<double>(bytes_free) / kMiB,
+      folder);
+}
+
+SharedWindow::SharedWindow(const Communicator& host, std::size_t bytes) {
+  // MPI's bases are 8 or 16 modulo 64: over-allocate and round up.
+  const std::size_t padded = bytes + kAlignment;
+  check_shared_memory(host, padded);
+  void* base = nullptr;
+  MPI_Win raw = MPI_WIN_NULL;
+  GOSSIP_MPI(
+      MPI_Win_allocate_shared(narrow<MPI_Aint>(padded), 1, MPI_INFO_NULL, host.get(), &base, &raw));
+  handle_.reset(raw);
+  GOSSIP_MPI(MPI_Win_set_errhandler(raw, MPI_ERRORS_RETURN));
+  for (Rank rank = 0; rank < host.size(); ++rank) {
+    MPI_Aint size = 0;
+    int unit = 0;
+    void* part = nullptr;
+    GOSSIP_MPI(MPI_Win_shared_query(raw, rank, &size, &unit, &part));
+    auto space = static_cast<std::size_t>(size);
+    const std::size_t usable = space - kAlignment;
+    // Mappings are page-aligned in every process, so all of them round to the same byte.
+    GOSSIP_ASSERT(std::align(kAlignment, usable, part, space) != nullptr, "{} bytes", size);
+    parts_.emplace_back(static_cast<std::byte*>(part), usable);
+  }
+  host.barrier();
+}
+
+}  // namespace gossip::mpi

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/transport/channel.h>
+
+namespace gossip::transport {
+namespace {
+
+/// A run that waits longer than this says for whom.
+constexpr double kNoticeSeconds = 10.0;
+
+/// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its
+/// task.
+template <class Attempt, class Peer>
+auto wait_for(std::chrono::milliseconds timeout, std::string_view what, Attempt&& attempt,
+              Peer&& peer) {
+  auto result = attempt();
+  if (result) return result;
+  const Deadline deadline(timeout);
+  Backoff backoff;
+  bool has_said = false;
+  while (!(result = attempt())) {
+    backoff.pause();
+    if (!backoff.is_time_to_check_the_clock()) continue;
+    const double waited = deadline.elapsed_seconds();
+    if (!has_said && waited > kNoticeSeconds) {
+      log(LogLevel::kWarning, 0, "waiting for rank {} to {} ({:.0f} s of at most {:.0f} s)", peer(),
+          what, waited, std::chrono::duration<double>(timeout).count());
+      has_said = true;
+    }
+    if (deadline.has_passed()) {
+      throw TimeoutError(peer(),
+                         fmt::format("Rank {} did not {} within {} ms: it has ended, hangs, or "
+                                     "needs a longer timeout.",
+                                     peer(), what, timeout.count()));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Message::Message(Message&& other) noexcept
+    : channel_(std::exchange(other.channel_, nullptr)),
+      from_(other.from_),
+      slot_(other.slot_),
+      header_(other.header_),
+      payload_(other.payload_) {}
+
+Message& Message::operator=(Message&& other) noexcept {
+  if (this != &other) {
+    release();
+    channel_ = std::exchange(other.channel_, nullptr);
+    from_ = other.from_;
+    slot_ = other.slot_;
+    header_ = other.header_;
+    payload_ = other.payload_;
+  }
+  return *this;
+}
+
+Message::~Message() { release(); }
+
+void Message::release() noexcept {
+  if (channel_ != nullptr) std::exchange(channel_, nullptr)->release(from_, slot_);
+}
+
+std::span<std::byte> Channel::acquire(std::span<const Rank> to) {
+  Rank blocking = 0;
+  return *wait_for(
+      options_.timeout, "read an earlier message", [&] { return try_acquire(to, blocking); },
+      [&] { return blocking; });
+}
+
+Message Channel::next(Rank from) {
+  return std::move(*wait_for(
+      options_.timeout, "send its next message", [&] { return try_next(from); },
+      [&] { return from; }));
+}
+
+}  // namespace gossip::transport

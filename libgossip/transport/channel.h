@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Moving bytes along the directed edges between the ranks of a group: put with signal.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <libgossip/base/types.h>
+
+namespace gossip::transport {
+
+/// How the receivers of a channel read, fixed when the channel is made.
+enum class Reading {
+  kNext,    ///< every message exactly once and in order, with next(): rounds, push-sum mass,
+            ///< compressed differences
+  kLatest,  ///< the newest complete message, with latest(); older ones are dropped unread:
+            ///< asynchronous averaging
+};
+
+enum class MessageKind : std::uint32_t {
+  kData,   ///< the payload counts
+  kSkip,   ///< the sender takes no part in this round; no payload
+  kLeave,  ///< the sender ends and sends nothing more
+};
+
+/// What travels beside the payload.
+struct Header {
+  std::uint64_t sequence =
+      0;  ///< 1, 2, 3, ... along an edge (kNext) or of a sender (kLatest); set by the channel
+  std::int64_t round = 0;
+  MessageKind kind = MessageKind::kData;
+  double weight = 1.0;      ///< mixing or push-sum weight, where the method sends one
+  double model_time = 0.0;  ///< model time of the payload, where the method has one
+  std::uint64_t bytes = 0;  ///< length of the payload, at most the channel's capacity
+};
+
+struct ChannelOptions {
+  std::size_t capacity_bytes = 0;  ///< the longest payload; 0 is allowed (headers only)
+  int slots = 2;  ///< messages a sender may have unread at the same time; kLatest: buffers, >= 2
+  Reading reading = Reading::kNext;
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait
+};
+
+class Channel;
+
+/// A received message, readable in place until this object ends; then its slot is free for the
+/// sender. Move-only. Must not outlive its channel.
+class Message {
+ public:
+  Message(Channel& channel, Rank from, int slot, const Header& header,
+          std::span<const std::byte> payload)
+      : channel_(&channel), from_(from), slot_(slot), header_(header), payload_(payload) {}
+  Message(Message&& other) noexcept;
+  Message& operator=(Message&& other) noexcept;
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+  ~Message();
+
+  [[nodiscard]] Rank from() const noexcept { return from_; }
+  [[nodiscard]] const Header& header() const noexcept { return header_; }
+
+  /// 64-byte aligned.
+  [[nodiscard]] std::span<const std::byte> payload() const noexcept { return payload_; }
+
+ private:
+  void release() noexcept;
+
+  Channel* channel_;
+  Rank from_;
+  int slot_;
+  Header header_;
+  std::span<const std::byte> payload_;
+};
+
+/// All directed edges between the ranks of one group, for one purpose. A rank fills a slot once and
+/// names the receivers; inside a host they all read it where it lies, so memory does not grow with
+/// the number of edges. A receiver never sees a half-written payload, a sender never overwrites
+/// what is being read, and nobody waits without a deadline.
+///
+/// Collective: construction (Group::make_channel) and destruction. Everything else is local.
+/// Threads: one thread per rank at a time.
+///
+///     std::span<std::byte> slot = channel.acquire(receivers);   // waits for a free slot
+///     std::memcpy(slot.data(), x.data(), bytes);
+///     channel.commit({.round = k, .bytes = bytes});             // now the receivers see it
+///     Message message = channel.next(sender);                   // waits for the sender's next
+///     message
+class Channel {
+ public:
+  explicit Channel(const ChannelOptions& options) : options_(options) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  virtual ~Channel() = default;
+
+  [[nodiscard]] const ChannelOptions& options() const noexcept { return options_; }
+
+  /// A free slot of `capacity_bytes` for a message to the ranks `to`; commit() sends it. At most
+  /// one slot at a time. With kLatest every rank may read it, and `to` is not used. Blocks until
+  /// the slowest receiver has released an older message. Throws TimeoutError naming that receiver.
+  [[nodiscard]] std::span<std::byte> acquire(std::span<const Rank> to);
+
+  /// Makes the acquired slot visible to its receivers. `sequence` is set by the channel. Does not
+  /// block.
+  virtual void commit(const Header& header) = 0;
+
+  /// The next message from this rank (kNext). Blocks until it is there. Throws TimeoutError naming
+  /// the sender.
+  [[nodiscard]] Message next(Rank from);
+
+  /// The same without waiting: nothing when the next message is not there yet.
+  [[nodiscard]] virtual std::optional<Message> try_next(Rank from) = 0;
+
+  /// The newest complete message of this rank (kLatest), the same one again if there is no newer;
+  /// nothing before the first. Does not block.
+  [[nodiscard]] virtual std::optional<Message> latest(Rank from) = 0;
+
+  /// acquire() without waiting: an empty optional when all slots are in use; `blocking` then names
+  /// a late receiver.
+  [[nodiscard]] virtual std::optional<std::span<std::byte>> try_acquire(std::span<const Rank> to,
+                                                                        Rank& blocking) = 0;
+
+  /// Bytes of memory that this rank's side of the channel takes.
+  [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
+
+ protected:
+  /// Takes a slot that a Message read back from its receiver.
+  virtual void release(Rank from, int slot) noexcept = 0;
+
+ private:
+  friend class Message;
+  ChannelOptions options_;
+};
+
+}  // namespace gossip::transport

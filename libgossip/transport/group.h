@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// A set of ranks that train together.
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <libgossip/base/types.h>
+#include <libgossip/base/vector_view.h>
+#include <libgossip/transport/channel.h>
+#include <libgossip/transport/region.h>
+
+namespace gossip::transport {
+
+/// The exact mean of one vector over all ranks, in place. Made once (Group::make_mean), started
+/// many times. Between start() and the return of wait() the vector must not be touched.
+///
+/// Collective: construction, destruction, start() and wait(), in the same order on all ranks.
+class Mean {
+ public:
+  Mean() = default;
+  Mean(const Mean&) = delete;
+  Mean& operator=(const Mean&) = delete;
+  virtual ~Mean() = default;
+
+  /// Starts and returns at once.
+  virtual void start() = 0;
+
+  /// Moves a started mean on without blocking, where the transport needs that.
+  virtual void progress() = 0;
+
+  /// Blocks until the vector holds the mean. Throws TimeoutError.
+  virtual void wait() = 0;
+};
+
+/// A set of ranks: MPI processes, or threads of one process. One object per rank.
+///
+/// Collective: all member functions except rank(), size(), transport() and is_one_host(); they
+/// block until the other ranks come, except as their result says otherwise. Threads: one at a time
+/// per rank.
+class Group {
+ public:
+  Group() = default;
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  virtual ~Group() = default;
+
+  [[nodiscard]] virtual Rank rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+
+  /// How bytes move between its ranks: "shared" or "local".
+  [[nodiscard]] virtual std::string_view transport() const = 0;
+
+  /// The channels between its ranks. All ranks pass the same options.
+  [[nodiscard]] virtual std::unique_ptr<Channel> make_channel(const ChannelOptions& options) = 0;
+
+  /// Memory that all ranks address; this rank contributes `bytes`. Throws gossip::Error for ranks
+  /// on several hosts.
+  [[nodiscard]] virtual std::unique_ptr<Region> make_region(std::size_t bytes) = 0;
+
+  /// The mean of `vector`, which must outlive the result; all ranks pass the same type and size.
+  [[nodiscard]] virtual std::unique_ptr<Mean> make_mean(const VectorView& vector,
+                                                        std::chrono::milliseconds timeout) = 0;
+
+  virtual void barrier() = 0;
+
+  /// Copies `bytes` of rank `root` over everybody else's.
+  virtual void broadcast(std::span<std::byte> bytes, Rank root) = 0;
+
+  /// The texts of all ranks, by rank. For small things.
+  [[nodiscard]] virtual std::vector<std::string> all_gather(std::string_view text) = 0;
+};
+
+/// Replaces `vector` by its mean over the group, now.
+void average_(Group& group, const VectorView& vector);
+
+/// The mean of one number over the group.
+[[nodiscard]] double mean_of(Group& group, double value);
+
+}  // namespace gossip::transport

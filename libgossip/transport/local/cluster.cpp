@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include <libgossip/base/error.h>
+#include <libgossip/transport/local/cluster.h>
+#include <libgossip/transport/memory_channel.h>
+
+namespace gossip::transport::local {
+
+struct Cluster::Shared {
+  Shared(int ranks, std::chrono::milliseconds wait)
+      : size(ranks),
+        timeout(wait),
+        entries(static_cast<std::size_t>(ranks)),
+        faults(std::make_shared<Faults>(ranks)) {}
+
+  /// Blocks until all ranks are here.
+  void barrier() {
+    std::unique_lock lock(mutex);
+    const std::uint64_t own_generation = generation;
+    if (++arrived == size) {
+      arrived = 0;
+      ++generation;
+      changed.notify_all();
+      return;
+    }
+    if (!changed.wait_for(lock, timeout, [&] { return generation != own_generation; })) {
+      throw TimeoutError(-1, fmt::format("{} of {} ranks came to a collective call within {} ms.",
+                                         arrived, size, timeout.count()));
+    }
+  }
+
+  /// The values of all ranks.
+  template <class T>
+  std::vector<T> all_gather(Rank rank, const T& value) {
+    entries[static_cast<std::size_t>(rank)] = &value;
+    barrier();
+    std::vector<T> values;
+    for (const void* entry : entries) values.push_back(*static_cast<const T*>(entry));
+    barrier();
+    return values;
+  }
+
+  int size;
+  std::chrono::milliseconds timeout;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int arrived = 0;
+  std::uint64_t generation = 0;
+  std::vector<const void*> entries;
+  std::shared_ptr<Faults> faults;
+};
+
+namespace {
+
+struct AlignedDelete {
+  void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
+};
+
+class LocalRegion final : public Region {
+ public:
+  using Part = std::pair<std::shared_ptr<std::byte>, std::size_t>;
+  explicit LocalRegion(std::vector<Part> parts) : parts_(std::move(parts)) {}
+
+  static Part allocate(std::size_t bytes) {
+    return {std::shared_ptr<std::byte>(new (std::align_val_t{64}) std::byte[bytes + 1],
+                                       AlignedDelete{}),
+            bytes};
+  }
+
+  [[nodiscard]] std::span<std::byte> of(Rank rank) const override {
+    const Part& part = parts_[static_cast<std::size_t>(rank)];
+    return {part.first.get(), part.second};
+  }
+
+ private:
+  std::vector<Part> parts_;  // shared by all ranks, so that none frees what another still reads
+};
+
+}  // namespace
+
+class LocalGroup final : public Group {
+ public:
+  LocalGroup(std::shared_ptr<Cluster::Shared> shared, Rank rank)
+      : shared_(std::move(shared)), rank_(rank) {}
+
+  [[nodiscard]] Rank rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return shared_->size; }
+  [[nodiscard]] std::string_view transport() const override { return "local"; }
+
+  [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
+    auto region = make_region(MemoryChannel::region_bytes(options, size()));
+    auto channel = std::make_unique<MemoryChannel>(std::move(region), rank_, size(), options);
+    barrier();
+    return with_faults(std::move(channel), shared_->faults, rank_, size());
+  }
+
+  [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
+    return std::make_unique<LocalRegion>(shared_->all_gather(rank_, LocalRegion::allocate(bytes)));
+  }
+
+  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
+                                                std::chrono::milliseconds timeout) override;
+
+  void barrier() override { shared_->barrier(); }
+
+  void broadcast(std::span<std::byte> bytes, Rank root) override {
+    const auto all = shared_->all_gather(rank_, bytes);
+    const std::span<std::byte> source = all[static_cast<std::size_t>(root)];
+    if (rank_ != root && !bytes.empty()) std::memcpy(bytes.data(), source.data(), bytes.size());
+    barrier();
+  }
+
+  [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
+    return shared_->all_gather(rank_, std::string(text));
+  }
+
+  [[nodiscard]] std::vector<VectorView> all_gather(const VectorView& vector) {
+    return shared_->all_gather(rank_, vector);
+  }
+
+ private:
+  std::shared_ptr<Cluster::Shared> shared_;
+  Rank rank_;
+};
+
+namespace {
+
+/// Sums in rank order, so that all ranks get the same bits. Does its work in wait().
+class LocalMean final : public Mean {
+ public:
+  LocalMean(LocalGroup& group, const VectorView& vector) : group_(group), vector_(vector) {}
+
+  void start() override {}
+  void progress() override {}
+
+  void wait() override {
+    const std::vector<VectorView> all = group_.all_gather(vector_);
+    visit(vector_, [&]<class T>(std::span<T> values) {
+      std::vector<T> sum(values.size(), T{0});
+      for (const VectorView& other : all) {
+        const std::span<T> terms = other.as<T>();
+        for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += terms[k];
+      }
+      group_.barrier();
+      const T count = static_cast<T>(all.size());
+      for (std::size_t k = 0; k < sum.size(); ++k) values[k] = sum[k] / count;
+    });
+  }
+
+ private:
+  LocalGroup& group_;
+  VectorView vector_;
+};
+
+}  // namespace
+
+std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector,
+                                            std::chrono::milliseconds /*timeout*/) {
+  return std::make_unique<LocalMean>(*this, vector);
+}
+
+Cluster::Cluster(int size, std::chrono::milliseconds timeout) {
+  GOSSIP_CHECK(size >= 1, "A cluster cannot have {} ranks: it needs at least 1.", size);
+  shared_ = std::make_shared<Shared>(size, timeout);
+}
+
+std::unique_ptr<Group> Cluster::group(Rank rank) const {
+  GOSSIP_CHECK(rank >= 0 && rank < shared_->size, "There is no rank {} in a cluster of {} ranks.",
+               rank, shared_->size);
+  return std::make_unique<LocalGroup>(shared_, rank);
+}
+
+Faults& Cluster::faults() { return *shared_->faults; }
+
+}  // namespace gossip::transport::local
