@@ -16,12 +16,6 @@
 
 namespace gossip::topology {
 
-/// The other end of an edge, with the mixing weight of that edge.
-struct Neighbor {
-  Rank rank;
-  double weight;
-};
-
 /// One round as one rank sees it. With the round's mixing matrix W (W[i][j]: the weight that
 /// receiver i gives to sender j) and own rank i: `self_weight` = W[i][i], `in` lists the senders j
 /// with W[i][j], `out` the receivers j with W[j][i]. Both lists are sorted by rank and do not hold
@@ -39,22 +33,26 @@ struct Neighborhood {
 /// Threads: const member functions may run at the same time.
 class Schedule {
  public:
-  /// Repeats `matrix` in every round.
-  Schedule(MixingMatrix matrix);  // NOLINT(google-explicit-constructor)
+  /// Writes what `rank` does in `round` into `result`, reusing its memory.
+  using NeighborhoodFunction =
+      std::function<void(std::int64_t round, Rank rank, Neighborhood& result)>;
 
-  /// Repeats the graph with its default weights: Metropolis for an undirected graph, uniform
-  /// in-degree otherwise.
+  /// Repeats `matrix` in every round.
+  Schedule(MixingMatrix matrix,  // NOLINT(google-explicit-constructor)
+           std::string name = "matrix");
+
+  /// Repeats the graph with its default weights (Metropolis for an undirected graph, uniform
+  /// in-degree otherwise) under the graph's name.
   Schedule(const Graph& graph);  // NOLINT(google-explicit-constructor)
 
   /// Round k uses `matrices[k mod matrices.size()]`. Throws gossip::Error when they are none or
   /// differ in size.
   Schedule(std::string name, std::vector<MixingMatrix> matrices);
 
-  /// Round k uses `matrix_of(k)`'s neighborhood of each rank; `period` 0 means that the sequence
-  /// never repeats. `neighborhood_of` must be pure and leave `result` as Neighborhood describes.
-  Schedule(
-      std::string name, int size,
-      std::function<void(std::int64_t round, Rank rank, Neighborhood& result)> neighborhood_of);
+  /// Round k uses what `neighborhood_of` writes for each rank; it repeats after `period` rounds, or
+  /// never when `period` is 0. `neighborhood_of` must be pure, callable from several threads at the
+  /// same time, and leave `result` as Neighborhood describes.
+  Schedule(std::string name, int size, int period, NeighborhoodFunction neighborhood_of);
 
   /// Name for logs and results, such as "one-peer-exponential".
   [[nodiscard]] const std::string& name() const noexcept;
@@ -66,7 +64,8 @@ class Schedule {
   /// repeats.
   [[nodiscard]] int period() const noexcept;
 
-  /// Writes what `rank` does in `round` (from 0) into `result`, reusing its memory.
+  /// Writes what `rank` does in `round` (from 0) into `result`, reusing its memory: once its lists
+  /// have grown to the largest neighborhood, matrices and one-peer schedules allocate nothing.
   void neighborhood(std::int64_t round, Rank rank, Neighborhood& result) const;
 
   /// The whole matrix of a round, assembled from all neighborhoods. For checks and tests.

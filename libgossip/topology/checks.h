@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// What optimizers ask of a schedule before they start.
+
+#include <cstdint>
+#include <optional>
+
+#include <libgossip/topology/schedule.h>
+
+namespace gossip::topology {
+
+/// For `rounds`: one period, or the first 64 rounds of a schedule that never repeats.
+inline constexpr std::int64_t kWholePeriod = 0;
+
+/// Throws gossip::Error unless in each of the first `rounds` rounds what a rank sends is what the
+/// receiver expects: the `out` lists are the transpose of the `in` lists, weights included. An
+/// inconsistent schedule would leave a rank waiting. Schedules of graphs and matrices always are.
+void validate_consistent(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+/// Throws gossip::Error unless the schedule is consistent and the matrices of its first `rounds`
+/// rounds are row stochastic. The message names the round and the row with its sum, and says what
+/// would do.
+void validate_row_stochastic(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+/// The same for columns.
+void validate_column_stochastic(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+/// The same for rows and columns.
+void validate_doubly_stochastic(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+/// The smallest number of first rounds whose arcs together form a strongly connected graph; nothing
+/// when `max_rounds` are not enough. 0 for one rank.
+[[nodiscard]] std::optional<std::int64_t> rounds_to_connect(const Schedule& schedule,
+                                                            std::int64_t max_rounds);
+
+/// Throws gossip::Error, naming two ranks without a way from one to the other, unless the first
+/// `rounds` rounds together connect all ranks.
+void validate_connected(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+}  // namespace gossip::topology

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/suggest.h>
+#include <libgossip/topology/factory.h>
+#include <libgossip/topology/families.h>
+#include <libgossip/topology/read.h>
+#include <libgossip/topology/schedules.h>
+#include <libgossip/topology/weights.h>
+
+namespace gossip::topology {
+namespace {
+
+constexpr int kDefaultDegree = 4;
+
+constexpr std::array kNames{
+    TopologyName{"ring", "i with i - 1 and i + 1"},
+    TopologyName{"directed-ring", "i receives from i - 1"},
+    TopologyName{"path", "i with i + 1, without the closing edge"},
+    TopologyName{"star", "everybody with rank 0"},
+    TopologyName{"complete", "everybody with everybody: the exact average in every round"},
+    TopologyName{"grid", "rows and columns, as square as the number of ranks allows"},
+    TopologyName{"torus", "the grid with edges around both ways"},
+    TopologyName{"hypercube", "i with i xor 2^b; the number of ranks must be a power of two"},
+    TopologyName{"binary-tree", "i with (i - 1) div 2"},
+    TopologyName{"static-exponential", "i receives from i - 2^b for all b"},
+    TopologyName{"symmetric-exponential", "i with i - 2^b and i + 2^b for all b"},
+    TopologyName{"random-regular:DEGREE",
+                 "a random connected graph, every rank with DEGREE neighbors (default 4)"},
+    TopologyName{"one-peer-exponential", "i receives from i - 2^b, another b in each round"},
+    TopologyName{"random-matching", "random pairs, new ones in each round"},
+    TopologyName{"file:PATH", "a list of edges or a mixing matrix from a file"},
+    TopologyName{"lazy:NAME", "a static topology with the weights (I + W) / 2"},
+};
+
+struct NamedGraph {
+  std::string_view name;
+  Graph (*make)(int size);
+};
+
+constexpr std::array kGraphs{
+    NamedGraph{"ring", ring},
+    NamedGraph{"directed-ring", directed_ring},
+    NamedGraph{"path", path},
+    NamedGraph{"star", star},
+    NamedGraph{"complete", complete},
+    NamedGraph{"grid", grid},
+    NamedGraph{"torus", torus},
+    NamedGraph{"hypercube", hypercube},
+    NamedGraph{"binary-tree", binary_tree},
+    NamedGraph{"static-exponential", static_exponential},
+    NamedGraph{"symmetric-exponential", symmetric_exponential},
+};
+
+/// A name as typed, split at its first colon.
+struct Request {
+  std::string_view full;
+  std::string_view base;
+  std::optional<std::string_view> parameter;
+};
+
+Request split(std::string_view name) {
+  const auto colon = name.find(':');
+  if (colon == std::string_view::npos) return {name, name, std::nullopt};
+  return {name, name.substr(0, colon), name.substr(colon + 1)};
+}
+
+std::vector<std::string> base_names() {
+  std::vector<std::string> names;
+  for (const TopologyName& known : kNames) names.emplace_back(split(known.name).base);
+  return names;
+}
+
+bool is_schedule(std::string_view base) {
+  return base == "one-peer-exponential" || base == "random-matching";
+}
+
+void check_no_parameter(const Request& request) {
+  GOSSIP_CHECK(!request.parameter, "Topology '{}' takes no parameter, but '{}' gives '{}'",
+               request.base, request.full, *request.parameter);
+}
+
+int degree_of(const Request& request, int size) {
+  if (!request.parameter) return std::min(kDefaultDegree, size - 1);
+  int degree = 0;
+  const char* end = request.parameter->data() + request.parameter->size();
+  const auto [rest, error] = std::from_chars(request.parameter->data(), end, degree);
+  GOSSIP_CHECK(error == std::errc() && rest == end,
+               "Topology '{}' needs a number of neighbors after the colon, such as "
+               "random-regular:4",
+               request.full);
+  return degree;
+}
+
+TopologyFile file_of(const Request& request, int size) {
+  GOSSIP_CHECK(request.parameter && !request.parameter->empty(),
+               "Topology '{}' needs a path after the colon, such as file:edges.txt", request.full);
+  TopologyFile file = read_topology(std::string(*request.parameter));
+  GOSSIP_CHECK(file.graph.size() == size, "Topology file '{}' is for {} ranks, but there are {}",
+               *request.parameter, file.graph.size(), size);
+  return file;
+}
+
+}  // namespace
+
+std::span<const TopologyName> topology_names() { return kNames; }
+
+Graph make_graph(std::string_view name, int size, std::uint64_t seed) {
+  GOSSIP_CHECK(size >= 1, "Topology '{}' needs at least 1 rank, not {}", name, size);
+  const Request request = split(name);
+  if (request.base == "random-regular") {
+    return random_regular(size, degree_of(request, size), seed);
+  }
+  if (request.base == "file") return file_of(request, size).graph;
+  GOSSIP_CHECK(!is_schedule(request.base) && request.base != "lazy",
+               "'{}' is not one graph; take a static topology such as static-exponential", name);
+  const auto* const known = std::find_if(kGraphs.begin(), kGraphs.end(),
+                                         [&](const auto& g) { return g.name == request.base; });
+  if (known == kGraphs.end()) throw Error(unknown_name("topology", request.base, base_names()));
+  check_no_parameter(request);
+  return known->make(size);
+}
+
+Schedule make_schedule(std::string_view name, int size, std::uint64_t seed) {
+  GOSSIP_CHECK(size >= 1, "Topology '{}' needs at least 1 rank, not {}", name, size);
+  const Request request = split(name);
+  if (is_schedule(request.base)) {
+    check_no_parameter(request);
+    return request.base == "random-matching" ? random_matching(size, seed)
+                                             : one_peer_exponential(size);
+  }
+  if (request.base == "file") return file_of(request, size).schedule();
+  if (request.base == "lazy") {
+    GOSSIP_CHECK(request.parameter, "Topology 'lazy' needs a name after the colon: lazy:ring");
+    const Schedule plain = make_schedule(*request.parameter, size, seed);
+    GOSSIP_CHECK(plain.period() == 1, "'{}': only a static topology can be lazy", name);
+    return {lazy(plain.matrix(0)), std::string(name)};
+  }
+  return make_graph(name, size, seed);
+}
+
+}  // namespace gossip::topology
