@@ -3,11 +3,16 @@
 Finds LibTorch for CPU programs and defines LibTorch::LibTorch.
 
 Looks in LibTorch_ROOT (the folder that holds lib/ and include/; CMake variable or environment
-variable), then beside the torch package of python3. find_package(Torch) is not used: for a CUDA wheel
+variable), then where scripts/setup installs it, then in the torch package of python3. find_package(Torch) is not used: for a CUDA wheel
 it demands a toolkit, enables the CUDA language and rewrites CMAKE_CUDA_FLAGS.
 ]]
 set(_libtorch_hints "${LibTorch_ROOT}" "$ENV{LibTorch_ROOT}")
-if(NOT LibTorch_ROOT AND NOT DEFINED ENV{LibTorch_ROOT} AND NOT LibTorch_CPU_LIBRARY)
+if(LibTorch_ROOT OR DEFINED ENV{LibTorch_ROOT} OR LibTorch_CPU_LIBRARY)
+  # Found, or to be found nowhere else.
+elseif(EXISTS "${CMAKE_CURRENT_LIST_DIR}/../.deps/libtorch/.complete")
+  get_filename_component(_libtorch_deps "${CMAKE_CURRENT_LIST_DIR}/../.deps/libtorch/torch" ABSOLUTE)
+  list(APPEND _libtorch_hints "${_libtorch_deps}")
+else()
   execute_process(
     COMMAND
       python3 -c
