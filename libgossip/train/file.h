@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Files of a run: a folder that can be written, a log that keeps its lines, a file that is there
+/// whole or not at all.
+
+#include <filesystem>
+#include <string_view>
+
+#include <libgossip/base/unique_handle.h>
+
+namespace gossip::train {
+
+namespace detail {
+
+struct FileTraits {
+  using Raw = int;
+  static constexpr bool kFreeIsCollective = false;
+  static Raw null() noexcept { return -1; }
+  static void free(Raw raw) noexcept;
+};
+
+}  // namespace detail
+
+/// Makes `folder` and its parents unless they exist. Throws gossip::Error, naming the folder and
+/// the reason, when it cannot be made or cannot be written.
+void make_output_folder(const std::filesystem::path& folder);
+
+/// Writes `contents` under a temporary name beside `path`, brings it to the disk and renames it to
+/// `path`: whoever sees `path` sees the whole of it, also after a crash. Throws gossip::Error
+/// naming the file and the reason.
+void replace_file(const std::filesystem::path& path, std::string_view contents);
+
+/// A text file that grows by whole lines. Each line is handed to the operating system at once, so a
+/// killed process loses none. Move-only.
+class LineFile {
+ public:
+  /// Starts the file anew; what it held before is gone. Throws gossip::Error naming the file and
+  /// the reason.
+  explicit LineFile(std::filesystem::path path);
+
+  /// Appends `line`, which ends with its newline. Throws gossip::Error naming the file and the
+  /// reason.
+  void append(std::string_view line);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  gossip::detail::UniqueHandle<detail::FileTraits> file_;
+};
+
+}  // namespace gossip::train
