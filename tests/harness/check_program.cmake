@@ -3,6 +3,7 @@
 # each line of EXPECT and none of REJECT, and leave no process behind.
 # STATUS empty: the launcher must report a failure. Otherwise each rank must exit with STATUS; a shell
 # around each rank tells, because the launcher ends the other ranks after the first bad exit.
+cmake_minimum_required(VERSION 3.25)
 set(command "${PROGRAM}" "--gtest_filter=${FILTER}" --gtest_color=no)
 if(NOT STATUS STREQUAL "")
   list(PREPEND command sh -c [[if "$0" "$@"
