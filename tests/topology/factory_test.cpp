@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <set>
+
+#include <libgossip/topology/checks.h>
+#include <libgossip/topology/factory.h>
+#include <libgossip/topology/weights.h>
+
+#include "topology_test_support.h"
+
+namespace gossip::topology {
+namespace {
+
+/// The names that need no parameter.
+std::vector<std::string> plain_names() {
+  std::vector<std::string> names;
+  for (const TopologyName& known : topology_names()) {
+    const std::string name(known.name.substr(0, known.name.find(':')));
+    if (name != "file" && name != "lazy") names.push_back(name);
+  }
+  return names;
+}
+
+bool exists(const std::string& name, int size) {
+  return name != "hypercube" || (size & (size - 1)) == 0;
+}
+
+TEST(Factory, EveryNameGivesADoublyStochasticConnectedScheduleOfEverySize) {
+  for (const auto& name : plain_names()) {
+    for (int size = 1; size <= 64; ++size) {
+      if (!exists(name, size)) continue;
+      SCOPED_TRACE(name + " of " + std::to_string(size));
+      const Schedule schedule = make_schedule(name, size, 3);
+
+      EXPECT_EQ(schedule.name(), name);
+      EXPECT_EQ(schedule.size(), size);
+      EXPECT_NO_THROW(validate_doubly_stochastic(schedule, 8));
+      EXPECT_NO_THROW(validate_connected(schedule));
+    }
+  }
+}
+
+TEST(Factory, EveryRankGetsTheSameSchedule) {
+  for (const auto& name : plain_names()) {
+    for (const int size : {1, 2, 8, 16}) {
+      const Schedule mine = make_schedule(name, size, 42);
+      const Schedule yours = make_schedule(name, size, 42);
+      for (int round = 0; round < 5; ++round) {
+        EXPECT_EQ(mine.matrix(round).rows(), yours.matrix(round).rows()) << name << size;
+      }
+    }
+  }
+}
+
+TEST(Factory, SeedsMatterToRandomTopologiesOnly) {
+  for (const auto& name : plain_names()) {
+    const auto rows = [&](std::uint64_t seed) {
+      return make_schedule(name, 16, seed).matrix(0).rows();
+    };
+    EXPECT_EQ(rows(1) != rows(2), name.starts_with("random-")) << name;
+  }
+}
+
+TEST(Factory, ListsEveryNameOnceWithADescription) {
+  std::set<std::string_view> names;
+  for (const TopologyName& known : topology_names()) {
+    EXPECT_TRUE(names.insert(known.name).second) << known.name;
+    EXPECT_GT(known.description.size(), 10U);
+    EXPECT_NE(known.description.back(), '.');
+    EXPECT_EQ(known.description.find('\n'), std::string_view::npos);
+  }
+  EXPECT_EQ(names.size(), 16U);
+}
+
+TEST(Factory, TakesADegree) {
+  EXPECT_EQ(make_graph("random-regular:6", 16, 1).max_degree(), 6);
+  EXPECT_EQ(make_graph("random-regular", 16, 1).max_degree(), 4);
+  EXPECT_EQ(make_graph("random-regular", 4, 1).max_degree(), 3);
+  test::expect_error([] { (void)make_schedule("random-regular:x", 8); },
+                     {"random-regular:x", "number of neighbors"});
+  test::expect_error([] { (void)make_schedule("random-regular:", 8); }, {"number of neighbors"});
+  test::expect_error([] { (void)make_schedule("random-regular:3", 7); }, {"take 2 or 4"});
+}
+
+TEST(Factory, MakesStaticTopologiesLazy) {
+  const Schedule schedule = make_schedule("lazy:ring", 8);
+
+  EXPECT_EQ(schedule.name(), "lazy:ring");
+  EXPECT_EQ(schedule.matrix(0).rows(), lazy(metropolis(ring(8))).rows());
+  EXPECT_EQ(make_schedule("lazy:random-regular:3", 8, 1).max_degree(1), 3);
+  test::expect_error([] { (void)make_schedule("lazy:one-peer-exponential", 8); },
+                     {"lazy:one-peer-exponential", "static"});
+  test::expect_error([] { (void)make_schedule("lazy", 8); }, {"lazy:ring"});
+  test::expect_error([] { (void)make_schedule("lazy:rnig", 8); }, {"rnig", "ring"});
+}
+
+TEST(Factory, ReadsFiles) {
+  const std::string path = testing::TempDir() + "/gossip_factory_test.txt";
+  std::ofstream(path) << "0 1\n1 2\n";
+
+  const Schedule schedule = make_schedule("file:" + path, 3);
+
+  EXPECT_EQ(schedule.matrix(0).rows(), metropolis(topology::path(3)).rows());
+  EXPECT_EQ(make_graph("file:" + path, 3).num_arcs(), 4);
+  test::expect_error([&] { (void)make_schedule("file:" + path, 4); }, {path, "3 ranks", "are 4"});
+  std::remove(path.c_str());
+  test::expect_error([&] { (void)make_schedule("file:" + path, 3); }, {"Cannot open", path});
+  test::expect_error([] { (void)make_schedule("file", 3); }, {"path", "file:edges.txt"});
+  test::expect_error([] { (void)make_schedule("file:", 3); }, {"path", "file:edges.txt"});
+}
+
+TEST(Factory, RefusesUnknownNamesAndSuggests) {
+  test::expect_error([] { (void)make_schedule("rnig", 4); },
+                     {"topology", "'rnig'", "'ring'", "one-peer-exponential"});
+  test::expect_error([] { (void)make_schedule("one-peer-exponental", 4); },
+                     {"Did you mean", "'one-peer-exponential'"});
+  test::expect_error([] { (void)make_schedule("", 4); }, {"topology"});
+}
+
+TEST(Factory, RefusesParametersWhereThereAreNone) {
+  test::expect_error([] { (void)make_schedule("ring:4", 4); }, {"ring", "no parameter", "'4'"});
+  test::expect_error([] { (void)make_schedule("random-matching:4", 4); }, {"no parameter"});
+}
+
+TEST(Factory, GraphsAreStatic) {
+  test::expect_error([] { (void)make_graph("one-peer-exponential", 4); },
+                     {"one-peer-exponential", "static"});
+  test::expect_error([] { (void)make_graph("lazy:ring", 4); }, {"lazy:ring", "not one graph"});
+  EXPECT_EQ(make_graph("torus", 12).name(), "torus");
+}
+
+TEST(Factory, RefusesSizesThatDoNotExist) {
+  test::expect_error([] { (void)make_schedule("hypercube", 12); }, {"8 and 16"});
+  for (const auto& name : plain_names()) {
+    test::expect_error([&] { (void)make_schedule(name, 0); }, {name, "at least 1 rank", "0"});
+  }
+}
+
+}  // namespace
+}  // namespace gossip::topology
