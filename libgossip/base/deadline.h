@@ -16,7 +16,10 @@ class Deadline {
  public:
   explicit Deadline(std::chrono::milliseconds timeout) : timeout_(timeout), start_(Clock::now()) {}
 
-  [[nodiscard]] bool has_passed() const { return Clock::now() - start_ > timeout_; }
+  [[nodiscard]] bool has_passed() const {
+    // In milliseconds: the longest timeout in the clock's own unit would overflow.
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_) >= timeout_;
+  }
   [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
 
   /// Seconds since the deadline was set.
@@ -40,7 +43,7 @@ class Deadline {
 class Backoff {
  public:
   void pause() {
-    ++looks_;
+    if (looks_ < kLongSleepFrom) ++looks_;
     if (looks_ < kYieldFrom) return;
     if (looks_ < kSleepFrom) {
       std::this_thread::yield();

@@ -22,6 +22,13 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// All ranks of a group found the same fault together, and all of them throw this: run_main() lets
+/// one rank speak.
+class JointError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A call of MPI failed. The state of the object that made the call is unknown: make a new one.
 class MpiError : public Error {
  public:

@@ -4,6 +4,7 @@
 /// @file
 /// A flat vector of numbers of a type known at run time: what mixing works on.
 
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -19,10 +20,12 @@ enum class Dtype { kFloat32, kFloat64 };
   return dtype == Dtype::kFloat32 ? sizeof(float) : sizeof(double);
 }
 
+/// The types behind them.
 template <class T>
-inline constexpr Dtype kDtypeOf = Dtype::kFloat32;
-template <>
-inline constexpr Dtype kDtypeOf<double> = Dtype::kFloat64;
+concept Element = std::same_as<T, float> || std::same_as<T, double>;
+
+template <Element T>
+inline constexpr Dtype kDtypeOf = std::same_as<T, float> ? Dtype::kFloat32 : Dtype::kFloat64;
 
 /// `size` elements of `dtype` in memory that somebody else owns.
 struct VectorView {
@@ -33,14 +36,14 @@ struct VectorView {
   VectorView() = default;
   VectorView(Dtype type, void* memory, std::size_t count)
       : dtype(type), data(memory), size(count) {}
-  template <class T>
+  template <Element T>
   VectorView(std::span<T> values)  // NOLINT(google-explicit-constructor)
       : dtype(kDtypeOf<T>), data(values.data()), size(values.size()) {}
 
   [[nodiscard]] std::size_t bytes() const noexcept { return size * size_of(dtype); }
 
   /// The elements as `T`, which must be the vector's type.
-  template <class T>
+  template <Element T>
   [[nodiscard]] std::span<T> as() const {
     GOSSIP_ASSERT(dtype == kDtypeOf<T>, "a vector of one element type was read as another");
     return {static_cast<T*>(data), size};

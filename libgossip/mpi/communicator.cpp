@@ -33,6 +33,7 @@ Communicator::Communicator(MPI_Comm owned) : handle_(owned) {
 }
 
 Communicator Communicator::duplicate(MPI_Comm user) {
+  GOSSIP_CHECK(user != MPI_COMM_NULL, "A group of ranks cannot be made from MPI_COMM_NULL.");
   MPI_Comm copy = MPI_COMM_NULL;
   GOSSIP_MPI(MPI_Comm_dup(user, &copy));
   return Communicator(copy);

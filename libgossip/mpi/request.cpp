@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <exception>
+#include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
@@ -8,9 +10,22 @@
 
 namespace gossip::mpi {
 
-Requests::~Requests() {
-  GOSSIP_ASSERT(pending_.empty() || std::uncaught_exceptions() > 0,
-                "{} MPI operations were destroyed before they were finished", pending_.size());
+Requests::~Requests() { check_finished(); }
+
+Requests& Requests::operator=(Requests&& other) noexcept {
+  if (this != &other) {
+    check_finished();
+    pending_ = std::exchange(other.pending_, {});
+  }
+  return *this;
+}
+
+void Requests::check_finished() const {
+  // A call that failed to start an operation leaves a null request behind.
+  const auto unfinished = std::ranges::count_if(
+      pending_, [](MPI_Request request) { return request != MPI_REQUEST_NULL; });
+  GOSSIP_ASSERT(unfinished == 0 || std::uncaught_exceptions() > 0,
+                "{} MPI operations were destroyed before they were finished", unfinished);
 }
 
 MPI_Request* Requests::add() { return &pending_.emplace_back(MPI_REQUEST_NULL); }

@@ -4,7 +4,6 @@
 /// @file
 /// Started operations of MPI.
 
-#include <span>
 #include <vector>
 
 #include <mpi.h>
@@ -15,13 +14,13 @@ namespace gossip::mpi {
 
 /// Operations that were started together and are waited for together. Move-only. Keeps no buffer
 /// alive: whoever starts an operation keeps its buffers until wait() returned. Destroying
-/// unfinished operations is a bug and terminates the process, except while an exception unwinds the
-/// stack.
+/// unfinished operations, or assigning over them, is a bug and terminates the process, except while
+/// an exception unwinds the stack.
 class Requests {
  public:
   Requests() = default;
   Requests(Requests&&) noexcept = default;
-  Requests& operator=(Requests&&) noexcept = default;
+  Requests& operator=(Requests&& other) noexcept;
   Requests(const Requests&) = delete;
   Requests& operator=(const Requests&) = delete;
   ~Requests();
@@ -36,7 +35,12 @@ class Requests {
   /// deadline passed before.
   [[nodiscard]] bool wait(const Deadline& deadline);
 
+  /// Forgets operations that a lost rank keeps from finishing. MPI may still use their buffers.
+  void abandon() noexcept { pending_.clear(); }
+
  private:
+  void check_finished() const;
+
   std::vector<MPI_Request> pending_;
 };
 

@@ -33,7 +33,7 @@ struct WindowTraits {
 /// Synchronize with C++ atomics only, never with MPI's. Move-only.
 ///
 /// Collective: construction and destruction, over `host`; both block.
-/// Errors: gossip::Error on all ranks when the host has too little shared memory (both numbers and
+/// Errors: JointError when the host has too little shared memory (on all ranks, both numbers and
 /// the cure in the message; the ranks compare before they allocate, since MPI would hang), or when
 /// the ranks are not on one host; gossip::MpiError.
 class SharedWindow {
@@ -51,8 +51,8 @@ class SharedWindow {
   std::vector<std::span<std::byte>> parts_;
 };
 
-/// The sentence for a host whose shared memory is too small; empty when `bytes_needed` fit into
-/// `bytes_free`.
+/// The sentence for a host whose shared memory is too small; empty when `bytes_needed`, and what
+/// MPI wants to stay free beside them (5 percent and 64 KiB), fit into `bytes_free`.
 [[nodiscard]] std::string shortage_of_shared_memory(std::size_t bytes_needed,
                                                     std::size_t bytes_free,
                                                     const std::string& folder);

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <exception>
+#include <string>
+#include <vector>
+
 #include <libgossip/base/error.h>
 #include <libgossip/transport/agreement.h>
 
@@ -8,10 +12,11 @@ void require_agreement(Group& group, std::string_view what, std::string_view tex
   if (group.size() == 1) return;
   const std::vector<std::string> texts = group.all_gather(text);
   for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    GOSSIP_CHECK(texts[rank] == texts[0],
-                 "The ranks disagree on the {}: rank 0 has {}, rank {} has {}. All ranks must be "
-                 "started with the same settings.",
-                 what, texts[0], rank, texts[rank]);
+    if (texts[rank] == texts[0]) continue;
+    throw JointError(fmt::format(
+        "The ranks disagree on the {}: rank 0 has {}, rank {} has {}. All ranks must be "
+        "started with the same settings.",
+        what, texts[0], rank, texts[rank]));
   }
 }
 
@@ -19,17 +24,14 @@ void check_together(Group& group, const std::function<void()>& check) {
   std::string failure;
   try {
     check();
-  } catch (const Error& error) {
-    failure = error.what();
+  } catch (const std::exception& error) {
+    failure = *error.what() == '\0' ? "an error without a message" : error.what();
   }
-  if (group.size() == 1) {
-    GOSSIP_CHECK(failure.empty(), "{}", failure);
-    return;
-  }
-  const std::vector<std::string> failures = group.all_gather(failure);
-  GOSSIP_CHECK(failure.empty(), "{}", failure);
+  const std::vector<std::string> failures =
+      group.size() == 1 ? std::vector{failure} : group.all_gather(failure);
   for (std::size_t rank = 0; rank < failures.size(); ++rank) {
-    GOSSIP_CHECK(failures[rank].empty(), "On rank {}: {}", rank, failures[rank]);
+    if (failures[rank].empty()) continue;
+    throw JointError(rank == 0 ? failures[0] : fmt::format("On rank {}: {}", rank, failures[rank]));
   }
 }
 

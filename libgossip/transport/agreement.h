@@ -11,11 +11,11 @@
 
 namespace gossip::transport {
 
-/// Throws gossip::Error on *every* rank when the ranks' texts differ: the message names `what`, the
+/// Throws JointError on *every* rank when the ranks' texts differ: the message names `what`, the
 /// first rank that differs from rank 0, and both texts. Collective.
 void require_agreement(Group& group, std::string_view what, std::string_view text);
 
-/// Runs `check` on this rank; when it throws gossip::Error on any rank, all ranks throw that
+/// Runs `check` on this rank; when it throws a std::exception on any rank, all ranks throw that
 /// message, so that nobody goes on into a collective call alone. Collective.
 void check_together(Group& group, const std::function<void()>& check);
 

@@ -32,6 +32,7 @@ auto wait_for(std::chrono::milliseconds timeout, std::string_view what, Attempt&
       has_said = true;
     }
     if (deadline.has_passed()) {
+      if ((result = attempt())) break;  // this process may have been stopped for all that time
       throw TimeoutError(peer(),
                          fmt::format("Rank {} did not {} within {} ms: it has ended, hangs, or "
                                      "needs a longer timeout.",

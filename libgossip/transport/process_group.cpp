@@ -34,6 +34,7 @@ class ProcessMean final : public Mean {
 
   void wait() override {
     if (!requests_.wait(Deadline(timeout_))) {
+      requests_.abandon();
       throw TimeoutError(
           -1, fmt::format("Rank {} waited {} ms for the mean over {} ranks: one of them has ended "
                           "or hangs.",
@@ -90,17 +91,19 @@ class ProcessGroup final : public Group {
     const std::vector<std::string> hosts = communicator_.all_gather(
         host_.size() == communicator_.size() ? std::string() : host_name());
     for (std::size_t rank = 1; rank < hosts.size(); ++rank) {
-      GOSSIP_CHECK(hosts[rank] == hosts[0],
-                   "Rank 0 runs on host {} and rank {} on host {}, but shared memory joins the "
-                   "ranks of one host "
-                   "only: start all ranks on one host, or train with the optimizer 'allreduce'.",
-                   hosts[0], rank, hosts[rank]);
+      if (hosts[rank] == hosts[0]) continue;
+      throw JointError(
+          fmt::format("Rank 0 runs on host {} and rank {} on host {}, but shared memory joins the "
+                      "ranks of one host "
+                      "only: start all ranks on one host, or train with the optimizer 'allreduce'.",
+                      hosts[0], rank, hosts[rank]));
     }
-    GOSSIP_CHECK(hosts[0].empty(),
-                 "The ranks on host {} do not see each other's shared memory (separate "
-                 "containers?): start them "
-                 "in one container, or train with the optimizer 'allreduce'.",
-                 hosts[0]);
+    if (!hosts[0].empty())
+      throw JointError(
+          fmt::format("The ranks on host {} do not see each other's shared memory (separate "
+                      "containers?): start them "
+                      "in one container, or train with the optimizer 'allreduce'.",
+                      hosts[0]));
     is_one_host_ = true;
   }
 

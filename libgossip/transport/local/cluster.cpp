@@ -22,6 +22,7 @@ struct Cluster::Shared {
   /// Blocks until all ranks are here.
   void barrier() {
     std::unique_lock lock(mutex);
+    if (is_broken) fail();
     const std::uint64_t own_generation = generation;
     if (++arrived == size) {
       arrived = 0;
@@ -29,10 +30,16 @@ struct Cluster::Shared {
       changed.notify_all();
       return;
     }
-    if (!changed.wait_for(lock, timeout, [&] { return generation != own_generation; })) {
-      throw TimeoutError(-1, fmt::format("{} of {} ranks came to a collective call within {} ms.",
-                                         arrived, size, timeout.count()));
-    }
+    const auto is_over = [&] { return is_broken || generation != own_generation; };
+    if (!changed.wait_for(lock, timeout, is_over) || generation == own_generation) fail();
+  }
+
+  /// Ends the cluster: who comes later must not meet a rank that has given up.
+  [[noreturn]] void fail() {
+    is_broken = true;
+    changed.notify_all();
+    throw TimeoutError(-1, fmt::format("{} of {} ranks came to a collective call within {} ms.",
+                                       arrived, size, timeout.count()));
   }
 
   /// The values of all ranks.
@@ -51,6 +58,7 @@ struct Cluster::Shared {
   std::mutex mutex;
   std::condition_variable changed;
   int arrived = 0;
+  bool is_broken = false;
   std::uint64_t generation = 0;
   std::vector<const void*> entries;
   std::shared_ptr<Faults> faults;

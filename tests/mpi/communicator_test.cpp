@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <mpi.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/mpi/communicator.h>
+
+namespace gossip::mpi {
+namespace {
+
+const std::vector<std::size_t> kSizes = {0, 1, 7, 1001, 300001};
+
+class CommunicatorTest : public testing::Test {
+ protected:
+  const Communicator comm_ = Communicator::duplicate(MPI_COMM_WORLD);
+  const Rank rank_ = comm_.rank();
+  const int size_ = comm_.size();
+};
+
+MPI_Errhandler handler_of(MPI_Comm comm) {
+  MPI_Errhandler handler = MPI_ERRHANDLER_NULL;
+  MPI_Comm_get_errhandler(comm, &handler);
+  return handler;
+}
+
+TEST_F(CommunicatorTest, IsADuplicateWithTheSameRanks) {
+  int relation = MPI_UNEQUAL;
+  MPI_Comm_compare(comm_.get(), MPI_COMM_WORLD, &relation);
+  int world_rank = -1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
+
+  EXPECT_EQ(relation, MPI_CONGRUENT);
+  EXPECT_EQ(rank_, world_rank);
+}
+
+TEST_F(CommunicatorTest, LeavesTheUsersErrorHandlerAlone) {
+  EXPECT_EQ(handler_of(MPI_COMM_WORLD), MPI_ERRORS_ARE_FATAL);
+  EXPECT_EQ(handler_of(comm_.get()), MPI_ERRORS_RETURN);
+}
+
+TEST_F(CommunicatorTest, ReturnsErrorsAlsoFromASplit) {
+  EXPECT_EQ(handler_of(comm_.split_by_host().get()), MPI_ERRORS_RETURN);
+}
+
+TEST_F(CommunicatorTest, ErrorsOfMpiBecomeExceptions) {
+  std::vector<std::byte> bytes(8);
+  const Rank nobody = size_;
+
+  try {
+    comm_.broadcast(bytes, nobody);
+    ADD_FAILURE() << "a broadcast from a rank that does not exist was accepted";
+  } catch (const MpiError& error) {
+    int error_class = MPI_SUCCESS;
+    MPI_Error_class(error.code(), &error_class);
+    EXPECT_EQ(error_class, MPI_ERR_ROOT);
+    EXPECT_THAT(error.what(), testing::ContainsRegex("communicator.cpp:[0-9]+: MPI_Ibcast"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("MPI_ERR_ROOT"));
+  }
+}
+
+TEST_F(CommunicatorTest, OfNothingIsRefused) {
+  EXPECT_THROW(std::ignore = Communicator::duplicate(MPI_COMM_NULL), Error);
+}
+
+TEST_F(CommunicatorTest, MovesItsHandle) {
+  Communicator first = Communicator::duplicate(MPI_COMM_WORLD);
+  const MPI_Comm raw = first.get();
+
+  const Communicator second = std::move(first);
+
+  EXPECT_EQ(second.get(), raw);
+  EXPECT_EQ(first.get(), MPI_COMM_NULL);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(second.rank(), rank_);
+  EXPECT_EQ(second.size(), size_);
+  second.barrier();
+}
+
+TEST_F(CommunicatorTest, SplitsByHostInTheOrderOfRanks) {
+  const Communicator host = comm_.split_by_host();
+
+  EXPECT_EQ(host.size(), size_);  // the tests run on one host
+  EXPECT_EQ(host.rank(), rank_);
+}
+
+TEST_F(CommunicatorTest, BarrierWaitsForAll) {
+  // A message that is sent before a barrier can be probed after it.
+  for (int round = 0; round < 20; ++round) {
+    if (rank_ == round % size_) {
+      for (Rank to = 0; to < size_; ++to) {
+        if (to != rank_) MPI_Send(&round, 1, MPI_INT, to, round, MPI_COMM_WORLD);
+      }
+    }
+    comm_.barrier();
+    if (rank_ == round % size_) continue;
+    int is_there = 0;
+    for (int look = 0; look < 1000 && is_there == 0; ++look) {
+      MPI_Iprobe(round % size_, round, MPI_COMM_WORLD, &is_there, MPI_STATUS_IGNORE);
+    }
+    EXPECT_EQ(is_there, 1) << "round " << round;
+    int received = -1;
+    MPI_Recv(&received, 1, MPI_INT, round % size_, round, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  }
+}
+
+TEST_F(CommunicatorTest, BroadcastsFromEveryRoot) {
+  for (const std::size_t size : kSizes) {
+    for (Rank root = 0; root < size_; ++root) {
+      std::vector<std::byte> bytes(size + 1, std::byte{0xEE});
+      for (std::size_t k = 0; k < size; ++k) {
+        bytes[k] = static_cast<std::byte>(k * 7 + static_cast<std::size_t>(rank_));
+      }
+
+      comm_.broadcast(std::span(bytes).first(size), root);
+
+      std::size_t wrong = 0;
+      for (std::size_t k = 0; k < size; ++k) {
+        wrong +=
+            bytes[k] != static_cast<std::byte>(k * 7 + static_cast<std::size_t>(root)) ? 1U : 0U;
+      }
+      EXPECT_EQ(wrong, 0U) << size << " bytes from rank " << root;
+      EXPECT_EQ(bytes[size], std::byte{0xEE});
+    }
+  }
+}
+
+TEST_F(CommunicatorTest, GathersTextsOfAnyLength) {
+  const auto text_of = [](Rank rank) {
+    std::string text(static_cast<std::size_t>(rank) * 1001, static_cast<char>('a' + rank));
+    if (rank > 0) text[3] = '\0';
+    return text;
+  };
+
+  const std::vector<std::string> texts = comm_.all_gather(text_of(rank_));
+
+  EXPECT_EQ(texts.size(), static_cast<std::size_t>(size_));
+  for (Rank rank = 0; rank < static_cast<int>(texts.size()); ++rank) {
+    EXPECT_EQ(texts[static_cast<std::size_t>(rank)], text_of(rank)) << rank;
+  }
+}
+
+TEST_F(CommunicatorTest, GathersNothing) {
+  EXPECT_THAT(comm_.all_gather(""),
+              testing::ElementsAreArray(std::vector<std::string>(static_cast<std::size_t>(size_))));
+}
+
+template <class T>
+class CommunicatorSum : public CommunicatorTest {};
+using Elements = testing::Types<float, double>;
+TYPED_TEST_SUITE(CommunicatorSum, Elements);
+
+TYPED_TEST(CommunicatorSum, AddsOverAllRanks) {
+  using T = TypeParam;
+  for (const std::size_t size : kSizes) {
+    std::vector<T> values(size + 1, T{-1});
+    for (std::size_t k = 0; k < size; ++k) values[k] = static_cast<T>(k % 100) + T(this->rank_);
+    Requests requests;
+
+    this->comm_.sum_async(std::span<T>(values).first(size), requests);
+    EXPECT_TRUE(requests.wait(Deadline(std::chrono::seconds(20))));
+
+    const T ranks = static_cast<T>(this->size_ * (this->size_ - 1) / 2);
+    std::size_t wrong = 0;
+    for (std::size_t k = 0; k < size; ++k) {
+      wrong += values[k] != static_cast<T>(k % 100) * static_cast<T>(this->size_) + ranks ? 1U : 0U;
+    }
+    EXPECT_EQ(wrong, 0U) << size;
+    EXPECT_EQ(values[size], T{-1});
+  }
+}
+
+TYPED_TEST(CommunicatorSum, SeveralRunAtOnce) {
+  using T = TypeParam;
+  std::vector<std::vector<T>> vectors(5, std::vector<T>(1001));
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    std::iota(vectors[i].begin(), vectors[i].end(), static_cast<T>(i));
+  }
+  Requests requests;
+
+  for (auto& vector : vectors) this->comm_.sum_async(std::span<T>(vector), requests);
+  EXPECT_TRUE(requests.wait(Deadline(std::chrono::seconds(20))));
+
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    EXPECT_EQ(vectors[i].back(), static_cast<T>(this->size_) * static_cast<T>(1000 + i));
+  }
+}
+
+}  // namespace
+}  // namespace gossip::mpi

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// One way to start or end MPI, chosen on the command line; says what happened. See CMakeLists.txt.
+#include <cstdio>
+#include <stdexcept>
+#include <string_view>
+
+#include <mpi.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/mpi/communicator.h>
+#include <libgossip/mpi/environment.h>
+#include <libgossip/mpi/request.h>
+#include <libgossip/mpi/shared_window.h>
+
+namespace {
+
+using gossip::mpi::Communicator;
+using gossip::mpi::Environment;
+using gossip::mpi::Requests;
+
+bool is_initialized() {
+  int flag = 0;
+  MPI_Initialized(&flag);
+  return flag != 0;
+}
+
+bool is_finalized() {
+  int flag = 0;
+  MPI_Finalized(&flag);
+  return flag != 0;
+}
+
+int owns(int argc, char** argv) {
+  int size = 0;
+  {
+    const Environment environment(argc, argv);
+    const Communicator world = environment.world();
+    size = world.size();
+    world.barrier();
+  }
+  if (is_finalized()) std::printf("world of %d, finalized by the environment\n", size);
+  return is_finalized() ? 0 : 1;
+}
+
+int respects(int argc, char** argv) {
+  int level = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &level);
+  {
+    const Environment environment(argc, argv);
+    environment.world().barrier();
+  }
+  if (!is_initialized() || is_finalized()) return 1;
+  MPI_Finalize();
+  std::puts("still initialized, finalized by the application");
+  return 0;
+}
+
+/// Starts MPI with this thread level; the environment has to refuse it on every rank.
+int refuses(int argc, char** argv, int level) {
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, level, &provided);
+  int status = 1;
+  try {
+    const Environment environment(argc, argv);
+  } catch (const gossip::Error& error) {
+    std::printf("refused: %s\n", error.what());
+    status = 0;
+  }
+  MPI_Finalize();
+  return status;
+}
+
+int refuses_to_start(int argc, char** argv) {
+  try {
+    const Environment environment(argc, argv);
+  } catch (const gossip::Error& error) {
+    std::printf("refused: %s\n", error.what());
+    return 0;
+  }
+  return 1;
+}
+
+int finalized(int argc, char** argv) {
+  MPI_Init(&argc, &argv);
+  MPI_Finalize();
+  return refuses_to_start(argc, argv);
+}
+
+/// Only rank 1 throws; without the rule for collective handles it would hang in MPI_Win_free or
+/// MPI_Finalize.
+int throws_past_window(int argc, char** argv) {
+  gossip::Rank rank = -1;
+  try {
+    const Environment environment(argc, argv);
+    const Communicator world = environment.world();
+    const gossip::mpi::SharedWindow window(world, 1000);
+    rank = world.rank();
+    if (rank == 1) throw std::runtime_error("past a window");
+    world.barrier();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
+    std::fflush(stderr);
+    Environment::abort(9);
+  }
+  return 0;
+}
+
+/// Starts operations that never finish and lets them go, by destruction or by assignment.
+int unfinished(int argc, char** argv, bool assigns) {
+  const Environment environment(argc, argv);
+  const Communicator world = environment.world();
+  int value = 0;
+  Requests requests;
+  const int count = assigns ? 1 : 2;
+  for (int tag = 0; tag < count; ++tag) {
+    MPI_Irecv(&value, 1, MPI_INT, world.rank(), tag, world.get(), requests.add());
+  }
+  if (assigns) requests = Requests();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (name == "owns") return owns(argc, argv);
+  if (name == "respects") return respects(argc, argv);
+  if (name == "single") return refuses(argc, argv, MPI_THREAD_SINGLE);
+  if (name == "funneled") return refuses(argc, argv, MPI_THREAD_FUNNELED);
+  if (name == "finalized") return finalized(argc, argv);
+  if (name == "foreign_launcher") return refuses_to_start(argc, argv);
+  if (name == "throws_past_window") return throws_past_window(argc, argv);
+  if (name == "unfinished") return unfinished(argc, argv, false);
+  if (name == "overwritten") return unfinished(argc, argv, true);
+  std::fprintf(stderr, "there is no case '%s'\n", argc > 1 ? argv[1] : "");
+  return 2;
+}
