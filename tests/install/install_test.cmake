@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# One step of the install tests; CMakeLists.txt beside this file names them and passes the variables.
+cmake_minimum_required(VERSION 3.25)
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+# Configures and builds the consumer in a folder of its own, which is kept: the second time is fast.
+function(build_consumer folder target)
+  run(${CMAKE_COMMAND} -G "${GENERATOR}" -S "${CONSUMER}" -B "${WORK}/${folder}"
+      "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
+      "-DCMAKE_BUILD_TYPE=${BUILD_TYPE}" "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
+  run(${CMAKE_COMMAND} --build "${WORK}/${folder}" --target ${target} --parallel 2)
+endfunction()
+
+set(tree "${WORK}/moved tree")
+
+if(STEP STREQUAL "tree")
+  file(REMOVE_RECURSE "${WORK}/tree" "${tree}")
+  run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${WORK}/tree")
+  file(RENAME "${WORK}/tree" "${tree}")
+
+elseif(STEP STREQUAL "package")
+  # No LibTorch_ROOT: the package knows what the library was built with.
+  unset(ENV{LibTorch_ROOT})
+  build_consumer(package consumer -DGOSSIP_FROM=package "-DCMAKE_PREFIX_PATH=${tree}" --fresh)
+  run("${WORK}/package/consumer")
+
+elseif(STEP STREQUAL "pkg_config")
+  set(ENV{PKG_CONFIG_PATH} "${tree}/${LIBDIR}/pkgconfig")
+  execute_process(
+    COMMAND pkg-config --cflags --libs gossip
+    OUTPUT_VARIABLE flags
+    OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${FLAGS} ${flags}")
+  file(MAKE_DIRECTORY "${WORK}/pkg_config")
+  run("${COMPILER}" "${CONSUMER}/main.cpp" -o "${WORK}/pkg_config/consumer" ${flags})
+  set(ENV{LD_LIBRARY_PATH} "${tree}/${LIBDIR}:$ENV{LD_LIBRARY_PATH}")
+  run("${WORK}/pkg_config/consumer")
+
+elseif(STEP STREQUAL "subdirectory")
+  build_consumer(subdirectory consumer_object -DGOSSIP_FROM=subdirectory "-DGOSSIP_SOURCE=${SOURCE}"
+                 "-DLibTorch_ROOT=${TORCH}" "-DGOSSIP_WERROR=${WERROR}")
+
+elseif(STEP STREQUAL "fetch")
+  build_consumer(fetch consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}" "-DLibTorch_ROOT=${TORCH}"
+                 "-DGOSSIP_WERROR=${WERROR}" "-DBUILD_SHARED_LIBS=${SHARED}")
+  run("${WORK}/fetch/consumer")
+
+else()
+  message(FATAL_ERROR "unknown step '${STEP}'")
+endif()
