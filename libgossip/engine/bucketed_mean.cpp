@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/engine/bucketed_mean.h>
+
+namespace gossip::engine {
+
+BucketedMean::BucketedMean(transport::Group& group, const std::vector<VectorView>& buckets,
+                           std::chrono::milliseconds timeout)
+    : is_ready_(buckets.size(), false) {
+  if (group.size() == 1) return;
+  std::uint64_t bytes = 0;
+  for (const VectorView& bucket : buckets) {
+    means_.push_back(group.make_mean(bucket, timeout));
+    bytes += bucket.bytes();
+  }
+  const auto ranks = static_cast<std::uint64_t>(group.size());
+  nominal_bytes_ = 2 * (ranks - 1) * bytes / ranks;
+}
+
+void BucketedMean::ready(std::size_t index) {
+  is_running_ = true;
+  is_ready_[index] = true;
+  start_ready();
+}
+
+void BucketedMean::start_ready() {
+  while (started_ < means_.size() && is_ready_[started_]) means_[started_++]->start();
+  if (started_ > 0) means_.front()->progress();
+}
+
+void BucketedMean::finish() {
+  std::fill(is_ready_.begin(), is_ready_.end(), true);
+  start_ready();
+  const Clock::time_point start = Clock::now();
+  for (const std::unique_ptr<transport::Mean>& mean : means_) mean->wait();
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+  counters_.bytes_sent += nominal_bytes_;
+  counters_.bytes_received += nominal_bytes_;
+  ++counters_.gossip_rounds;
+  std::fill(is_ready_.begin(), is_ready_.end(), false);
+  started_ = 0;
+  is_running_ = false;
+}
+
+std::vector<VectorView> cut_into_buckets(const std::vector<VectorView>& vectors,
+                                         std::size_t bucket_bytes) {
+  std::vector<VectorView> buckets;
+  for (const VectorView& vector : vectors) {
+    const std::size_t width = size_of(vector.dtype);
+    const std::size_t step = std::max<std::size_t>(1, bucket_bytes / width);
+    for (std::size_t begin = 0; begin < vector.size; begin += step) {
+      buckets.emplace_back(vector.dtype, static_cast<std::byte*>(vector.data) + begin * width,
+                           std::min(step, vector.size - begin));
+    }
+  }
+  return buckets;
+}
+
+}  // namespace gossip::engine

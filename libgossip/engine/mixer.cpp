@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+#include <utility>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/engine/mixer.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::engine {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+}  // namespace
+
+Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
+             std::chrono::milliseconds timeout)
+    : group_(group), schedule_(std::move(schedule)), vectors_(std::move(vectors)) {
+  transport::check_together(group, [&] {
+    GOSSIP_CHECK(schedule_.size() == group.size(),
+                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
+                 "group's size.",
+                 schedule_.name(), schedule_.size(), group.size());
+  });
+  for (const VectorView& vector : vectors_) {
+    offsets_.push_back(message_bytes_);
+    message_bytes_ += (vector.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  if (group.size() > 1) {
+    channel_ = group.make_channel({.capacity_bytes = message_bytes_, .timeout = timeout});
+  }
+}
+
+std::size_t Mixer::memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
+
+void Mixer::pull(std::int64_t round) {
+  ++counters_.gossip_rounds;
+  if (!channel_) return;
+  schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  send(round);
+  receive(round);
+  combine();
+  messages_.clear();
+}
+
+void Mixer::send(std::int64_t round) {
+  receivers_.clear();
+  for (const topology::Neighbor& receiver : neighborhood_.out) receivers_.push_back(receiver.rank);
+  if (receivers_.empty()) return;
+  const Clock::time_point start = Clock::now();
+  const std::span<std::byte> slot = channel_->acquire(receivers_);
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+  for (std::size_t v = 0; v < vectors_.size(); ++v) {
+    if (vectors_[v].size > 0)
+      std::memcpy(slot.data() + offsets_[v], vectors_[v].data, vectors_[v].bytes());
+  }
+  channel_->commit({.round = round, .bytes = message_bytes_});
+  counters_.bytes_sent += message_bytes_ * receivers_.size();
+}
+
+void Mixer::receive(std::int64_t round) {
+  const Clock::time_point start = Clock::now();
+  for (const topology::Neighbor& sender : neighborhood_.in) {
+    messages_.push_back(channel_->next(sender.rank));
+    const transport::Header& header = messages_.back().header();
+    GOSSIP_CHECK(
+        header.round == round,
+        "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same steps.",
+        sender.rank, header.round, group_.rank(), round);
+    counters_.bytes_received += header.bytes;
+  }
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+}
+
+void Mixer::combine() {
+  for (std::size_t v = 0; v < vectors_.size(); ++v) {
+    visit(vectors_[v], [&]<class T>(std::span<T> own) {
+      auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_);
+      sources.clear();
+      for (std::size_t m = 0; m < messages_.size(); ++m) {
+        const std::byte* start = messages_[m].payload().data() + offsets_[v];
+        sources.push_back({reinterpret_cast<const T*>(start), neighborhood_.in[m].weight});
+      }
+      kernels::mix(own, std::span<const kernels::Source<T>>(sources));
+    });
+  }
+}
+
+}  // namespace gossip::engine

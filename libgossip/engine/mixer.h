@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Rounds of neighbor averaging.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include <libgossip/base/vector_view.h>
+#include <libgossip/engine/counters.h>
+#include <libgossip/kernels/vector.h>
+#include <libgossip/topology/schedule.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+/// Mixes the vectors of one rank with those of its neighbors, round by round, synchronously: all
+/// values of a round are of that round, and results are the same bits in every run.
+///
+/// Memory: two copies of the vectors a rank, however many neighbors (none for a group of one rank).
+///
+/// Collective: construction and destruction. pull() is local, but its neighbors must come to the
+/// same round. Threads: one per rank.
+class Mixer {
+ public:
+  /// `vectors` (all ranks: the same types and sizes) must outlive the mixer. Throws gossip::Error
+  /// when the schedule is for another number of ranks.
+  Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
+        std::chrono::milliseconds timeout);
+
+  /// \f$ x_i \leftarrow x_i + \sum_j w_{ij} (x_j - x_i) \f$ for every vector, with the matrix of
+  /// `round`. Blocks until the in-neighbors' values of this round are there. Throws TimeoutError
+  /// naming the neighbor.
+  void pull(std::int64_t round);
+
+  [[nodiscard]] const topology::Schedule& schedule() const noexcept { return schedule_; }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+  /// Bytes of memory that this rank's side takes.
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  void send(std::int64_t round);
+  void receive(std::int64_t round);
+  void combine();
+
+  transport::Group& group_;
+  topology::Schedule schedule_;
+  std::vector<VectorView> vectors_;
+  std::vector<std::size_t> offsets_;  // of the vectors in a message, 64-byte aligned
+  std::size_t message_bytes_ = 0;
+  std::unique_ptr<transport::Channel> channel_;
+  Counters counters_;
+  // Kept between rounds so that a round allocates nothing.
+  topology::Neighborhood neighborhood_;
+  std::vector<Rank> receivers_;
+  std::vector<transport::Message> messages_;
+  std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> sources_;
+};
+
+}  // namespace gossip::engine

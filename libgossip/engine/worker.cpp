@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include <libgossip/base/log.h>
+#include <libgossip/engine/worker.h>
+#include <libgossip/topology/checks.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::engine {
+
+using algorithm::Action;
+using algorithm::Stage;
+
+namespace {
+
+/// Rounds of a schedule that never repeats in which all ranks should have met.
+constexpr std::int64_t kRoundsExamined = 1000;
+
+void warn_if_apart(const transport::Group& group, const topology::Schedule& schedule) {
+  const std::int64_t rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
+  if (topology::rounds_to_connect(schedule, rounds)) return;
+  log(LogLevel::kWarning, group.rank(),
+      "the topology '{}' does not connect all ranks in the {} rounds examined: parts of them train "
+      "apart",
+      schedule.name(), rounds);
+}
+
+}  // namespace
+
+Worker::Worker(transport::Group& group, std::unique_ptr<const algorithm::Algorithm> algorithm,
+               topology::Schedule schedule, Vectors vectors, Caller caller,
+               const WorkerOptions& options)
+    : algorithm_(std::move(algorithm)), caller_(std::move(caller)) {
+  if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
+    transport::check_together(group, [&] { topology::validate_doubly_stochastic(schedule); });
+    warn_if_apart(group, schedule);
+    model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), options.timeout);
+  }
+  if (algorithm_->averages_gradient()) {
+    gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);
+    std::reverse(gradient_buckets_.begin(), gradient_buckets_.end());
+    gradient_mean_.emplace(group, gradient_buckets_, options.timeout);
+  }
+}
+
+void Worker::prepare(bool communicate) {
+  for (const Stage& stage : algorithm_->stages(position_.step)) {
+    if (stage.action == Action::kEvaluate) return;
+    run(stage, communicate);
+  }
+}
+
+void Worker::finish(bool communicate) {
+  bool is_after_gradient = false;
+  for (const Stage& stage : algorithm_->stages(position_.step)) {
+    if (is_after_gradient) run(stage, communicate);
+    if (stage.action == Action::kEvaluate) is_after_gradient = true;
+  }
+  ++position_.step;
+}
+
+void Worker::run(const Stage& stage, bool communicate) {
+  if (stage.action == Action::kLocalUpdate) {
+    caller_.local_update();
+  } else if (stage.action == Action::kPull && communicate) {
+    model_mixer_->pull(position_.round++);
+  } else if (stage.action == Action::kMean && communicate) {
+    caller_.average_gradient ? caller_.average_gradient() : gradient_mean_->finish();
+  }
+}
+
+Counters Worker::counters() const {
+  Counters sum;
+  if (model_mixer_) sum += model_mixer_->counters();
+  if (gradient_mean_) sum += gradient_mean_->counters();
+  return sum;
+}
+
+std::size_t Worker::memory_bytes() const { return model_mixer_ ? model_mixer_->memory_bytes() : 0; }
+
+}  // namespace gossip::engine

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <unordered_set>
+
+#include <torch/nn/module.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/narrow.h>
+#include <libgossip/model/flat_model.h>
+
+namespace gossip::model {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::array kTypes{at::kFloat, at::kDouble};
+
+std::int64_t signed_size(std::size_t size) { return narrow<std::int64_t>(size); }
+
+void check_parameter(const std::string& name, const at::Tensor& tensor) {
+  GOSSIP_CHECK(std::find(kTypes.begin(), kTypes.end(), tensor.scalar_type()) != kTypes.end(),
+               "Parameter '{}' has the element type {}: only float and double models can be mixed.",
+               name, c10::toString(tensor.scalar_type()));
+  GOSSIP_CHECK(tensor.device().is_cpu(),
+               "Parameter '{}' is on the device {}: this version trains on the CPU only.", name,
+               tensor.device().str());
+}
+
+}  // namespace
+
+VectorView view_of(const at::Tensor& tensor) {
+  GOSSIP_ASSERT(tensor.is_contiguous(), "a tensor of {} elements is not contiguous",
+                tensor.numel());
+  const Dtype dtype = tensor.scalar_type() == at::kDouble ? Dtype::kFloat64 : Dtype::kFloat32;
+  return {dtype, tensor.data_ptr(), narrow<std::size_t>(tensor.numel())};
+}
+
+FlatModel::FlatModel(torch::nn::Module& module) : module_(&module) {
+  std::vector<std::size_t> sizes(kTypes.size(), 0);
+  std::unordered_set<const void*> seen;
+  for (const auto& item : module.named_parameters()) {
+    const at::Tensor& tensor = item.value();
+    if (!seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
+    if (tensor.requires_grad()) {
+      check_parameter(item.key(), tensor);
+      add(item.key(), tensor, sizes);
+    } else {
+      frozen_.push_back({item.key(), tensor, 0, 0, 0});
+    }
+  }
+  GOSSIP_CHECK(
+      !entries_.empty(),
+      "The module '{}' has no parameters that require gradients: there is nothing to train.",
+      module.name());
+  // Element types that the model does not have get no buffer.
+  std::vector<std::size_t> position(kTypes.size(), 0);
+  for (std::size_t type = 0; type < kTypes.size(); ++type) {
+    position[type] = flat_.size();
+    if (sizes[type] > 0) flat_.push_back(at::zeros({signed_size(sizes[type])}, kTypes[type]));
+  }
+  for (Parameter& entry : entries_) entry.vector = position[entry.vector];
+  restore_aliases();
+}
+
+void FlatModel::add(const std::string& name, const at::Tensor& tensor,
+                    std::vector<std::size_t>& sizes) {
+  const std::size_t type = tensor.scalar_type() == at::kFloat ? 0 : 1;
+  const VectorView own = view_of(tensor.contiguous());
+  entries_.push_back({name, tensor, type, sizes[type], own.size});
+  const std::size_t step = kAlignment / size_of(own.dtype);
+  sizes[type] += (own.size + step - 1) / step * step;
+  num_elements_ += tensor.numel();
+}
+
+std::vector<VectorView> FlatModel::views(const std::vector<at::Tensor>& tensors) {
+  std::vector<VectorView> result;
+  for (const at::Tensor& tensor : tensors) result.push_back(view_of(tensor));
+  return result;
+}
+
+at::Tensor FlatModel::slice(const std::vector<at::Tensor>& flat, const Parameter& entry) const {
+  return flat[entry.vector]
+      .narrow(0, signed_size(entry.offset), entry.tensor.numel())
+      .view(entry.tensor.sizes());
+}
+
+std::vector<VectorView> FlatModel::gradients() {
+  if (gradients_.empty()) {
+    for (const at::Tensor& flat : flat_) gradients_.push_back(at::zeros_like(flat));
+  }
+  return views(gradients_);
+}
+
+std::string FlatModel::description() const {
+  std::string shapes;
+  for (const Parameter& entry : entries_) {
+    shapes += fmt::format("{}{}", entry.name, c10::toString(entry.tensor.scalar_type()));
+    for (const std::int64_t extent : entry.tensor.sizes()) shapes += fmt::format(",{}", extent);
+  }
+  return fmt::format("{} parameters with {} elements (shapes {:08x})", entries_.size(),
+                     num_elements_, static_cast<std::uint32_t>(std::hash<std::string>{}(shapes)));
+}
+
+void FlatModel::restore_aliases() {
+  for (Parameter& entry : entries_) {
+    const VectorView flat = view_of(flat_[entry.vector]);
+    const void* expected = static_cast<std::byte*>(flat.data) + entry.offset * size_of(flat.dtype);
+    if (entry.tensor.data_ptr() == expected) continue;
+    check_parameter(entry.name, entry.tensor);
+    GOSSIP_CHECK(entry.tensor.scalar_type() == flat_[entry.vector].scalar_type() &&
+                     std::cmp_equal(entry.tensor.numel(), entry.size),
+                 "Parameter '{}' had {} elements of type {} when the optimizer was made and has {} "
+                 "of type {} "
+                 "now: convert or load the module first, then make the optimizer.",
+                 entry.name, entry.size, c10::toString(flat_[entry.vector].scalar_type()),
+                 entry.tensor.numel(), c10::toString(entry.tensor.scalar_type()));
+    at::Tensor view = slice(flat_, entry);
+    {
+      const at::NoGradGuard no_grad;
+      view.copy_(entry.tensor);
+      entry.tensor.set_data(view);
+    }
+  }
+  for (const Parameter& entry : frozen_) {
+    GOSSIP_CHECK(!entry.tensor.requires_grad(),
+                 "Parameter '{}' was frozen when the optimizer was made and is trainable now, so "
+                 "it would train "
+                 "without being mixed: make a new optimizer after unfreezing.",
+                 entry.name);
+  }
+}
+
+VectorView FlatModel::gradient_slice(std::size_t entry) {
+  const Parameter& parameter = entries_[entry];
+  const VectorView whole = gradients()[parameter.vector];
+  return {whole.dtype,
+          static_cast<std::byte*>(whole.data) + parameter.offset * size_of(whole.dtype),
+          parameter.size};
+}
+
+void FlatModel::gather_gradient(std::size_t entry) {
+  const Parameter& parameter = entries_[entry];
+  const at::NoGradGuard no_grad;
+  at::Tensor target = slice(gradients_, parameter);
+  const at::Tensor& gradient = parameter.tensor.grad();
+  if (gradient.defined()) {
+    target.copy_(gradient);
+  } else {
+    target.zero_();
+  }
+}
+
+void FlatModel::scatter_gradient(std::size_t entry) {
+  Parameter& parameter = entries_[entry];
+  const at::NoGradGuard no_grad;
+  const at::Tensor source = slice(gradients_, parameter);
+  at::Tensor& gradient = parameter.tensor.mutable_grad();
+  if (gradient.defined()) {
+    gradient.copy_(source);
+  } else {
+    gradient = source.clone();
+  }
+}
+
+std::vector<at::Tensor> FlatModel::others() const {
+  std::vector<at::Tensor> result = module_->buffers();
+  for (const Parameter& entry : frozen_) result.push_back(entry.tensor);
+  return result;
+}
+
+std::vector<at::Tensor> FlatModel::float_buffers() const {
+  std::vector<at::Tensor> result;
+  for (const at::Tensor& buffer : module_->buffers()) {
+    if (buffer.scalar_type() == at::kFloat || buffer.scalar_type() == at::kDouble)
+      result.push_back(buffer);
+  }
+  return result;
+}
+
+}  // namespace gossip::model

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/base/error.h>
+#include <libgossip/base/narrow.h>
+#include <libgossip/optim/all_reduce.h>
+#include <libgossip/topology/families.h>
+
+namespace gossip::optim {
+namespace {
+
+/// Calls a function after a parameter's gradient was accumulated.
+class AfterGradient final : public torch::autograd::FunctionPostHook {
+ public:
+  explicit AfterGradient(std::function<void()> call) : call_(std::move(call)) {}
+
+  torch::autograd::variable_list operator()(
+      const torch::autograd::variable_list& outputs,
+      const torch::autograd::variable_list& /*inputs*/) override {
+    call_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> call_;
+};
+
+bool overlap(const VectorView& a, const VectorView& b) {
+  const auto* a_begin = static_cast<const std::byte*>(a.data);
+  const auto* b_begin = static_cast<const std::byte*>(b.data);
+  return a_begin < b_begin + b.bytes() && b_begin < a_begin + a.bytes();
+}
+
+}  // namespace
+
+/// The hooks on all parameters; removed at the end, since the module may live on.
+class AllReduce::Hooks {
+ public:
+  explicit Hooks(AllReduce& optimizer) {
+    const std::vector<model::FlatModel::Parameter>& entries = optimizer.flat_model().entries();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      auto node = torch::autograd::impl::grad_accumulator(entries[i].tensor);
+      const std::uintptr_t key = node->add_post_hook(
+          std::make_unique<AfterGradient>([&optimizer, i] { optimizer.gather(i); }));
+      hooks_.emplace_back(std::move(node), key);
+    }
+  }
+  Hooks(const Hooks&) = delete;
+  Hooks& operator=(const Hooks&) = delete;
+  ~Hooks() {
+    for (auto& [node, key] : hooks_) node->del_post_hook(key);
+  }
+
+ private:
+  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, std::uintptr_t>> hooks_;
+};
+
+AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
+                     std::unique_ptr<torch::optim::Optimizer> local,
+                     const AllReduceOptions& options)
+    : Decentralized(
+          group, module, std::move(local),
+          [&] {
+            GOSSIP_CHECK(options.bucket_bytes() > 0, "bucket_bytes is {}: it must be positive.",
+                         options.bucket_bytes());
+            GOSSIP_CHECK(options.timeout().count() > 0,
+                         "The timeout is {} ms: it must be positive.", options.timeout().count());
+            return std::make_unique<algorithm::AllReduce>();
+          },
+          topology::complete(group.size()),
+          {.initial = options.initial(),
+           .timeout = options.timeout(),
+           .bucket_bytes =
+               static_cast<std::size_t>(std::max<std::int64_t>(1, options.bucket_bytes())),
+           .text = fmt::format("bucket_bytes {}, initial {}", options.bucket_bytes(),
+                               static_cast<int>(options.initial()))}) {
+  if (group.size() == 1) return;
+  const std::vector<VectorView>& buckets = worker().gradient_buckets();
+  const std::size_t num_entries = flat_model().entries().size();
+  is_gathered_.resize(num_entries, false);
+  buckets_of_.resize(num_entries);
+  parameters_in_.resize(buckets.size(), 0);
+  for (std::size_t entry = 0; entry < num_entries; ++entry) {
+    for (std::size_t bucket = 0; bucket < buckets.size(); ++bucket) {
+      if (!overlap(flat_model().gradient_slice(entry), buckets[bucket])) continue;
+      buckets_of_[entry].push_back(bucket);
+      ++parameters_in_[bucket];
+    }
+  }
+  missing_in_ = parameters_in_;
+  hooks_ = std::make_unique<Hooks>(*this);
+}
+
+AllReduce::~AllReduce() = default;
+
+void AllReduce::gather(std::size_t entry) {
+  if (is_suspended()) return;
+  engine::BucketedMean& mean = *worker().gradient_mean();
+  if (is_gathered_[entry]) {
+    // A second backward pass before step(): what is under way lacks its gradients. End it and start
+    // over.
+    mean.finish();
+    std::fill(is_gathered_.begin(), is_gathered_.end(), false);
+    missing_in_ = parameters_in_;
+  }
+  synchronized_step_ = -1;
+  is_gathered_[entry] = true;
+  flat_model().gather_gradient(entry);
+  gradient_presence()[entry] = flat_model().entries()[entry].tensor.grad().defined() ? 1.0F : 0.0F;
+  for (const std::size_t bucket : buckets_of_[entry]) {
+    if (--missing_in_[bucket] == 0) mean.ready(bucket);
+  }
+}
+
+void AllReduce::synchronize() {
+  if (group().size() == 1 || synchronized_step_ == steps()) return;
+  const std::size_t num_entries = flat_model().entries().size();
+  for (std::size_t entry = 0; entry < num_entries; ++entry) {
+    if (!is_gathered_[entry]) gather(entry);
+  }
+  worker().gradient_mean()->finish();
+  for (std::size_t entry = 0; entry < num_entries; ++entry) {
+    if (gradient_presence()[entry] > 0.0F) flat_model().scatter_gradient(entry);
+  }
+  std::fill(is_gathered_.begin(), is_gathered_.end(), false);
+  missing_in_ = parameters_in_;
+  synchronized_step_ = steps();
+}
+
+}  // namespace gossip::optim

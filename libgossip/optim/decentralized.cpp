@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <cstring>
+#include <unordered_set>
+#include <utility>
+
+#include <torch/optim/lbfgs.h>
+#include <torch/serialize/archive.h>
+#include <torch/types.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/kernels/vector.h>
+#include <libgossip/optim/decentralized.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::optim {
+namespace {
+
+/// Swaps the groups of the wrapper into the local optimizer while this object lives.
+class BorrowedGroups {
+ public:
+  BorrowedGroups(torch::optim::Optimizer& owner, torch::optim::Optimizer& local)
+      : owner_(owner), local_(local) {
+    std::swap(owner_.param_groups(), local_.param_groups());
+  }
+  BorrowedGroups(const BorrowedGroups&) = delete;
+  BorrowedGroups& operator=(const BorrowedGroups&) = delete;
+  ~BorrowedGroups() { std::swap(owner_.param_groups(), local_.param_groups()); }
+
+ private:
+  torch::optim::Optimizer& owner_;
+  torch::optim::Optimizer& local_;
+};
+
+/// A vector's contents, put back at the end.
+class Snapshot {
+ public:
+  explicit Snapshot(const VectorView& vector)
+      : vector_(vector),
+        copy_(static_cast<std::byte*>(vector.data),
+              static_cast<std::byte*>(vector.data) + vector.bytes()) {}
+  void restore() const { std::memcpy(vector_.data, copy_.data(), copy_.size()); }
+
+ private:
+  VectorView vector_;
+  std::vector<std::byte> copy_;
+};
+
+/// Replaces a tensor by rank 0's, whatever its type and layout.
+void broadcast_(transport::Group& group, at::Tensor tensor) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor dense = tensor.contiguous().clone();
+  group.broadcast({static_cast<std::byte*>(dense.data_ptr()), dense.nbytes()}, 0);
+  tensor.copy_(dense);
+}
+
+void average_tensor_(transport::Group& group, at::Tensor tensor) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor dense = tensor.contiguous().clone();
+  transport::average_(group, model::view_of(dense));
+  tensor.copy_(dense);
+}
+
+/// Name, size and weights of a topology in one line, for comparing ranks.
+std::string description_of(const topology::Schedule& schedule) {
+  constexpr std::int64_t kRounds = 8;
+  std::string weights;
+  topology::Neighborhood neighborhood;
+  for (std::int64_t round = 0; round < kRounds; ++round) {
+    for (Rank rank = 0; rank < schedule.size(); ++rank) {
+      schedule.neighborhood(round, rank, neighborhood);
+      for (const topology::Neighbor& sender : neighborhood.in) {
+        weights += fmt::format("{} {} {};", rank, sender.rank, sender.weight);
+      }
+    }
+  }
+  return fmt::format("'{}' for {} ranks (weights {:08x})", schedule.name(), schedule.size(),
+                     static_cast<std::uint32_t>(std::hash<std::string>{}(weights)));
+}
+
+}  // namespace
+
+Decentralized::Decentralized(
+    transport::Group& group, torch::nn::Module& module,
+    std::unique_ptr<torch::optim::Optimizer> local,
+    const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
+    topology::Schedule schedule, const Settings& settings)
+    : Optimizer(local->param_groups(), local->defaults().clone()),
+      group_(group),
+      local_(std::move(local)) {
+  std::unique_ptr<algorithm::Algorithm> algorithm;
+  transport::check_together(group_, [&] {
+    flat_model_ = std::make_unique<model::FlatModel>(module);
+    algorithm = make_algorithm();
+    check_local_optimizer();
+  });
+  transport::require_agreement(group_, "model", flat_model_->description());
+  transport::require_agreement(group_, "topology", description_of(schedule));
+  transport::require_agreement(group_, "optimizer",
+                               fmt::format("'{}' with {}", algorithm->name(), settings.text));
+  start_alike(settings.initial);
+  engine::Worker::Vectors vectors{flat_model_->parameters(), {}};
+  if (algorithm->averages_gradient() && group_.size() > 1) {
+    gradient_presence_.resize(flat_model_->entries().size());
+    vectors.gradient = flat_model_->gradients();
+    vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
+  }
+  worker_ = std::make_unique<engine::Worker>(
+      group_, std::move(algorithm), std::move(schedule), std::move(vectors),
+      engine::Worker::Caller{.local_update =
+                                 [this] {
+                                   const BorrowedGroups borrowed(*this, *local_);
+                                   local_->step();
+                                 },
+                             .average_gradient = [this] { synchronize(); }},
+      engine::WorkerOptions{.timeout = settings.timeout, .bucket_bytes = settings.bucket_bytes});
+  worker_->prepare();
+}
+
+Decentralized::~Decentralized() = default;
+
+void Decentralized::check_local_optimizer() const {
+  GOSSIP_CHECK(
+      dynamic_cast<const torch::optim::LBFGS*>(local_.get()) == nullptr,
+      "LBFGS cannot be the local optimizer: it evaluates the loss several times a step and its "
+      "line search "
+      "assumes that nobody else moves the model. Use SGD, Adam, AdamW, Adagrad or RMSprop.");
+  std::unordered_set<const void*> known;
+  for (const model::FlatModel::Parameter& entry : flat_model_->entries()) {
+    known.insert(entry.tensor.unsafeGetTensorImpl());
+  }
+  for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
+    const double rate =
+        parameters.has_options() ? parameters.options().get_lr() : defaults_->get_lr();
+    GOSSIP_CHECK(std::isfinite(rate) && rate >= 0.0,
+                 "The learning rate is {}: it must be a number of at least 0.", rate);
+    for (const at::Tensor& tensor : parameters.params()) {
+      GOSSIP_CHECK(known.contains(tensor.unsafeGetTensorImpl()) || !tensor.requires_grad(),
+                   "The local optimizer has a trainable parameter of shape {} that is not a "
+                   "parameter of the module, so it "
+                   "would not be mixed: make the local optimizer with module.parameters().",
+                   fmt::join(tensor.sizes(), "x"));
+    }
+  }
+}
+
+void Decentralized::start_alike(Initial initial) {
+  if (initial == Initial::kKeep || group_.size() == 1) return;
+  for (const VectorView& vector : flat_model_->parameters()) {
+    if (initial == Initial::kMean) {
+      transport::average_(group_, vector);
+    } else {
+      group_.broadcast({static_cast<std::byte*>(vector.data), vector.bytes()}, 0);
+    }
+  }
+  for (const at::Tensor& tensor : flat_model_->others()) {
+    const bool is_float = tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
+    if (initial == Initial::kMean && is_float) {
+      average_tensor_(group_, tensor);
+    } else {
+      broadcast_(group_, tensor);
+    }
+  }
+}
+
+torch::Tensor Decentralized::step(LossClosure closure) {
+  torch::Tensor loss;
+  if (closure) {
+    const at::AutoGradMode with_gradients(true);
+    loss = closure();
+  }
+  flat_model_->restore_aliases();
+  worker_->finish(!is_suspended());
+  worker_->prepare(!is_suspended());
+  return loss;
+}
+
+void Decentralized::with_mean_model(const std::function<void()>& body) {
+  flat_model_->restore_aliases();
+  if (group_.size() == 1) {
+    body();
+    return;
+  }
+  std::vector<Snapshot> parameters;
+  for (const VectorView& vector : flat_model_->parameters()) {
+    parameters.emplace_back(vector);
+    transport::average_(group_, vector);
+  }
+  std::vector<std::pair<at::Tensor, at::Tensor>> buffers;
+  for (const at::Tensor& buffer : flat_model_->float_buffers()) {
+    buffers.emplace_back(buffer, buffer.clone());
+    average_tensor_(group_, buffer);
+  }
+  const auto restore = [&] {
+    const at::NoGradGuard no_grad;
+    for (const Snapshot& snapshot : parameters) snapshot.restore();
+    for (auto& [buffer, own] : buffers) buffer.copy_(own);
+  };
+  try {
+    body();
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+}
+
+double Decentralized::consensus_distance() {
+  flat_model_->restore_aliases();
+  double squares = 0.0;
+  for (const VectorView& vector : flat_model_->parameters()) {
+    visit(vector, [&]<class T>(std::span<T> own) {
+      std::vector<T> mean(own.begin(), own.end());
+      transport::average_(group_, std::span<T>(mean));
+      squares += kernels::squared_distance(std::span<const T>(own), std::span<const T>(mean));
+    });
+  }
+  return std::sqrt(transport::mean_of(group_, squares));
+}
+
+engine::Counters Decentralized::counters() const { return worker_->counters(); }
+
+std::int64_t Decentralized::steps() const { return worker_->position().step; }
+
+std::string_view Decentralized::name() const { return worker_->algorithm().name(); }
+
+std::size_t Decentralized::memory_bytes() const {
+  std::size_t bytes = worker_->memory_bytes();
+  for (const VectorView& bucket : worker_->gradient_buckets()) bytes += bucket.bytes();
+  return bytes;
+}
+
+void Decentralized::save(torch::serialize::OutputArchive& archive) const {
+  torch::serialize::OutputArchive local(archive.compilation_unit());
+  {
+    // The groups are lent for the time of the call only; nothing that a caller can see changes.
+    auto& self = const_cast<Decentralized&>(*this);
+    const BorrowedGroups borrowed(self, *local_);
+    local_->save(local);
+  }
+  archive.write("local", local);
+  archive.write("method", c10::IValue(std::string(name())));
+  archive.write("step", c10::IValue(worker_->position().step));
+  archive.write("round", c10::IValue(worker_->position().round));
+}
+
+void Decentralized::load(torch::serialize::InputArchive& archive) {
+  c10::IValue method;
+  c10::IValue step;
+  c10::IValue round;
+  torch::serialize::InputArchive local;
+  GOSSIP_CHECK(archive.try_read("method", method) && archive.try_read("step", step) &&
+                   archive.try_read("round", round) && archive.try_read("local", local),
+               "The archive is not the state of a decentralized optimizer (it lacks 'method', "
+               "'step', 'round' or "
+               "'local'): load what save() of a '{}' wrote.",
+               name());
+  GOSSIP_CHECK(method.toStringRef() == name(),
+               "The archive is the state of '{}', but this optimizer is '{}'.",
+               method.toStringRef(), name());
+  const BorrowedGroups borrowed(*this, *local_);
+  local_->load(local);
+  worker_->set_position({.step = step.toInt(), .round = round.toInt()});
+}
+
+}  // namespace gossip::optim

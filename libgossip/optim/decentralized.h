@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// What all decentralized optimizers share.
+
+#include <chrono>
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <torch/optim/optimizer.h>
+
+#include <libgossip/algorithm/algorithm.h>
+#include <libgossip/engine/counters.h>
+#include <libgossip/engine/worker.h>
+#include <libgossip/model/flat_model.h>
+#include <libgossip/topology/schedule.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::optim {
+
+/// The model that each rank starts from.
+enum class Initial {
+  kBroadcast,  ///< rank 0's parameters and buffers; the default
+  kMean,       ///< the mean of all ranks' (of integer buffers rank 0's)
+  kKeep,       ///< each rank's own; for experiments that need different starts
+};
+
+/// A torch::optim::Optimizer that runs a local optimizer on every rank and communicates with other
+/// ranks.
+///
+/// It owns the local optimizer's parameter groups: schedulers (StepLR, ReduceLROnPlateau) and
+/// changes of the learning rate act on *this* object and reach the local optimizer at the next
+/// step. The usual loop stays as it is, zero_grad() included:
+///
+///     optimizer.zero_grad();
+///     loss(model, batch).backward();
+///     optimizer.step();
+///
+/// Gradients of several batches may be accumulated under no_sync(); gradients may be clipped after
+/// synchronize().
+///
+/// Collective: construction and destruction over the group, with_mean_model() and
+/// consensus_distance(); step() waits for this step's neighbors, and all ranks make the same number
+/// of steps. Threads: one per rank. Errors: gossip::Error at construction, on all ranks alike, for
+/// LBFGS, a model without trainable parameters, a topology that the method cannot use, an option
+/// out of range, and ranks whose models or settings differ; TimeoutError from step() when a
+/// neighbor does not come.
+class Decentralized : public torch::optim::Optimizer {
+ public:
+  ~Decentralized() override;
+
+  /// One step of the local optimizer and the communication that belongs to it. A closure is called
+  /// first, with gradients enabled, and its loss returned; otherwise the result is an undefined
+  /// tensor.
+  torch::Tensor step(LossClosure closure = nullptr) override;
+
+  /// Completes what backward passes started, so that gradients may be read or clipped before
+  /// step(). With `AllReduce` the gradients are the mean over all ranks afterwards; other methods
+  /// have nothing to complete.
+  virtual void synchronize() {}
+
+  /// Suspends communication as long as it lives: backward passes only accumulate, step() only steps
+  /// locally. All ranks do so for the same steps.
+  class [[nodiscard]] NoSync {
+   public:
+    explicit NoSync(Decentralized& optimizer) : optimizer_(optimizer) { ++optimizer_.suspended_; }
+    NoSync(const NoSync&) = delete;
+    NoSync& operator=(const NoSync&) = delete;
+    ~NoSync() { --optimizer_.suspended_; }
+
+   private:
+    Decentralized& optimizer_;
+  };
+  NoSync no_sync() { return NoSync(*this); }
+
+  /// Calls `body` while the module holds the mean of all ranks' parameters and float buffers, then
+  /// puts this rank's own back, also when `body` throws. Collective and blocking. Memory: two
+  /// copies of the model meanwhile.
+  void with_mean_model(const std::function<void()>& body);
+
+  /// \f$ \sqrt{\frac1n \sum_i |x_i - \bar x|^2} \f$ over the parameters. Collective and blocking.
+  /// Memory: one copy of the model meanwhile.
+  [[nodiscard]] double consensus_distance();
+
+  /// What communication cost this rank so far.
+  [[nodiscard]] engine::Counters counters() const;
+
+  /// Steps finished.
+  [[nodiscard]] std::int64_t steps() const;
+
+  /// Name as in the factory: "gossip-sgd".
+  [[nodiscard]] std::string_view name() const;
+
+  [[nodiscard]] const model::FlatModel& flat_model() const noexcept { return *flat_model_; }
+
+  /// Bytes that this rank holds for communication, besides the model itself.
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+  /// State of the local optimizer, step and round. The module's parameters are saved with the
+  /// module. Local.
+  void save(torch::serialize::OutputArchive& archive) const override;
+
+  /// Throws gossip::Error for the state of another method.
+  void load(torch::serialize::InputArchive& archive) override;
+
+ protected:
+  /// What the ranks must agree on besides model, topology and method; compared as text.
+  struct Settings {
+    Initial initial = Initial::kBroadcast;
+    std::chrono::milliseconds timeout = std::chrono::minutes(5);
+    std::size_t bucket_bytes = std::size_t{4} << 20U;
+    std::string text;
+  };
+
+  /// `make_algorithm` may throw gossip::Error for options out of range; all ranks then throw.
+  Decentralized(transport::Group& group, torch::nn::Module& module,
+                std::unique_ptr<torch::optim::Optimizer> local,
+                const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
+                topology::Schedule schedule, const Settings& settings);
+
+  [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0; }
+  [[nodiscard]] transport::Group& group() const noexcept { return group_; }
+  [[nodiscard]] model::FlatModel& flat_model() noexcept { return *flat_model_; }
+  [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
+
+  /// Travels with the gradient's mean: 1 for each parameter that has a gradient on this rank, else
+  /// 0.
+  [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
+
+ private:
+  void start_alike(Initial initial);
+  void check_local_optimizer() const;
+
+  transport::Group& group_;
+  std::unique_ptr<torch::optim::Optimizer> local_;
+  std::unique_ptr<model::FlatModel> flat_model_;
+  std::vector<float> gradient_presence_;
+  std::unique_ptr<engine::Worker> worker_;
+  int suspended_ = 0;
+};
+
+/// A local optimizer given by value, as in GossipSGD(session, *model, torch::optim::SGD(...), ...).
+template <class Local>
+concept LocalOptimizer = std::derived_from<Local, torch::optim::Optimizer>;
+
+}  // namespace gossip::optim

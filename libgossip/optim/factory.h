@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Optimizers by name, as `--optimizer` takes them.
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include <libgossip/optim/decentralized.h>
+#include <libgossip/optim/gossip_sgd.h>
+
+namespace gossip::optim {
+
+/// A name that make_optimizer() knows.
+struct OptimizerName {
+  std::string_view name;         ///< "gossip-sgd"
+  std::string_view description;  ///< one line, without a full stop
+  std::string_view paper;
+};
+
+/// All names, in the order in which a list shows them.
+[[nodiscard]] std::span<const OptimizerName> optimizer_names();
+
+/// What the methods can be told; a method reads what concerns it.
+struct OptimizerOptions {
+  MixingOrder order = MixingOrder::kAdaptThenCombine;
+  std::int64_t local_steps = 1;
+  Initial initial = Initial::kBroadcast;
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);
+};
+
+/// The optimizer called `name`. Collective, as the optimizers' constructors. `schedule` is not used
+/// by methods without neighbors (allreduce). Throws gossip::Error for an unknown name, with the
+/// nearest ones, before anything collective.
+[[nodiscard]] std::unique_ptr<Decentralized> make_optimizer(
+    std::string_view name, transport::Group& group, torch::nn::Module& module,
+    std::unique_ptr<torch::optim::Optimizer> local, const topology::Schedule& schedule,
+    const OptimizerOptions& options = {});
+
+/// Throws gossip::Error, with the nearest names, unless make_optimizer() knows `name`. Local.
+void check_optimizer_name(std::string_view name);
+
+/// The mixing order called "atc", "cta" or "diffusion"; throws gossip::Error for others.
+[[nodiscard]] MixingOrder mixing_order(std::string_view name);
+
+}  // namespace gossip::optim

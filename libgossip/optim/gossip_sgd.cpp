@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include <libgossip/base/error.h>
+#include <libgossip/optim/gossip_sgd.h>
+
+namespace gossip::optim {
+
+GossipSGD::GossipSGD(transport::Group& group, torch::nn::Module& module,
+                     std::unique_ptr<torch::optim::Optimizer> local, topology::Schedule schedule,
+                     const GossipSGDOptions& options)
+    : Decentralized(
+          group, module, std::move(local),
+          [&] {
+            GOSSIP_CHECK(options.timeout().count() > 0,
+                         "The timeout is {} ms: it must be positive.", options.timeout().count());
+            return std::make_unique<algorithm::GossipSGD>(options.order(), options.local_steps());
+          },
+          std::move(schedule),
+          {.initial = options.initial(),
+           .timeout = options.timeout(),
+           .text = fmt::format("order {}, local_steps {}, initial {}",
+                               static_cast<int>(options.order()), options.local_steps(),
+                               static_cast<int>(options.initial()))}) {}
+
+}  // namespace gossip::optim

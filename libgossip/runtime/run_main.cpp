@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <thread>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/mpi/environment.h>
+#include <libgossip/runtime/run_main.h>
+
+namespace gossip {
+
+int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
+  std::optional<Session> session;
+  // Inside the handlers nothing unwinds past the session: its destructor would wait for the other
+  // ranks.
+  try {
+    session.emplace(argc, argv);
+    const int status = body(*session);
+    session.reset();
+    return status;
+  } catch (const JointError& error) {
+    // Every rank is here with this message: rank 0 speaks, and ends the job if the others do not
+    // get to it first.
+    if (session->rank() == 0) {
+      log_line(LogLevel::kError, 0, error.what());
+    } else {
+      std::this_thread::sleep_for(std::chrono::seconds(3));
+    }
+  } catch (const std::exception& error) {
+    log_line(LogLevel::kError, session ? session->rank() : 0, error.what());
+  } catch (...) {
+    log_line(LogLevel::kError, session ? session->rank() : 0, "an exception of an unknown type");
+  }
+  std::fflush(nullptr);
+  mpi::Environment::abort(1);
+}
+
+}  // namespace gossip
