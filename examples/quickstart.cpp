@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) {
   return gossip::run_main(argc, argv, [](gossip::Session& session) {
-    torch::manual_seed(session.rank());
+    torch::manual_seed(static_cast<std::uint64_t>(session.rank()));
     torch::nn::Sequential model(torch::nn::Linear(2, 32), torch::nn::Tanh(), torch::nn::Linear(32, 1));
 
     gossip::optim::GossipSGD optimizer(session, *model, torch::optim::SGD(model->parameters(), 0.1),

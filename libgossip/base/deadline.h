@@ -5,6 +5,7 @@
 /// Waiting with an end: a deadline, and the back-off between two looks at a condition.
 
 #include <chrono>
+#include <functional>
 #include <thread>
 
 namespace gossip {
@@ -64,13 +65,35 @@ class Backoff {
   int looks_ = 0;
 };
 
+/// How a wait for other ranks goes on. A duration alone converts to it.
+struct Patience {
+  Patience() = default;
+  template <class Rep, class Period>
+  Patience(std::chrono::duration<Rep, Period> limit)  // NOLINT(google-explicit-constructor)
+      : timeout(std::chrono::duration_cast<std::chrono::milliseconds>(limit)) {}
+
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);
+
+  /// Called every tenth of a second of a wait, where it is set; may throw to end the wait.
+  std::function<void()> while_waiting;
+};
+
 /// Looks at `condition` until it is true or the deadline has passed; returns its last value.
 /// Yields, then sleeps.
 template <class Condition>
-[[nodiscard]] bool wait_until(const Deadline& deadline, Condition&& condition) {
+[[nodiscard]] bool wait_until(const Deadline& deadline, Condition&& condition,
+                              const std::function<void()>& while_waiting = {}) {
+  constexpr double kTenth = 0.1;
   Backoff backoff;
+  double next_call = kTenth;
   while (!condition()) {
-    if (backoff.is_time_to_check_the_clock() && deadline.has_passed()) return condition();
+    if (backoff.is_time_to_check_the_clock()) {
+      if (deadline.has_passed()) return condition();
+      if (while_waiting && deadline.elapsed_seconds() > next_call) {
+        while_waiting();
+        next_call += kTenth;
+      }
+    }
     backoff.pause();
   }
   return true;

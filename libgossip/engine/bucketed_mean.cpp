@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <exception>
 
 #include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/engine/bucketed_mean.h>
 
 namespace gossip::engine {
 
 BucketedMean::BucketedMean(transport::Group& group, const std::vector<VectorView>& buckets,
-                           std::chrono::milliseconds timeout)
-    : is_ready_(buckets.size(), false) {
+                           const Patience& patience)
+    : is_ready_(buckets.size(), false), exceptions_(std::uncaught_exceptions()) {
   if (group.size() == 1) return;
   std::uint64_t bytes = 0;
   for (const VectorView& bucket : buckets) {
-    means_.push_back(group.make_mean(bucket, timeout));
+    means_.push_back(group.make_mean(bucket, patience));
     bytes += bucket.bytes();
   }
   const auto ranks = static_cast<std::uint64_t>(group.size());
   nominal_bytes_ = 2 * (ranks - 1) * bytes / ranks;
+}
+
+BucketedMean::~BucketedMean() {
+  if (!is_running_ || std::uncaught_exceptions() > exceptions_) return;
+  try {
+    finish();
+  } catch (const Error& error) {
+    log(LogLevel::kError, 0, "the end of a mean over all ranks: {}", error.what());
+  }
 }
 
 void BucketedMean::ready(std::size_t index) {
@@ -34,6 +46,7 @@ void BucketedMean::finish() {
   std::fill(is_ready_.begin(), is_ready_.end(), true);
   start_ready();
   const Clock::time_point start = Clock::now();
+  is_running_ = false;  // also when a rank does not come: there is nothing to wait for then
   for (const std::unique_ptr<transport::Mean>& mean : means_) mean->wait();
   counters_.wait_seconds += seconds_between(start, Clock::now());
   counters_.bytes_sent += nominal_bytes_;
@@ -41,7 +54,6 @@ void BucketedMean::finish() {
   ++counters_.gossip_rounds;
   std::fill(is_ready_.begin(), is_ready_.end(), false);
   started_ = 0;
-  is_running_ = false;
 }
 
 std::vector<VectorView> cut_into_buckets(const std::vector<VectorView>& vectors,

@@ -5,10 +5,10 @@
 /// The exact mean of a large vector, piece by piece, so that it can start before the vector is
 /// complete.
 
-#include <chrono>
 #include <memory>
 #include <vector>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/transport/group.h>
@@ -25,7 +25,13 @@ class BucketedMean {
  public:
   /// `buckets` must outlive this object; all ranks pass the same types and sizes.
   BucketedMean(transport::Group& group, const std::vector<VectorView>& buckets,
-               std::chrono::milliseconds timeout);
+               const Patience& patience);
+  BucketedMean(const BucketedMean&) = delete;
+  BucketedMean& operator=(const BucketedMean&) = delete;
+
+  /// Finishes what runs, which the other ranks have started too; not while an exception unwinds
+  /// the stack.
+  ~BucketedMean();
 
   /// Bucket `index` is complete: starts it as soon as all before it are started. Does not block.
   void ready(std::size_t index);
@@ -47,6 +53,7 @@ class BucketedMean {
   bool is_running_ = false;
   std::uint64_t nominal_bytes_ = 0;
   Counters counters_;
+  int exceptions_;
 };
 
 /// `vectors` cut into buckets of at most `bucket_bytes`.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
+#include <string>
 #include <utility>
 
-#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/transport/agreement.h>
@@ -12,10 +12,18 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
+std::string description_of(const std::vector<VectorView>& vectors) {
+  std::string text = fmt::format("{} vectors:", vectors.size());
+  for (const VectorView& vector : vectors) {
+    text += fmt::format(" {} of {} bytes", vector.size, size_of(vector.dtype));
+  }
+  return text;
+}
+
 }  // namespace
 
 Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
-             std::chrono::milliseconds timeout)
+             const Patience& patience)
     : group_(group), schedule_(std::move(schedule)), vectors_(std::move(vectors)) {
   transport::check_together(group, [&] {
     GOSSIP_CHECK(schedule_.size() == group.size(),
@@ -23,12 +31,15 @@ Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<V
                  "group's size.",
                  schedule_.name(), schedule_.size(), group.size());
   });
+  transport::require_agreement(group, "vectors to mix", description_of(vectors_));
   for (const VectorView& vector : vectors_) {
     offsets_.push_back(message_bytes_);
     message_bytes_ += (vector.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
   if (group.size() > 1) {
-    channel_ = group.make_channel({.capacity_bytes = message_bytes_, .timeout = timeout});
+    channel_ = group.make_channel({.capacity_bytes = message_bytes_,
+                                   .timeout = patience.timeout,
+                                   .while_waiting = patience.while_waiting});
   }
 }
 
@@ -37,6 +48,7 @@ std::size_t Mixer::memory_bytes() const { return channel_ ? channel_->memory_byt
 void Mixer::pull(std::int64_t round) {
   ++counters_.gossip_rounds;
   if (!channel_) return;
+  messages_.clear();  // of a round that failed
   schedule_.neighborhood(round, group_.rank(), neighborhood_);
   send(round);
   receive(round);

@@ -4,12 +4,12 @@
 /// @file
 /// Rounds of neighbor averaging.
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <tuple>
 #include <vector>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/kernels/vector.h>
@@ -28,9 +28,9 @@ namespace gossip::engine {
 class Mixer {
  public:
   /// `vectors` (all ranks: the same types and sizes) must outlive the mixer. Throws gossip::Error
-  /// when the schedule is for another number of ranks.
+  /// on every rank when the schedule is for another number of ranks or the ranks' vectors differ.
   Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
-        std::chrono::milliseconds timeout);
+        const Patience& patience);
 
   /// \f$ x_i \leftarrow x_i + \sum_j w_{ij} (x_j - x_i) \f$ for every vector, with the matrix of
   /// `round`. Blocks until the in-neighbors' values of this round are there. Throws TimeoutError

@@ -7,6 +7,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/engine/pair_exchange.h>
 #include <libgossip/kernels/vector.h>
+#include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
 namespace {
@@ -36,6 +37,8 @@ PairExchange::PairExchange(transport::Group& group, Dtype dtype, std::size_t siz
       num_pieces_((size * size_of(dtype) + kPieceBytes - 1) / kPieceBytes),
       timeout_(timeout),
       meetings_(static_cast<std::size_t>(group.size()), 0) {
+  transport::require_agreement(group, "vector to exchange",
+                               fmt::format("{} elements of {} bytes", size, size_of(dtype)));
   const std::size_t words =
       static_cast<std::size_t>(ranks_) * sizeof(Meeting) + num_pieces_ * sizeof(Lock);
   region_ = group.make_region(words + size * size_of(dtype));

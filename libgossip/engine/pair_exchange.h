@@ -25,7 +25,8 @@ namespace gossip::engine {
 /// Threads: one per rank.
 class PairExchange {
  public:
-  /// Every rank has a copy of `size` elements; zero at first.
+  /// Every rank has a copy of `size` elements; zero at first. Throws gossip::Error on every rank
+  /// when they pass different types or sizes.
   PairExchange(transport::Group& group, Dtype dtype, std::size_t size,
                std::chrono::milliseconds timeout = std::chrono::minutes(5));
 
@@ -36,8 +37,8 @@ class PairExchange {
   /// others hold a piece of either copy; throws TimeoutError naming the owner of the copy.
   void exchange(Rank peer, double alpha = 0.5);
 
-  /// One pair event to which both ranks come, as in a synchronous matching; each does half of the
-  /// pass. Blocks until both copies are done. Throws TimeoutError naming the peer.
+  /// One pair event to which both ranks come, as in a synchronous matching, with the same `alpha`;
+  /// each does half of the pass. Blocks until both copies are done. Throws TimeoutError naming the peer.
   void meet(Rank peer, double alpha = 0.5);
 
   [[nodiscard]] std::size_t num_pieces() const noexcept { return num_pieces_; }

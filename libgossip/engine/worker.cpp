@@ -31,20 +31,23 @@ void warn_if_apart(const transport::Group& group, const topology::Schedule& sche
 Worker::Worker(transport::Group& group, std::unique_ptr<const algorithm::Algorithm> algorithm,
                topology::Schedule schedule, Vectors vectors, Caller caller,
                const WorkerOptions& options)
-    : algorithm_(std::move(algorithm)), caller_(std::move(caller)) {
+    : algorithm_(std::move(algorithm)), caller_(std::move(caller)), presence_(group) {
+  Patience patience(options.timeout);
+  patience.while_waiting = [this] { presence_.check(needed_step_); };
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
     transport::check_together(group, [&] { topology::validate_doubly_stochastic(schedule); });
     warn_if_apart(group, schedule);
-    model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), options.timeout);
+    model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), patience);
   }
   if (algorithm_->averages_gradient()) {
     gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);
     std::reverse(gradient_buckets_.begin(), gradient_buckets_.end());
-    gradient_mean_.emplace(group, gradient_buckets_, options.timeout);
+    gradient_mean_.emplace(group, gradient_buckets_, patience);
   }
 }
 
 void Worker::prepare(bool communicate) {
+  needed_step_ = position_.step - 1;  // others prepare at the end of the step before
   for (const Stage& stage : algorithm_->stages(position_.step)) {
     if (stage.action == Action::kEvaluate) return;
     run(stage, communicate);
@@ -52,6 +55,7 @@ void Worker::prepare(bool communicate) {
 }
 
 void Worker::finish(bool communicate) {
+  needed_step_ = position_.step;
   bool is_after_gradient = false;
   for (const Stage& stage : algorithm_->stages(position_.step)) {
     if (is_after_gradient) run(stage, communicate);

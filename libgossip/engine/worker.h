@@ -16,6 +16,7 @@
 #include <libgossip/engine/bucketed_mean.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/mixer.h>
+#include <libgossip/engine/presence.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -65,6 +66,11 @@ class Worker {
   /// The stages after the gradient, which end the step.
   void finish(bool communicate = true);
 
+  /// This rank leaves the training loop, for a collective call or for good, and comes back to it: a rank that waits for
+  /// this one's next step gets an error instead of waiting on. Local.
+  void leave() { presence_.leave(position_.step); }
+  void come_back() { presence_.come_back(); }
+
   [[nodiscard]] const Position& position() const noexcept { return position_; }
   void set_position(const Position& position) { position_ = position; }
 
@@ -92,6 +98,9 @@ class Worker {
   std::unique_ptr<const algorithm::Algorithm> algorithm_;
   Caller caller_;
   Position position_;
+  Presence presence_;
+  std::int64_t needed_step_ =
+      -1;  // the step that other ranks must have come to for this rank to go on
   std::vector<VectorView> gradient_buckets_;
   std::optional<BucketedMean> gradient_mean_;
   std::optional<Mixer> model_mixer_;

@@ -50,14 +50,16 @@ FlatModel::FlatModel(torch::nn::Module& module) : module_(&module) {
     }
   }
   GOSSIP_CHECK(
-      !entries_.empty(),
+      num_elements_ > 0,
       "The module '{}' has no parameters that require gradients: there is nothing to train.",
       module.name());
   // Element types that the model does not have get no buffer.
   std::vector<std::size_t> position(kTypes.size(), 0);
   for (std::size_t type = 0; type < kTypes.size(); ++type) {
     position[type] = flat_.size();
-    if (sizes[type] > 0) flat_.push_back(at::zeros({signed_size(sizes[type])}, kTypes[type]));
+    const bool is_used = std::any_of(entries_.begin(), entries_.end(),
+                                     [&](const Parameter& entry) { return entry.vector == type; });
+    if (is_used) flat_.push_back(at::zeros({signed_size(sizes[type])}, kTypes[type]));
   }
   for (Parameter& entry : entries_) entry.vector = position[entry.vector];
   restore_aliases();
@@ -94,12 +96,18 @@ std::vector<VectorView> FlatModel::gradients() {
 
 std::string FlatModel::description() const {
   std::string shapes;
-  for (const Parameter& entry : entries_) {
-    shapes += fmt::format("{}{}", entry.name, c10::toString(entry.tensor.scalar_type()));
-    for (const std::int64_t extent : entry.tensor.sizes()) shapes += fmt::format(",{}", extent);
-  }
-  return fmt::format("{} parameters with {} elements (shapes {:08x})", entries_.size(),
-                     num_elements_, static_cast<std::uint32_t>(std::hash<std::string>{}(shapes)));
+  const auto add_shape = [&](const std::string& name, const at::Tensor& tensor) {
+    shapes += fmt::format("{} {}", name, c10::toString(tensor.scalar_type()));
+    for (const std::int64_t extent : tensor.sizes()) shapes += fmt::format(",{}", extent);
+    shapes += ';';
+  };
+  for (const Parameter& entry : entries_) add_shape(entry.name, entry.tensor);
+  for (const Parameter& entry : frozen_) add_shape(entry.name, entry.tensor);
+  const auto buffers = module_->named_buffers();
+  for (const auto& item : buffers) add_shape(item.key(), item.value());
+  return fmt::format("{} parameters with {} elements and {} other tensors (shapes {:08x})",
+                     entries_.size(), num_elements_, frozen_.size() + buffers.size(),
+                     static_cast<std::uint32_t>(std::hash<std::string>{}(shapes)));
 }
 
 void FlatModel::restore_aliases() {
@@ -107,6 +115,7 @@ void FlatModel::restore_aliases() {
     const VectorView flat = view_of(flat_[entry.vector]);
     const void* expected = static_cast<std::byte*>(flat.data) + entry.offset * size_of(flat.dtype);
     if (entry.tensor.data_ptr() == expected) continue;
+    if (entry.size == 0 && entry.tensor.numel() == 0) continue;  // has no address
     check_parameter(entry.name, entry.tensor);
     GOSSIP_CHECK(entry.tensor.scalar_type() == flat_[entry.vector].scalar_type() &&
                      std::cmp_equal(entry.tensor.numel(), entry.size),
@@ -145,7 +154,7 @@ void FlatModel::gather_gradient(std::size_t entry) {
   at::Tensor target = slice(gradients_, parameter);
   const at::Tensor& gradient = parameter.tensor.grad();
   if (gradient.defined()) {
-    target.copy_(gradient);
+    target.copy_(gradient.is_sparse() ? gradient.to_dense() : gradient);
   } else {
     target.zero_();
   }
@@ -156,7 +165,7 @@ void FlatModel::scatter_gradient(std::size_t entry) {
   const at::NoGradGuard no_grad;
   const at::Tensor source = slice(gradients_, parameter);
   at::Tensor& gradient = parameter.tensor.mutable_grad();
-  if (gradient.defined()) {
+  if (gradient.defined() && !gradient.is_sparse()) {
     gradient.copy_(source);
   } else {
     gradient = source.clone();

@@ -56,7 +56,7 @@ class FlatModel {
   /// Number of trainable elements, without the padding between parameters.
   [[nodiscard]] std::int64_t num_elements() const noexcept { return num_elements_; }
 
-  /// Names, shapes and types in one line, for comparing ranks.
+  /// Names, shapes and types of all parameters and buffers in one line, for comparing ranks.
   [[nodiscard]] std::string description() const;
 
   /// Makes all parameters views of the buffer again, with the values they have now. Cheap when

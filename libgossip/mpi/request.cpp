@@ -41,8 +41,9 @@ bool Requests::test() {
   return true;
 }
 
-bool Requests::wait(const Deadline& deadline) {
-  return wait_until(deadline, [this] { return test(); });
+bool Requests::wait(const Deadline& deadline, const std::function<void()>& while_waiting) {
+  return wait_until(
+      deadline, [this] { return test(); }, while_waiting);
 }
 
 }  // namespace gossip::mpi

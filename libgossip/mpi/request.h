@@ -4,6 +4,7 @@
 /// @file
 /// Started operations of MPI.
 
+#include <functional>
 #include <vector>
 
 #include <mpi.h>
@@ -33,7 +34,9 @@ class Requests {
 
   /// Blocks until all are finished, giving the core away between looks. Returns false when the
   /// deadline passed before.
-  [[nodiscard]] bool wait(const Deadline& deadline);
+  /// `while_waiting`, where it is set, is called every tenth of a second.
+  [[nodiscard]] bool wait(const Deadline& deadline,
+                          const std::function<void()>& while_waiting = {});
 
   /// Forgets operations that a lost rank keeps from finishing. MPI may still use their buffers.
   void abandon() noexcept { pending_.clear(); }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
@@ -47,7 +48,7 @@ class AllReduce::Hooks {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       auto node = torch::autograd::impl::grad_accumulator(entries[i].tensor);
       const std::uintptr_t key = node->add_post_hook(
-          std::make_unique<AfterGradient>([&optimizer, i] { optimizer.gather(i); }));
+          std::make_unique<AfterGradient>([&optimizer, i] { optimizer.gradient_is_ready(i); }));
       hooks_.emplace_back(std::move(node), key);
     }
   }
@@ -99,37 +100,58 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
 
 AllReduce::~AllReduce() = default;
 
-void AllReduce::gather(std::size_t entry) {
+void AllReduce::gradient_is_ready(std::size_t entry) {
   if (is_suspended()) return;
-  engine::BucketedMean& mean = *worker().gradient_mean();
-  if (is_gathered_[entry]) {
-    // A second backward pass before step(): what is under way lacks its gradients. End it and start
-    // over.
-    mean.finish();
-    std::fill(is_gathered_.begin(), is_gathered_.end(), false);
-    missing_in_ = parameters_in_;
+  if (!is_in_pass_) {
+    is_in_pass_ = true;
+    torch::autograd::Engine::get_default_engine().queue_callback([this] { is_in_pass_ = false; });
+    // What an earlier pass started lacks this one's gradients: end it and start over. Whether a
+    // parameter has been gathered already must not matter: the ranks may use different ones, but
+    // all have to start over.
+    if (has_started()) finish_mean();
   }
+  if (is_gathered_[entry]) finish_mean();  // the last pass ended with an exception
+  gather(entry);
+}
+
+bool AllReduce::has_started() const {
+  return std::find(is_gathered_.begin(), is_gathered_.end(), true) != is_gathered_.end();
+}
+
+void AllReduce::finish_mean() {
+  worker().gradient_mean()->finish();
+  std::fill(is_gathered_.begin(), is_gathered_.end(), false);
+  missing_in_ = parameters_in_;
+}
+
+void AllReduce::gather(std::size_t entry) {
   synchronized_step_ = -1;
   is_gathered_[entry] = true;
   flat_model().gather_gradient(entry);
   gradient_presence()[entry] = flat_model().entries()[entry].tensor.grad().defined() ? 1.0F : 0.0F;
   for (const std::size_t bucket : buckets_of_[entry]) {
-    if (--missing_in_[bucket] == 0) mean.ready(bucket);
+    if (--missing_in_[bucket] == 0) worker().gradient_mean()->ready(bucket);
   }
 }
 
 void AllReduce::synchronize() {
-  if (group().size() == 1 || synchronized_step_ == steps()) return;
+  if (group().size() == 1 || is_suspended() || synchronized_step_ == steps()) return;
+  complete();
+}
+
+void AllReduce::complete_started() {
+  if (has_started()) complete();
+}
+
+void AllReduce::complete() {
   const std::size_t num_entries = flat_model().entries().size();
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
     if (!is_gathered_[entry]) gather(entry);
   }
-  worker().gradient_mean()->finish();
+  finish_mean();
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
     if (gradient_presence()[entry] > 0.0F) flat_model().scatter_gradient(entry);
   }
-  std::fill(is_gathered_.begin(), is_gathered_.end(), false);
-  missing_in_ = parameters_in_;
   synchronized_step_ = steps();
 }
 

@@ -26,7 +26,8 @@ struct AllReduceOptions {
 /// Gradients are copied into buckets as the backward pass completes them (hooks) and averaged by
 /// MPI_Iallreduce meanwhile; step() or synchronize() waits for the rest and writes the mean back. A
 /// parameter that is unused on some ranks gets the mean with zeros for those; one that is unused on
-/// all keeps its undefined gradient.
+/// all keeps its undefined gradient. All ranks make the same number of backward passes outside
+/// no_sync(); of several passes before one step() all but the last are communication for nothing.
 ///
 /// Memory besides module and local optimizer: one copy of the model (none with one rank). On the
 /// wire: 2(n-1)/n of the model a step, nominally.
@@ -47,12 +48,18 @@ class AllReduce final : public Decentralized {
  private:
   class Hooks;
 
+  void complete_started() override;
+  void gradient_is_ready(std::size_t entry);
+  [[nodiscard]] bool has_started() const;
   void gather(std::size_t entry);
+  void complete();
+  void finish_mean();
 
   std::vector<bool> is_gathered_;                     // per parameter, since the last synchronize()
   std::vector<std::vector<std::size_t>> buckets_of_;  // per parameter: the buckets it lies in
   std::vector<std::size_t> parameters_in_;            // per bucket
   std::vector<std::size_t> missing_in_;               // per bucket, since the last synchronize()
+  bool is_in_pass_ = false;                           // of the backward pass
   std::int64_t synchronized_step_ = -1;  // the step whose gradients hold the mean already
   std::unique_ptr<Hooks> hooks_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <unordered_set>
 #include <utility>
 
@@ -30,6 +32,18 @@ class BorrowedGroups {
  private:
   torch::optim::Optimizer& owner_;
   torch::optim::Optimizer& local_;
+};
+
+/// Tells the other ranks, while it lives, that this one does not train.
+class Away {
+ public:
+  explicit Away(engine::Worker& worker) : worker_(worker) { worker_.leave(); }
+  Away(const Away&) = delete;
+  Away& operator=(const Away&) = delete;
+  ~Away() { worker_.come_back(); }
+
+ private:
+  engine::Worker& worker_;
 };
 
 /// A vector's contents, put back at the end.
@@ -63,10 +77,11 @@ void average_tensor_(transport::Group& group, at::Tensor tensor) {
 
 /// Name, size and weights of a topology in one line, for comparing ranks.
 std::string description_of(const topology::Schedule& schedule) {
-  constexpr std::int64_t kRounds = 8;
+  constexpr int kMostRounds = 64;
+  const int rounds = schedule.period() > 0 ? std::min(schedule.period(), kMostRounds) : kMostRounds;
   std::string weights;
   topology::Neighborhood neighborhood;
-  for (std::int64_t round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     for (Rank rank = 0; rank < schedule.size(); ++rank) {
       schedule.neighborhood(round, rank, neighborhood);
       for (const topology::Neighbor& sender : neighborhood.in) {
@@ -76,6 +91,15 @@ std::string description_of(const topology::Schedule& schedule) {
   }
   return fmt::format("'{}' for {} ranks (weights {:08x})", schedule.name(), schedule.size(),
                      static_cast<std::uint32_t>(std::hash<std::string>{}(weights)));
+}
+
+/// 0 for optimizers that have none.
+double learning_rate_of(const torch::optim::OptimizerOptions& options) {
+  try {
+    return options.get_lr();
+  } catch (const c10::Error&) {
+    return 0.0;
+  }
 }
 
 }  // namespace
@@ -117,7 +141,9 @@ Decentralized::Decentralized(
   worker_->prepare();
 }
 
-Decentralized::~Decentralized() = default;
+Decentralized::~Decentralized() {
+  if (worker_ && std::uncaught_exceptions() == 0) worker_->leave();
+}
 
 void Decentralized::check_local_optimizer() const {
   GOSSIP_CHECK(
@@ -130,8 +156,7 @@ void Decentralized::check_local_optimizer() const {
     known.insert(entry.tensor.unsafeGetTensorImpl());
   }
   for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
-    const double rate =
-        parameters.has_options() ? parameters.options().get_lr() : defaults_->get_lr();
+    const double rate = learning_rate_of(parameters.options());
     GOSSIP_CHECK(std::isfinite(rate) && rate >= 0.0,
                  "The learning rate is {}: it must be a number of at least 0.", rate);
     for (const at::Tensor& tensor : parameters.params()) {
@@ -176,6 +201,8 @@ torch::Tensor Decentralized::step(LossClosure closure) {
 }
 
 void Decentralized::with_mean_model(const std::function<void()>& body) {
+  const Away away(*worker_);
+  complete_started();
   flat_model_->restore_aliases();
   if (group_.size() == 1) {
     body();
@@ -206,6 +233,8 @@ void Decentralized::with_mean_model(const std::function<void()>& body) {
 }
 
 double Decentralized::consensus_distance() {
+  const Away away(*worker_);
+  complete_started();
   flat_model_->restore_aliases();
   double squares = 0.0;
   for (const VectorView& vector : flat_model_->parameters()) {

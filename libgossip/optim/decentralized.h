@@ -64,8 +64,8 @@ class Decentralized : public torch::optim::Optimizer {
   /// have nothing to complete.
   virtual void synchronize() {}
 
-  /// Suspends communication as long as it lives: backward passes only accumulate, step() only steps
-  /// locally. All ranks do so for the same steps.
+  /// Suspends communication as long as it lives: backward passes only accumulate, synchronize()
+  /// does nothing, step() only steps locally. All ranks do so for the same steps.
   class [[nodiscard]] NoSync {
    public:
     explicit NoSync(Decentralized& optimizer) : optimizer_(optimizer) { ++optimizer_.suspended_; }
@@ -127,6 +127,9 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] transport::Group& group() const noexcept { return group_; }
   [[nodiscard]] model::FlatModel& flat_model() noexcept { return *flat_model_; }
   [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
+
+  /// Completes collective operations that a backward pass started, before others start.
+  virtual void complete_started() {}
 
   /// Travels with the gradient's mean: 1 for each parameter that has a gradient on this rank, else
   /// 0.

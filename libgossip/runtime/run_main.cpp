@@ -24,7 +24,7 @@ int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
   } catch (const JointError& error) {
     // Every rank is here with this message: rank 0 speaks, and ends the job if the others do not
     // get to it first.
-    if (session->rank() == 0) {
+    if (!session || session->rank() == 0) {
       log_line(LogLevel::kError, 0, error.what());
     } else {
       std::this_thread::sleep_for(std::chrono::seconds(3));

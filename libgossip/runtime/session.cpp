@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <sched.h>
-#include <unistd.h>
+#include <string>
+#include <vector>
 
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/communicator.h>
@@ -15,16 +16,37 @@
 namespace gossip {
 namespace {
 
-int available_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
-  return std::max(1, CPU_COUNT(&cores));
+/// '1' for each core that this process may use, '0' for the others.
+std::string usable_cores() {
+  std::string cores(CPU_SETSIZE, '0');
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cores;
+  for (std::size_t core = 0; core < cores.size(); ++core) {
+    if (CPU_ISSET(core, &set)) cores[core] = '1';
+  }
+  return cores;
+}
+
+/// Each core counts by the number of ranks that may use it, whether a launcher bound the ranks to
+/// cores of their own or they share what a container has.
+int share_of_cores(const mpi::Communicator& host) {
+  const std::string own = usable_cores();
+  const std::vector<std::string> all = host.all_gather(own);
+  double share = 0.0;
+  for (std::size_t core = 0; core < own.size(); ++core) {
+    if (own[core] == '0') continue;
+    const auto users = std::count_if(all.begin(), all.end(),
+                                     [&](const std::string& cores) { return cores[core] == '1'; });
+    share += 1.0 / static_cast<double>(users);
+  }
+  constexpr double kRounding = 1e-9;
+  return std::max(1, static_cast<int>(share + kRounding));
 }
 
 /// What the user asked for, or this rank's share of the cores, which is then written where OpenMP
 /// and MKL read it.
-int choose_threads(int ranks_on_host) {
+int choose_threads(int share) {
   constexpr const char* kVariable = "OMP_NUM_THREADS";
   if (const char* text = std::getenv(kVariable); text != nullptr && *text != '\0') {
     int threads = 0;
@@ -33,12 +55,8 @@ int choose_threads(int ranks_on_host) {
                  text);
     return threads;
   }
-  // A launcher that binds each rank to its own cores has divided them already.
-  const int cores = available_cores();
-  const int total = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  const int threads = cores < total ? cores : std::max(1, cores / ranks_on_host);
-  setenv(kVariable, std::to_string(threads).c_str(), 0);
-  return threads;
+  setenv(kVariable, std::to_string(share).c_str(), 1);
+  return share;
 }
 
 }  // namespace
@@ -52,7 +70,7 @@ struct Session::Impl {
 
 Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, argv)) {
   mpi::Communicator communicator = impl_->environment.world();
-  threads_ = choose_threads(communicator.split_by_host().size());
+  threads_ = choose_threads(share_of_cores(communicator.split_by_host()));
   impl_->world = transport::make_process_group(std::move(communicator));
 }
 

@@ -16,8 +16,9 @@ namespace gossip {
 /// Wherever a group is expected, the session stands for its world().
 ///
 /// Collective: construction and destruction, over all processes of the job.
-/// Side effect: sets OMP_NUM_THREADS, unless it is set, to the cores this process may use divided
-/// by the ranks of its host, so that the ranks' tensor operations do not fight for cores. It counts
+/// Side effect: sets OMP_NUM_THREADS, unless it is set, to this rank's share of the cores it may
+/// use, each divided by the ranks that may use it, so that tensor operations do not fight for
+/// cores. It counts
 /// for LibTorch if no tensor operation ran before. Errors: as mpi::Environment.
 class Session {
  public:

@@ -12,34 +12,28 @@ namespace {
 /// A run that waits longer than this says for whom.
 constexpr double kNoticeSeconds = 10.0;
 
-/// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its
-/// task.
+/// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its task.
 template <class Attempt, class Peer>
-auto wait_for(std::chrono::milliseconds timeout, std::string_view what, Attempt&& attempt,
+auto wait_for(const ChannelOptions& options, std::string_view what, Attempt&& attempt,
               Peer&& peer) {
   auto result = attempt();
   if (result) return result;
-  const Deadline deadline(timeout);
-  Backoff backoff;
+  const Deadline deadline(options.timeout);
   bool has_said = false;
-  while (!(result = attempt())) {
-    backoff.pause();
-    if (!backoff.is_time_to_check_the_clock()) continue;
-    const double waited = deadline.elapsed_seconds();
-    if (!has_said && waited > kNoticeSeconds) {
+  const auto while_waiting = [&] {
+    if (!has_said && deadline.elapsed_seconds() > kNoticeSeconds) {
       log(LogLevel::kWarning, 0, "waiting for rank {} to {} ({:.0f} s of at most {:.0f} s)", peer(),
-          what, waited, std::chrono::duration<double>(timeout).count());
+          what, deadline.elapsed_seconds(), std::chrono::duration<double>(options.timeout).count());
       has_said = true;
     }
-    if (deadline.has_passed()) {
-      if ((result = attempt())) break;  // this process may have been stopped for all that time
-      throw TimeoutError(peer(),
-                         fmt::format("Rank {} did not {} within {} ms: it has ended, hangs, or "
-                                     "needs a longer timeout.",
-                                     peer(), what, timeout.count()));
-    }
-  }
-  return result;
+    if (options.while_waiting) options.while_waiting();
+  };
+  const auto is_done = [&] { return (result = attempt()).has_value(); };
+  if (wait_until(deadline, is_done, while_waiting)) return result;
+  throw TimeoutError(peer(),
+                     fmt::format("Rank {} did not {} within {} ms: it has ended, hangs, or needs a "
+                                 "longer timeout.",
+                                 peer(), what, options.timeout.count()));
 }
 
 }  // namespace
@@ -72,14 +66,13 @@ void Message::release() noexcept {
 std::span<std::byte> Channel::acquire(std::span<const Rank> to) {
   Rank blocking = 0;
   return *wait_for(
-      options_.timeout, "read an earlier message", [&] { return try_acquire(to, blocking); },
+      options_, "read an earlier message", [&] { return try_acquire(to, blocking); },
       [&] { return blocking; });
 }
 
 Message Channel::next(Rank from) {
   return std::move(*wait_for(
-      options_.timeout, "send its next message", [&] { return try_next(from); },
-      [&] { return from; }));
+      options_, "send its next message", [&] { return try_next(from); }, [&] { return from; }));
 }
 
 }  // namespace gossip::transport

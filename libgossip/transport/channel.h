@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,6 +46,8 @@ struct ChannelOptions {
   int slots = 2;  ///< messages a sender may have unread at the same time; kLatest: buffers, >= 2
   Reading reading = Reading::kNext;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait
+  std::function<void()> while_waiting =
+      {};  ///< called every tenth of a second of a wait; may throw
 };
 
 class Channel;

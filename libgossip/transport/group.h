@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/transport/channel.h>
@@ -58,6 +59,9 @@ class Group {
   /// How bytes move between its ranks: "shared" or "local".
   [[nodiscard]] virtual std::string_view transport() const = 0;
 
+  /// Whether channels and regions can be made: all ranks run on one host.
+  [[nodiscard]] virtual bool is_one_host() const = 0;
+
   /// The channels between its ranks. All ranks pass the same options.
   [[nodiscard]] virtual std::unique_ptr<Channel> make_channel(const ChannelOptions& options) = 0;
 
@@ -67,7 +71,7 @@ class Group {
 
   /// The mean of `vector`, which must outlive the result; all ranks pass the same type and size.
   [[nodiscard]] virtual std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                        std::chrono::milliseconds timeout) = 0;
+                                                        const Patience& patience) = 0;
 
   virtual void barrier() = 0;
 

@@ -25,20 +25,20 @@ std::string host_name() {
 class ProcessMean final : public Mean {
  public:
   ProcessMean(const mpi::Communicator& communicator, const VectorView& vector,
-              std::chrono::milliseconds timeout)
-      : communicator_(communicator), vector_(vector), timeout_(timeout) {}
+              const Patience& patience)
+      : communicator_(communicator), vector_(vector), patience_(patience) {}
 
   void start() override { communicator_.sum_async(vector_, requests_); }
 
   void progress() override { static_cast<void>(requests_.test()); }
 
   void wait() override {
-    if (!requests_.wait(Deadline(timeout_))) {
+    if (!requests_.wait(Deadline(patience_.timeout), patience_.while_waiting)) {
       requests_.abandon();
       throw TimeoutError(
           -1, fmt::format("Rank {} waited {} ms for the mean over {} ranks: one of them has ended "
                           "or hangs.",
-                          communicator_.rank(), timeout_.count(), communicator_.size()));
+                          communicator_.rank(), patience_.timeout.count(), communicator_.size()));
     }
     const double share = 1.0 / communicator_.size();
     visit(vector_, [&](auto values) { kernels::scale(values, share); });
@@ -47,7 +47,7 @@ class ProcessMean final : public Mean {
  private:
   const mpi::Communicator& communicator_;
   VectorView vector_;
-  std::chrono::milliseconds timeout_;
+  Patience patience_;
   mpi::Requests requests_;
 };
 
@@ -59,6 +59,8 @@ class ProcessGroup final : public Group {
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
   [[nodiscard]] int size() const override { return communicator_.size(); }
   [[nodiscard]] std::string_view transport() const override { return "shared"; }
+
+  [[nodiscard]] bool is_one_host() const override { return host_.size() == communicator_.size(); }
 
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
     auto region = make_region(MemoryChannel::region_bytes(options, size()));
@@ -73,8 +75,8 @@ class ProcessGroup final : public Group {
   }
 
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                std::chrono::milliseconds timeout) override {
-    return std::make_unique<ProcessMean>(communicator_, vector, timeout);
+                                                const Patience& patience) override {
+    return std::make_unique<ProcessMean>(communicator_, vector, patience);
   }
 
   void barrier() override { communicator_.barrier(); }
@@ -87,29 +89,25 @@ class ProcessGroup final : public Group {
 
  private:
   void check_one_host() {
-    if (is_one_host_) return;
-    const std::vector<std::string> hosts = communicator_.all_gather(
-        host_.size() == communicator_.size() ? std::string() : host_name());
+    if (is_one_host()) return;
+    const std::vector<std::string> hosts = communicator_.all_gather(host_name());
     for (std::size_t rank = 1; rank < hosts.size(); ++rank) {
       if (hosts[rank] == hosts[0]) continue;
       throw JointError(
           fmt::format("Rank 0 runs on host {} and rank {} on host {}, but shared memory joins the "
-                      "ranks of one host "
-                      "only: start all ranks on one host, or train with the optimizer 'allreduce'.",
+                      "ranks of one host only: start "
+                      "all ranks on one host, or train with the optimizer 'allreduce'.",
                       hosts[0], rank, hosts[rank]));
     }
-    if (!hosts[0].empty())
-      throw JointError(
-          fmt::format("The ranks on host {} do not see each other's shared memory (separate "
-                      "containers?): start them "
-                      "in one container, or train with the optimizer 'allreduce'.",
-                      hosts[0]));
-    is_one_host_ = true;
+    throw JointError(
+        fmt::format("The ranks on host {} do not see each other's shared memory (separate "
+                    "containers?): start them in one "
+                    "container, or train with the optimizer 'allreduce'.",
+                    hosts[0]));
   }
 
   mpi::Communicator communicator_;
   mpi::Communicator host_;
-  bool is_one_host_ = false;
 };
 
 }  // namespace

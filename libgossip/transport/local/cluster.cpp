@@ -101,6 +101,8 @@ class LocalGroup final : public Group {
   [[nodiscard]] int size() const override { return shared_->size; }
   [[nodiscard]] std::string_view transport() const override { return "local"; }
 
+  [[nodiscard]] bool is_one_host() const override { return true; }
+
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
     auto region = make_region(MemoryChannel::region_bytes(options, size()));
     auto channel = std::make_unique<MemoryChannel>(std::move(region), rank_, size(), options);
@@ -113,7 +115,7 @@ class LocalGroup final : public Group {
   }
 
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                std::chrono::milliseconds timeout) override;
+                                                const Patience& patience) override;
 
   void barrier() override { shared_->barrier(); }
 
@@ -169,7 +171,7 @@ class LocalMean final : public Mean {
 }  // namespace
 
 std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector,
-                                            std::chrono::milliseconds /*timeout*/) {
+                                            const Patience& /*patience*/) {
   return std::make_unique<LocalMean>(*this, vector);
 }
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Which ranks still train: so that nobody waits for one that does not.
+
+#include <cstdint>
+#include <memory>
+
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+/// Every rank says when it leaves the training loop, for a collective call or for good, and after how many steps; a rank that
+/// waits for another learns that it will not come.
+///
+/// Collective: construction and destruction. Everything else is local and does not block.
+/// Threads: one per rank.
+class Presence {
+ public:
+  /// Does nothing for ranks on several hosts, whose waits end by their timeouts only.
+  explicit Presence(transport::Group& group);
+
+  /// This rank made `steps` steps and leaves the loop, or comes back to it. All ranks leave equally often.
+  void leave(std::int64_t steps);
+  void come_back();
+
+  /// For waits of this rank's step number `step` (from 0): throws gossip::Error, naming the rank, when one has left the
+  /// loop before that step and for something that this rank has not come to.
+  void check(std::int64_t step);
+
+ private:
+  struct State {
+    std::int64_t steps = 0;     // made when leaving
+    std::int64_t absences = 0;  // so far, the present one included
+  };
+
+  void publish(transport::MessageKind kind);
+
+  transport::Group& group_;
+  State own_;
+  std::unique_ptr<transport::Channel> channel_;
+};
+
+}  // namespace gossip::engine
