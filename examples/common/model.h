@@ -15,9 +15,9 @@
 
 namespace gossip::examples {
 
-/// Two convolutions of 16 and 32 channels and 128 hidden units: 207,178 parameters. The stride of
-/// the first convolution makes a step 2.4 times cheaper than pooling after it does, at the same
-/// accuracy.
+/// Two convolutions of 16 and 32 channels and 128 hidden units: 207,178 parameters. With the stride
+/// in the first convolution a training step takes 0.42 of the time that 5 x 5 convolutions, each
+/// with pooling behind it, take (215,370 parameters; batch of 64, one thread).
 struct CnnImpl : torch::nn::Module {
   CnnImpl() {
     register_module("conv1", conv1);
