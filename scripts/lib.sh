@@ -27,7 +27,9 @@ say() {
 }
 
 die() {
-  printf 'error: %s\n' "$@" >&2
+  printf 'error: %s\n' "$1" >&2
+  shift
+  [[ $# -eq 0 ]] || printf '       %s\n' "$@" >&2
   exit 1
 }
 
@@ -55,15 +57,15 @@ gossip_setup_packages() {
   [[ -n ${missing// /} ]] || return 0
 
   command="apt-get install -y --no-install-recommends ${missing% }"
-  say "installing Debian packages: ${missing% }"
   local as_root=()
   if [[ $EUID -ne 0 ]]; then
     as_root=(sudo)
     if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo true; }; }; then
-      die "packages are missing and this user may not install them. Have them installed by" \
-        "  sudo $command" "and start again."
+      die "Debian packages are missing, and this user may not install them. Have them installed by" \
+        "  sudo sh -c 'apt-get update && $command'" "and start again."
     fi
   fi
+  say "installing Debian packages: ${missing% }"
   # A fresh machine has no package lists; a failure here shows in the install below.
   "${as_root[@]}" apt-get update -q || true
   # shellcheck disable=SC2086  # one argument a package
