@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every channel has to do, whatever its ranks are. See on_ranks.h.
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/base/random.h>
+#include <libgossip/transport/group.h>
+
+#include "transport/on_ranks.h"
+
+namespace gossip::transport {
+namespace {
+
+using namespace std::chrono_literals;
+using test::on_ranks;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr std::chrono::seconds kLong{30};
+
+/// Byte k of what `sender` sends in `round`.
+std::byte pattern(Rank sender, std::int64_t round, std::size_t k) {
+  return static_cast<std::byte>(static_cast<std::size_t>(sender) * 131 +
+                                static_cast<std::size_t>(round) * 37 + k * 7 + k / 251);
+}
+
+void fill(std::span<std::byte> slot, Rank sender, std::int64_t round, std::size_t bytes) {
+  for (std::size_t k = 0; k < bytes; ++k) slot[k] = pattern(sender, round, k);
+}
+
+bool is_whole(const Message& message, std::size_t bytes) {
+  if (message.payload().size() != bytes || message.header().bytes != bytes) return false;
+  for (std::size_t k = 0; k < bytes; ++k) {
+    if (message.payload()[k] != pattern(message.from(), message.header().round, k)) return false;
+  }
+  return true;
+}
+
+void send(Group& group, Channel& channel, const std::vector<Rank>& to, std::int64_t round,
+          std::size_t bytes) {
+  fill(channel.acquire(to), group.rank(), round, bytes);
+  channel.commit({.round = round, .bytes = bytes});
+}
+
+std::vector<Rank> all_ranks(const Group& group) {
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < group.size(); ++rank) ranks.push_back(rank);
+  return ranks;
+}
+
+class ChannelTest : public testing::TestWithParam<int> {};
+
+TEST_P(ChannelTest, NextGivesEveryMessageOnceAndInOrder) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 1001;
+    const auto channel =
+        group.make_channel({.capacity_bytes = kBytes, .slots = 2, .timeout = kLong});
+    int wrong = 0;
+
+    for (std::int64_t round = 0; round < 100; ++round) {
+      send(group, *channel, all_ranks(group), round, kBytes);
+      for (const Rank from : all_ranks(group)) {
+        const Message message = channel->next(from);
+        wrong += message.from() != from || message.header().round != round ||
+                         message.header().sequence != static_cast<std::uint64_t>(round + 1) ||
+                         !is_whole(message, kBytes)
+                     ? 1
+                     : 0;
+      }
+    }
+
+    EXPECT_EQ(wrong, 0);
+    for (const Rank from : all_ranks(group)) EXPECT_FALSE(channel->try_next(from)) << from;
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, ReceiversThatChangeGetWhatIsTheirs) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 77;
+    const auto channel =
+        group.make_channel({.capacity_bytes = kBytes, .slots = 3, .timeout = kLong});
+    // A pure function of sender, receiver and round, about every second edge.
+    const auto is_sent = [](Rank from, Rank to, std::int64_t round) {
+      return SplitMix64::at(static_cast<std::uint64_t>(from * 16 + to),
+                            static_cast<std::uint64_t>(round))
+                 .below(2) == 0;
+    };
+    std::vector<std::uint64_t> received(static_cast<std::size_t>(group.size()), 0);
+    int wrong = 0;
+
+    for (std::int64_t round = 0; round < 300; ++round) {
+      std::vector<Rank> to;
+      for (const Rank rank : all_ranks(group)) {
+        if (is_sent(group.rank(), rank, round)) to.push_back(rank);
+      }
+      send(group, *channel, to, round, kBytes);
+      for (const Rank from : all_ranks(group)) {
+        if (!is_sent(from, group.rank(), round)) continue;
+        const Message message = channel->next(from);
+        const std::uint64_t sequence = ++received[static_cast<std::size_t>(from)];
+        wrong += message.header().round != round || message.header().sequence != sequence ||
+                         !is_whole(message, kBytes)
+                     ? 1
+                     : 0;
+      }
+    }
+
+    EXPECT_EQ(wrong, 0);
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, ASlotIsFreeWhenItsLastReceiverHasReleasedIt) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 333;
+    const auto channel =
+        group.make_channel({.capacity_bytes = kBytes, .slots = 1, .timeout = kLong});
+    const std::vector<Rank> to = all_ranks(group);
+    if (group.rank() == 0) send(group, *channel, to, 5, kBytes);
+    std::optional<Message> message = channel->next(0);
+    EXPECT_TRUE(is_whole(*message, kBytes));
+    group.barrier();
+
+    for (const Rank leaving : to) {
+      if (group.rank() == 0) {
+        Rank blocking = -1;
+        EXPECT_FALSE(channel->try_acquire(to, blocking));
+        EXPECT_EQ(blocking, leaving) << "the first that has not released it";
+      }
+      group.barrier();
+      if (group.rank() == leaving) {
+        EXPECT_TRUE(is_whole(*message, kBytes));
+        message.reset();
+      }
+      group.barrier();
+    }
+    if (group.rank() == 0) {
+      Rank blocking = -1;
+      EXPECT_TRUE(channel->try_acquire(to, blocking));
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, ASenderHasAsManyCreditsAsSlots) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    for (const int slots : {1, 2, 5, 14}) {
+      const auto channel =
+          group.make_channel({.capacity_bytes = 65, .slots = slots, .timeout = kLong});
+      if (group.rank() == 0) {
+        for (int k = 0; k < slots; ++k) send(group, *channel, {last}, k, 65);
+        Rank blocking = -1;
+        EXPECT_FALSE(channel->try_acquire(std::vector{last}, blocking));
+        EXPECT_EQ(blocking, last);
+      }
+      group.barrier();
+      if (group.rank() == last) {
+        // All of them are still whole: no slot reaches into another.
+        for (int k = 0; k < slots; ++k) {
+          const Message message = channel->next(0);
+          EXPECT_EQ(message.header().round, k);
+          EXPECT_TRUE(is_whole(message, 65));
+        }
+      }
+      group.barrier();
+      if (group.rank() == 0) send(group, *channel, {last}, slots, 65);
+      group.barrier();
+      if (group.rank() == last) {
+        EXPECT_EQ(channel->next(0).header().round, slots);
+      }
+      group.barrier();
+    }
+  });
+}
+
+TEST_P(ChannelTest, AcquireWaitsForTheSlowestReceiver) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr int kMessages = 20;
+    const Rank last = group.size() - 1;
+    if (group.size() == 1) return;  // nobody else who could release
+    const auto channel = group.make_channel({.capacity_bytes = 8, .slots = 2, .timeout = kLong});
+
+    if (group.rank() == 0) {
+      for (int k = 0; k < kMessages; ++k) send(group, *channel, {last}, k, 8);
+    } else if (group.rank() == last) {
+      for (int k = 0; k < kMessages; ++k) {
+        std::this_thread::sleep_for(1ms);
+        const Message message = channel->next(0);
+        EXPECT_EQ(message.header().round, k);
+        EXPECT_TRUE(is_whole(message, 8));
+      }
+    }
+    group.barrier();
+  });
+}
+
+/// What a wait that must time out threw, after how many seconds.
+template <class Wait>
+std::pair<std::optional<TimeoutError>, double> timed(Wait&& wait) {
+  const Deadline clock(kLong);
+  try {
+    wait();
+  } catch (const TimeoutError& error) {
+    return {error, clock.elapsed_seconds()};
+  }
+  return {std::nullopt, clock.elapsed_seconds()};
+}
+
+TEST_P(ChannelTest, AcquireGivesUpAndNamesTheLateReceiver) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    const auto channel = group.make_channel({.capacity_bytes = 8, .slots = 1, .timeout = 60ms});
+
+    if (group.rank() == 0) {
+      send(group, *channel, {last}, 0, 8);
+      const auto [error, seconds] = timed([&] { send(group, *channel, {last}, 1, 8); });
+      EXPECT_TRUE(error.has_value());
+      if (error) {
+        EXPECT_EQ(error->peer(), last);
+        EXPECT_THAT(error->what(), AllOf(HasSubstr("Rank " + std::to_string(last) + " did not"),
+                                         HasSubstr("within 60 ms")));
+      }
+      EXPECT_GE(seconds, 0.06);
+      EXPECT_LT(seconds, 20.0);
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, NextGivesUpAndNamesTheSender) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank left = (group.rank() + group.size() - 1) % group.size();
+    const auto channel = group.make_channel({.capacity_bytes = 8, .timeout = 60ms});
+
+    EXPECT_FALSE(channel->try_next(left));
+    const auto [error, seconds] = timed([&] { std::ignore = channel->next(left); });
+
+    EXPECT_TRUE(error.has_value());
+    if (error) {
+      EXPECT_EQ(error->peer(), left);
+      EXPECT_THAT(error->what(), AllOf(HasSubstr("Rank " + std::to_string(left) + " did not"),
+                                       HasSubstr("within 60 ms")));
+    }
+    EXPECT_GE(seconds, 0.06);
+    EXPECT_LT(seconds, 20.0);
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, CarriesOnAfterATimeout) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto channel = group.make_channel({.capacity_bytes = 8, .slots = 1, .timeout = 20ms});
+    const Rank left = (group.rank() + group.size() - 1) % group.size();
+    const Rank right = (group.rank() + 1) % group.size();
+
+    EXPECT_THROW(std::ignore = channel->next(left), TimeoutError);
+    group.barrier();
+    send(group, *channel, {right}, 3, 8);
+    EXPECT_THROW(send(group, *channel, {right}, 4, 8), TimeoutError);
+    group.barrier();
+    {
+      const Message message = channel->next(left);
+      EXPECT_EQ(message.header().round, 3);
+      EXPECT_EQ(message.header().sequence, 1U);
+      EXPECT_TRUE(is_whole(message, 8));
+    }
+    group.barrier();
+    send(group, *channel, {right}, 5, 8);
+    group.barrier();
+    EXPECT_EQ(channel->next(left).header().sequence, 2U);
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, LatestGivesTheNewestAndDropsTheOthersUnread) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 1001;
+    for (const int slots : {2, 3, 14}) {
+      const auto channel = group.make_channel(
+          {.capacity_bytes = kBytes, .slots = slots, .reading = Reading::kLatest, .timeout = 10s});
+      for (const Rank from : all_ranks(group)) EXPECT_FALSE(channel->latest(from)) << from;
+      group.barrier();
+
+      for (int round = 0; round < 20; ++round) send(group, *channel, {}, round, kBytes);
+      group.barrier();
+
+      for (const Rank from : all_ranks(group)) {
+        for (int look = 0; look < 3; ++look) {  // the same one again, as there is no newer
+          const std::optional<Message> message = channel->latest(from);
+          EXPECT_TRUE(message.has_value());
+          if (!message) continue;
+          EXPECT_EQ(message->from(), from);
+          EXPECT_EQ(message->header().round, 19);
+          EXPECT_EQ(message->header().sequence, 20U);
+          EXPECT_TRUE(is_whole(*message, kBytes));
+        }
+      }
+      group.barrier();
+    }
+  });
+}
+
+TEST_P(ChannelTest, ALatestMessageStaysWholeWhileItIsHeld) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 500;
+    const auto channel = group.make_channel(
+        {.capacity_bytes = kBytes, .slots = 3, .reading = Reading::kLatest, .timeout = kLong});
+    if (group.rank() == 0) send(group, *channel, {}, 0, kBytes);
+    group.barrier();
+    std::optional<Message> held = channel->latest(0);
+    group.barrier();
+
+    // With a third slot the sender goes on for ever, whoever holds an old one.
+    if (group.rank() == 0) {
+      for (int round = 1; round < 50; ++round) send(group, *channel, {}, round, kBytes);
+    }
+    group.barrier();
+
+    EXPECT_TRUE(held.has_value());
+    if (held) {
+      EXPECT_EQ(held->header().round, 0);
+      EXPECT_TRUE(is_whole(*held, kBytes));
+    }
+    held.reset();
+    held = channel->latest(0);
+    EXPECT_TRUE(held.has_value());
+    if (held) {
+      EXPECT_EQ(held->header().round, 49);
+      EXPECT_TRUE(is_whole(*held, kBytes));
+    }
+    held.reset();
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, WithTwoSlotsTheHolderOfAnOldMessageIsWaitedForByName) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    const auto channel = group.make_channel(
+        {.capacity_bytes = 8, .slots = 2, .reading = Reading::kLatest, .timeout = 50ms});
+    if (group.rank() == 0) send(group, *channel, {}, 0, 8);
+    group.barrier();
+    std::optional<Message> held;
+    if (group.rank() == last) held = channel->latest(0);
+    group.barrier();
+
+    if (group.rank() == 0) {
+      send(group, *channel, {}, 1, 8);
+      const auto [error, seconds] = timed([&] { send(group, *channel, {}, 2, 8); });
+      EXPECT_TRUE(error.has_value());
+      if (error) {
+        EXPECT_EQ(error->peer(), last);
+      }
+      EXPECT_GE(seconds, 0.05);
+    }
+    group.barrier();
+    if (held) {
+      EXPECT_TRUE(is_whole(*held, 8));
+    }
+    held.reset();
+    group.barrier();
+    if (group.rank() == 0) send(group, *channel, {}, 2, 8);
+    group.barrier();
+    held = channel->latest(0);
+    if (held) {
+      EXPECT_EQ(held->header().round, 2);
+    }
+    EXPECT_TRUE(held.has_value());
+    held.reset();
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, ReadingTheNewestDoesNotHoldTheSenderUp) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto channel = group.make_channel(
+        {.capacity_bytes = 8, .slots = 2, .reading = Reading::kLatest, .timeout = kLong});
+    send(group, *channel, {}, 0, 8);
+    group.barrier();
+    for (int round = 1; round < 50; ++round) {
+      for (const Rank from : all_ranks(group)) {
+        const std::optional<Message> message = channel->latest(from);
+        EXPECT_TRUE(message && is_whole(*message, 8));
+      }
+      send(group, *channel, {}, round, 8);
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, HeadersArriveAsTheyWereSent) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank left = (group.rank() + group.size() - 1) % group.size();
+    const std::vector<Rank> right = {(group.rank() + 1) % group.size()};
+    for (const std::size_t capacity : {0U, 24U}) {
+      const auto channel =
+          group.make_channel({.capacity_bytes = capacity, .slots = 3, .timeout = kLong});
+      EXPECT_EQ(channel->options().capacity_bytes, capacity);
+
+      std::ignore = channel->acquire(right);
+      channel->commit({.round = -3, .weight = 0.1 + group.rank(), .model_time = 1e300});
+      std::ignore = channel->acquire(right);
+      channel->commit({.round = std::int64_t{1} << 40, .kind = MessageKind::kSkip});
+      std::ignore = channel->acquire(right);
+      channel->commit({.round = 9, .kind = MessageKind::kLeave});
+
+      {
+        const Message data = channel->next(left);
+        EXPECT_EQ(data.header().kind, MessageKind::kData);
+        EXPECT_EQ(data.header().round, -3);
+        EXPECT_EQ(data.header().weight, 0.1 + left);
+        EXPECT_EQ(data.header().model_time, 1e300);
+        EXPECT_EQ(data.payload().size(), 0U);
+      }
+      {
+        const Message skip = channel->next(left);
+        EXPECT_EQ(skip.header().kind, MessageKind::kSkip);
+        EXPECT_EQ(skip.header().round, std::int64_t{1} << 40);
+        EXPECT_EQ(skip.header().sequence, 2U);
+        EXPECT_EQ(skip.payload().size(), 0U);
+      }
+      {
+        const Message leave = channel->next(left);
+        EXPECT_EQ(leave.header().kind, MessageKind::kLeave);
+        EXPECT_EQ(leave.header().sequence, 3U);
+      }
+      group.barrier();
+    }
+  });
+}
+
+TEST_P(ChannelTest, PayloadsOfAllSizesAreAlignedAndWhole) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank left = (group.rank() + group.size() - 1) % group.size();
+    const std::vector<Rank> right = {(group.rank() + 1) % group.size()};
+    for (const std::size_t capacity : {0U, 1U, 7U, 63U, 64U, 65U, 4096U, 100003U}) {
+      const auto channel =
+          group.make_channel({.capacity_bytes = capacity, .slots = 2, .timeout = kLong});
+      for (const std::size_t bytes :
+           {std::size_t{0}, std::min<std::size_t>(1, capacity), capacity / 2, capacity}) {
+        const std::span<std::byte> slot = channel->acquire(right);
+        EXPECT_EQ(slot.size(), capacity);
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(slot.data()) % 64, 0U);
+        fill(slot, group.rank(), 1, bytes);
+        channel->commit({.round = 1, .bytes = bytes});
+
+        const Message message = channel->next(left);
+        EXPECT_TRUE(is_whole(message, bytes)) << bytes << " of " << capacity;
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(message.payload().data()) % 64, 0U);
+      }
+      group.barrier();
+    }
+  });
+}
+
+TEST_P(ChannelTest, AMovedMessageIsReleasedOnce) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> to = all_ranks(group);
+    const auto channel = group.make_channel({.capacity_bytes = 8, .slots = 1, .timeout = kLong});
+    const auto is_free = [&] {
+      Rank blocking = -1;
+      return group.rank() != 0 || channel->try_acquire(to, blocking).has_value();
+    };
+    if (group.rank() == 0) send(group, *channel, to, 1, 8);
+    {
+      Message first = channel->next(0);
+      Message second = std::move(first);
+      group.barrier();
+      EXPECT_FALSE(group.rank() == 0 && is_free());
+      EXPECT_TRUE(is_whole(second, 8));
+      group.barrier();
+    }
+    group.barrier();
+    EXPECT_TRUE(is_free());
+    if (group.rank() == 0) channel->commit({.round = 2});
+    {
+      const auto other = group.make_channel({.capacity_bytes = 8, .slots = 1, .timeout = kLong});
+      if (group.rank() == 0) send(group, *other, to, 3, 8);
+      Message message = channel->next(0);
+      message = other->next(0);  // gives the first one back
+      group.barrier();
+      EXPECT_TRUE(is_free());
+      EXPECT_EQ(message.header().round, 3);
+      EXPECT_TRUE(is_whole(message, 8));
+      message = std::move(*&message);
+      EXPECT_TRUE(is_whole(message, 8));
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, ChannelsDoNotMixTheirMessages) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> to = all_ranks(group);
+    const auto first = group.make_channel({.capacity_bytes = 8, .timeout = kLong});
+    const auto second = group.make_channel({.capacity_bytes = 16, .timeout = kLong});
+
+    send(group, *second, to, 2, 16);
+    send(group, *first, to, 1, 8);
+
+    for (const Rank from : to) {
+      EXPECT_EQ(first->next(from).header().round, 1);
+      EXPECT_EQ(second->next(from).header().round, 2);
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(ChannelTest, OptionsThatMakeNoSenseAreRefusedOnAllRanks) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto refusal = [&](const ChannelOptions& options) -> std::string {
+      try {
+        std::ignore = group.make_channel(options);
+      } catch (const Error& error) {
+        return error.what();
+      }
+      return "";
+    };
+
+    EXPECT_EQ(refusal({.slots = 0}), "A channel cannot have 0 slots: give it 1 to 14.");
+    EXPECT_EQ(refusal({.slots = 15}), "A channel cannot have 15 slots: give it 1 to 14.");
+    EXPECT_EQ(refusal({.slots = 1, .reading = Reading::kLatest}),
+              "A channel cannot have 1 slots: give it 2 to 14.");
+    EXPECT_THAT(refusal({.capacity_bytes = std::size_t{1} << 63U}), HasSubstr("larger than"));
+    EXPECT_THAT(refusal({.capacity_bytes = ~std::size_t{0}}), HasSubstr("larger than"));
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ChannelTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::transport

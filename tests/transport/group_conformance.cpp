@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every group has to do, whatever its ranks are. See on_ranks.h.
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/random.h>
+#include <libgossip/transport/agreement.h>
+#include <libgossip/transport/group.h>
+
+#include "transport/on_ranks.h"
+
+namespace gossip::transport {
+namespace {
+
+using test::on_ranks;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr std::chrono::seconds kLong{30};
+
+class GroupTest : public testing::TestWithParam<int> {};
+
+TEST_P(GroupTest, RanksAreNumberedFromZero) {
+  on_ranks(GetParam(), [](Group& group) {
+    EXPECT_EQ(group.size(), GetParam());
+    const std::vector<std::string> ranks = group.all_gather(std::to_string(group.rank()));
+    EXPECT_EQ(ranks.size(), static_cast<std::size_t>(group.size()));
+    for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+      EXPECT_EQ(ranks[rank], std::to_string(rank));
+    }
+  });
+}
+
+TEST_P(GroupTest, RegionsAreAlignedAndOfTheSizesAskedFor) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto bytes_of = [](Rank rank) { return static_cast<std::size_t>(rank) * 1001; };
+
+    const auto region = group.make_region(bytes_of(group.rank()));
+
+    for (Rank rank = 0; rank < group.size(); ++rank) {
+      EXPECT_EQ(region->of(rank).size(), bytes_of(rank));
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(region->of(rank).data()) % 64, 0U);
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(GroupTest, EveryRankAddressesAllOfARegion) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 1001;
+    const auto region = group.make_region(kBytes);
+    const auto size = static_cast<std::size_t>(group.size());
+    const auto own = static_cast<std::size_t>(group.rank());
+    group.barrier();
+
+    // Rank r writes byte k of every part where k mod n == r.
+    for (std::size_t part = 0; part < size; ++part) {
+      for (std::size_t k = own; k < kBytes; k += size) {
+        region->of(static_cast<Rank>(part))[k] = static_cast<std::byte>(part * 17 + k);
+      }
+    }
+    group.barrier();
+
+    std::size_t wrong = 0;
+    for (std::size_t part = 0; part < size; ++part) {
+      for (std::size_t k = 0; k < kBytes; ++k) {
+        const std::byte value = region->of(static_cast<Rank>(part))[k];
+        wrong += value != static_cast<std::byte>(part * 17 + k) ? 1U : 0U;
+      }
+    }
+    EXPECT_EQ(wrong, 0U);
+    group.barrier();
+  });
+}
+
+TEST_P(GroupTest, BarrierWaitsForAll) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto region = group.make_region(sizeof(std::atomic<int>));
+    const auto counter = [&](Rank rank) -> std::atomic<int>& {
+      return *reinterpret_cast<std::atomic<int>*>(region->of(rank).data());
+    };
+    new (region->of(group.rank()).data()) std::atomic<int>(0);
+    group.barrier();
+    int early = 0;
+
+    for (int round = 1; round <= 200; ++round) {
+      counter(group.rank()).store(round, std::memory_order_relaxed);
+      group.barrier();
+      for (Rank rank = 0; rank < group.size(); ++rank) {
+        const int value = counter(rank).load(std::memory_order_relaxed);
+        early += value < round || value > round + 1 ? 1 : 0;
+      }
+    }
+
+    EXPECT_EQ(early, 0);
+    group.barrier();
+  });
+}
+
+TEST_P(GroupTest, BroadcastsFromEveryRoot) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const std::size_t size : {0U, 1U, 1001U, 100003U}) {
+      for (Rank root = 0; root < group.size(); ++root) {
+        std::vector<std::byte> bytes(size + 1, static_cast<std::byte>(group.rank()));
+
+        group.broadcast(std::span(bytes).first(size), root);
+
+        const std::vector<std::byte> expected(size, static_cast<std::byte>(root));
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), bytes.begin())) << size;
+        EXPECT_EQ(bytes[size], static_cast<std::byte>(group.rank()));
+      }
+    }
+  });
+}
+
+TEST_P(GroupTest, GathersTextsOfAnyLength) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto text_of = [](Rank rank) {
+      return std::string(static_cast<std::size_t>(rank) * 501, static_cast<char>('a' + rank));
+    };
+
+    const std::vector<std::string> texts = group.all_gather(text_of(group.rank()));
+
+    for (Rank rank = 0; rank < group.size(); ++rank) {
+      EXPECT_EQ(texts.at(static_cast<std::size_t>(rank)), text_of(rank));
+    }
+  });
+}
+
+template <class T>
+std::vector<T> values_of(Rank rank, std::size_t size, std::uint64_t seed) {
+  SplitMix64 generator = SplitMix64::at(seed, static_cast<std::uint64_t>(rank));
+  std::vector<T> values(size);
+  for (T& value : values) value = static_cast<T>(2.0 * generator.unit() - 1.0);
+  return values;
+}
+
+template <class T>
+void check_mean(Group& group) {
+  for (const std::size_t size : {0U, 1U, 7U, 1001U, 100003U}) {
+    std::vector<T> x(size);
+    const auto mean = group.make_mean(std::span<T>(x), kLong);
+    for (const std::uint64_t seed : {1U, 2U}) {  // made once, started often
+      std::ranges::copy(values_of<T>(group.rank(), size, seed), x.begin());
+      std::vector<double> expected(size, 0.0);
+      for (Rank rank = 0; rank < group.size(); ++rank) {
+        const std::vector<T> values = values_of<T>(rank, size, seed);
+        for (std::size_t k = 0; k < size; ++k) {
+          expected[k] += static_cast<double>(values[k]) / group.size();
+        }
+      }
+
+      mean->start();
+      mean->progress();
+      mean->wait();
+
+      double worst = 0.0;
+      for (std::size_t k = 0; k < size; ++k) worst = std::max(worst, std::abs(x[k] - expected[k]));
+      EXPECT_LE(worst, 8.0 * std::numeric_limits<T>::epsilon()) << size;
+      if (group.size() == 1) {
+        EXPECT_EQ(x, values_of<T>(0, size, seed));
+      }
+
+      std::string bits(size * sizeof(T), '\0');
+      if (size > 0) std::memcpy(bits.data(), x.data(), bits.size());
+      for (const std::string& other : group.all_gather(bits)) {
+        EXPECT_EQ(other == bits, true) << "ranks have different bits";
+      }
+    }
+  }
+}
+
+TEST_P(GroupTest, MeanOfFloats) { on_ranks(GetParam(), check_mean<float>); }
+TEST_P(GroupTest, MeanOfDoubles) { on_ranks(GetParam(), check_mean<double>); }
+
+TEST_P(GroupTest, TwoMeansRunAtOnce) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<float> x(1001, static_cast<float>(group.rank()));
+    std::vector<double> y(501, 10.0 * group.rank());
+    const auto mean_x = group.make_mean(std::span<float>(x), kLong);
+    const auto mean_y = group.make_mean(std::span<double>(y), kLong);
+
+    mean_x->start();
+    mean_y->start();
+    mean_x->wait();
+    mean_y->wait();
+
+    const double middle = (group.size() - 1) / 2.0;
+    EXPECT_FLOAT_EQ(x.front(), static_cast<float>(middle));
+    EXPECT_FLOAT_EQ(x.back(), static_cast<float>(middle));
+    EXPECT_DOUBLE_EQ(y.front(), 10.0 * middle);
+    EXPECT_DOUBLE_EQ(y.back(), 10.0 * middle);
+  });
+}
+
+TEST_P(GroupTest, MeanOfANumberAndAverageInPlace) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<float> x = {1.0F + static_cast<float>(group.rank())};
+
+    average_(group, std::span<float>(x));
+    const double mean = mean_of(group, group.rank());
+
+    EXPECT_FLOAT_EQ(x[0], 1.0F + static_cast<float>(group.size() - 1) / 2.0F);
+    EXPECT_DOUBLE_EQ(mean, (group.size() - 1) / 2.0);
+  });
+}
+
+/// The message of the JointError that `call` throws; empty when it throws none.
+template <class Call>
+std::string joint_error(Call&& call) {
+  try {
+    call();
+  } catch (const JointError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST_P(GroupTest, AgreementIsSilent) {
+  on_ranks(GetParam(), [](Group& group) {
+    EXPECT_NO_THROW(require_agreement(group, "topology", "ring"));
+    EXPECT_NO_THROW(require_agreement(group, "seed", ""));
+    EXPECT_NO_THROW(check_together(group, [] {}));
+  });
+}
+
+TEST_P(GroupTest, DisagreementIsThrownByAllAndNamesTheRank) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    const Rank odd_one = group.size() - 1;
+
+    const std::string message = joint_error(
+        [&] { require_agreement(group, "topology", group.rank() == odd_one ? "star" : "ring"); });
+
+    EXPECT_THAT(message,
+                AllOf(HasSubstr("The ranks disagree on the topology"), HasSubstr("rank 0 has ring"),
+                      HasSubstr("rank " + std::to_string(odd_one) + " has star")));
+    group.barrier();  // nobody is left behind
+  });
+}
+
+TEST_P(GroupTest, AFailedCheckIsThrownByAllAndNamesTheRank) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank failing = group.size() - 1;
+
+    const std::string message = joint_error([&] {
+      check_together(
+          group, [&] { GOSSIP_CHECK(group.rank() != failing, "The folder cannot be written."); });
+    });
+
+    EXPECT_THAT(message, HasSubstr("The folder cannot be written."));
+    if (failing > 0) {
+      EXPECT_THAT(message, HasSubstr("On rank " + std::to_string(failing)));
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(GroupTest, AFailedCheckOfAnotherLibraryIsThrownByAllToo) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank failing = group.size() - 1;
+    const auto message_of = [&](const char* text) {
+      return joint_error([&] {
+        check_together(group, [&] {
+          if (group.rank() == failing) throw std::out_of_range(text);
+        });
+      });
+    };
+
+    EXPECT_THAT(message_of("index 7"), HasSubstr("index 7"));
+    EXPECT_THAT(message_of(""), HasSubstr("without a message"));
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, GroupTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::transport

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mpi.h>
+
+#include <libgossip/mpi/communicator.h>
+#include <libgossip/transport/process_group.h>
+
+#include "transport/on_ranks.h"
+
+namespace gossip::test {
+
+std::vector<int> rank_counts() {
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return {size};
+}
+
+void on_ranks(int /*size*/, const std::function<void(transport::Group&)>& body) {
+  body(*transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD)));
+}
+
+}  // namespace gossip::test
