@@ -71,7 +71,7 @@ TEST(Read, TakesOneRank) {
 
 TEST(Read, RefusesBadEdgesNamingTheLine) {
   expect_refused("0 1\n1 x\n", {"my.txt:2", "'x' is not a rank"});
-  expect_refused("0 1\n# note\n1 -2\n", {"my.txt:3", "'-2' is not a rank"});
+  expect_refused("0 1\n\n# note\n1 -2\n", {"my.txt:4", "'-2' is not a rank"});
   expect_refused("n 2\n0 1\n1 2\n", {"my.txt:3", "'2' is not a rank (0 to 1)"});
   expect_refused("0 1.5\n", {"my.txt:1", "'1.5'"});
   expect_refused("0 99999999999\n", {"my.txt:1", "'99999999999'"});

@@ -127,16 +127,21 @@ TEST(RandomMatching, EveryMatchingIsEquallyLikely) {
   }
 }
 
-TEST(RandomMatching, DifferentSeedsAreUnrelatedInTheSameRound) {
+TEST(RandomMatching, SeedsAndRoundsAreUnrelated) {
   constexpr int kSeeds = 30'000;
-  int num_same = 0;
-  for (int seed = 0; seed < kSeeds; ++seed) {
-    const auto first = peers(random_matching(4, static_cast<std::uint64_t>(seed)), 5);
-    const auto next = peers(random_matching(4, static_cast<std::uint64_t>(seed) + 1), 5);
-    num_same += first == next ? 1 : 0;
+  int num_same_round = 0;
+  int num_same_sum = 0;
+  for (int i = 0; i < kSeeds; ++i) {
+    const auto seed = static_cast<std::uint64_t>(i);
+    const auto first = peers(random_matching(4, seed), 6);
+    num_same_round += first == peers(random_matching(4, seed + 1), 6) ? 1 : 0;
+    num_same_sum += first == peers(random_matching(4, seed + 1), 5) ? 1 : 0;
   }
 
-  EXPECT_NEAR(num_same, kSeeds / 3.0, 5.0 * std::sqrt(kSeeds * 2.0 / 9.0));
+  // Two independent ones of 3 matchings: probability 1/3; five standard deviations.
+  const double tolerance = 5.0 * std::sqrt(kSeeds * 2.0 / 9.0);
+  EXPECT_NEAR(num_same_round, kSeeds / 3.0, tolerance);
+  EXPECT_NEAR(num_same_sum, kSeeds / 3.0, tolerance);
 }
 
 TEST(RandomMatching, ContractsAsTheReferenceSays) {
