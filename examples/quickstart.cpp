@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a small network on all ranks; each averages with one neighbor a step.
 #include <fmt/format.h>
-#include <libgossip/gossip.h>
 #include <torch/torch.h>
+
+#include <libgossip/gossip.h>
 
 int main(int argc, char** argv) {
   return gossip::run_main(argc, argv, [](gossip::Session& session) {
     torch::manual_seed(static_cast<std::uint64_t>(session.rank()));
-    torch::nn::Sequential model(torch::nn::Linear(2, 32), torch::nn::Tanh(), torch::nn::Linear(32, 1));
+    torch::nn::Sequential model(torch::nn::Linear(2, 32), torch::nn::Tanh(),
+                                torch::nn::Linear(32, 1));
 
     gossip::optim::GossipSGD optimizer(session, *model, torch::optim::SGD(model->parameters(), 0.1),
                                        gossip::topology::one_peer_exponential(session.size()));

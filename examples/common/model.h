@@ -40,22 +40,23 @@ struct CnnImpl : torch::nn::Module {
 };
 TORCH_MODULE(Cnn);
 
-/// Share of `data`'s images that `model` classifies right, in [0, 1]. Leaves the model in the mode
-/// it was in.
+/// How many of the `count` images of `data` from number `first` on `model` classifies right. Leaves the model in the
+/// mode it was in.
 template <class Model>
-double accuracy(Model& model, const ImageDataset& data) {
+std::int64_t num_correct(Model& model, const ImageDataset& data, std::int64_t first,
+                         std::int64_t count) {
   constexpr std::int64_t kBatch = 500;
   const torch::NoGradGuard no_grad;
   const bool was_training = model->is_training();
   model->eval();
-  std::int64_t right = 0;
-  for (std::int64_t first = 0; first < data.size(); first += kBatch) {
-    const Batch batch = data.range(first, std::min(kBatch, data.size() - first));
-    right +=
+  std::int64_t correct = 0;
+  for (std::int64_t done = 0; done < count; done += kBatch) {
+    const Batch batch = data.range(first + done, std::min(kBatch, count - done));
+    correct +=
         model->forward(batch.images).argmax(1).eq(batch.labels).sum().template item<std::int64_t>();
   }
   model->train(was_training);
-  return static_cast<double>(right) / static_cast<double>(data.size());
+  return correct;
 }
 
 /// The one-cycle schedule: from 4 % of `peak` linearly up to `peak` during the first quarter of the

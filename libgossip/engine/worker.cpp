@@ -42,6 +42,7 @@ Worker::Worker(transport::Group& group, std::unique_ptr<const algorithm::Algorit
   if (algorithm_->averages_gradient()) {
     gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);
     std::reverse(gradient_buckets_.begin(), gradient_buckets_.end());
+    patience.while_waiting = [this] { presence_.check(position_.step); };  // whoever waits for it
     gradient_mean_.emplace(group, gradient_buckets_, patience);
   }
 }

@@ -8,6 +8,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
+#include <libgossip/kernels/vector.h>
 #include <libgossip/model/flat_model.h>
 
 namespace gossip::model {
@@ -34,6 +35,13 @@ VectorView view_of(const at::Tensor& tensor) {
                 tensor.numel());
   const Dtype dtype = tensor.scalar_type() == at::kDouble ? Dtype::kFloat64 : Dtype::kFloat32;
   return {dtype, tensor.data_ptr(), narrow<std::size_t>(tensor.numel())};
+}
+
+double squared_distance(const VectorView& a, const VectorView& b) {
+  return visit(a, [&]<class T>(std::span<T> values) {
+    const std::span<T> others = b.as<T>();
+    return kernels::squared_distance(std::span<const T>(values), std::span<const T>(others));
+  });
 }
 
 FlatModel::FlatModel(torch::nn::Module& module) : module_(&module) {

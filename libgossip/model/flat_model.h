@@ -96,4 +96,7 @@ class FlatModel {
 /// The elements of a contiguous CPU tensor of floats or doubles.
 [[nodiscard]] VectorView view_of(const at::Tensor& tensor);
 
+/// \f$ |a - b|^2 \f$ of two vectors of the same type and size, in double precision.
+[[nodiscard]] double squared_distance(const VectorView& a, const VectorView& b);
+
 }  // namespace gossip::model

@@ -89,7 +89,7 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
   parameters_in_.resize(buckets.size(), 0);
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
     for (std::size_t bucket = 0; bucket < buckets.size(); ++bucket) {
-      if (!overlap(flat_model().gradient_slice(entry), buckets[bucket])) continue;
+      if (!overlap(mutable_flat_model().gradient_slice(entry), buckets[bucket])) continue;
       buckets_of_[entry].push_back(bucket);
       ++parameters_in_[bucket];
     }
@@ -127,7 +127,7 @@ void AllReduce::finish_mean() {
 void AllReduce::gather(std::size_t entry) {
   synchronized_step_ = -1;
   is_gathered_[entry] = true;
-  flat_model().gather_gradient(entry);
+  mutable_flat_model().gather_gradient(entry);
   gradient_presence()[entry] = flat_model().entries()[entry].tensor.grad().defined() ? 1.0F : 0.0F;
   for (const std::size_t bucket : buckets_of_[entry]) {
     if (--missing_in_[bucket] == 0) worker().gradient_mean()->ready(bucket);
@@ -150,7 +150,7 @@ void AllReduce::complete() {
   }
   finish_mean();
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
-    if (gradient_presence()[entry] > 0.0F) flat_model().scatter_gradient(entry);
+    if (gradient_presence()[entry] > 0.0F) mutable_flat_model().scatter_gradient(entry);
   }
   synchronized_step_ = steps();
 }

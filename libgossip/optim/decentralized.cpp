@@ -11,7 +11,6 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/kernels/vector.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/transport/agreement.h>
 
@@ -241,7 +240,7 @@ double Decentralized::consensus_distance() {
     visit(vector, [&]<class T>(std::span<T> own) {
       std::vector<T> mean(own.begin(), own.end());
       transport::average_(group_, std::span<T>(mean));
-      squares += kernels::squared_distance(std::span<const T>(own), std::span<const T>(mean));
+      squares += model::squared_distance(vector, std::span<T>(mean));
     });
   }
   return std::sqrt(transport::mean_of(group_, squares));

@@ -125,7 +125,7 @@ class Decentralized : public torch::optim::Optimizer {
 
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0; }
   [[nodiscard]] transport::Group& group() const noexcept { return group_; }
-  [[nodiscard]] model::FlatModel& flat_model() noexcept { return *flat_model_; }
+  [[nodiscard]] model::FlatModel& mutable_flat_model() noexcept { return *flat_model_; }
   [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
 
   /// Completes collective operations that a backward pass started, before others start.

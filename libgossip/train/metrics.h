@@ -104,10 +104,10 @@ struct Result {
 /// optional ones without a value are left out.
 ///
 ///     gossip::train::MetricsWriter metrics(folder, rank, size);
-///     metrics.write_start({.optimizer = "gossip-sgd", .topology = "ring", .transport = "shared",
-///     .parameters = n}); metrics.write_step({.epoch = 1, .totals = totals, .loss = loss, .lr =
-///     lr}); metrics.write_epoch({.epoch = 1, .totals = totals, .loss = loss, .lr = lr}); if (rank
-///     == 0) metrics.write_result({...});
+///     metrics.write_start({.optimizer = "gossip-sgd", .topology = "ring", .transport = "shared"});
+///     metrics.write_step({.epoch = 1, .totals = totals, .loss = loss, .lr = lr});
+///     metrics.write_epoch({.epoch = 1, .totals = totals, .loss = loss, .lr = lr});
+///     if (rank == 0) metrics.write_result({.start = start, .totals = means, .loss = loss});
 ///
 /// Local: no call communicates.
 /// Threads: calls on one writer must not overlap.

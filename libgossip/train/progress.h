@@ -43,9 +43,9 @@ struct ProgressOptions {
 /// 0 print nothing.
 ///
 ///     gossip::train::ProgressLine progress({.rank = rank, .epochs = 8, .steps_per_epoch = steps});
-///     if (progress.is_due()) progress.update({.epoch = epoch, .step = step, ...});   // in every
-///     step progress.print("epoch 1: accuracy 0.85");                                      // whole
-///     lines in between progress.finish();
+///     if (progress.is_due()) progress.update({.epoch = epoch, .step = step});  // in every step
+///     progress.print("epoch 1: accuracy 0.85");                               // whole lines in between
+///     progress.finish();
 ///
 /// Local: no call communicates. Threads: calls on one line must not overlap.
 class ProgressLine {

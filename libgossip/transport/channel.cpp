@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <functional>
 #include <utility>
 
 #include <libgossip/base/deadline.h>
@@ -29,7 +30,7 @@ auto wait_for(const ChannelOptions& options, std::string_view what, Attempt&& at
     if (options.while_waiting) options.while_waiting();
   };
   const auto is_done = [&] { return (result = attempt()).has_value(); };
-  if (wait_until(deadline, is_done, while_waiting)) return result;
+  if (wait_until(deadline, is_done, std::cref(while_waiting))) return result;  // allocates nothing
   throw TimeoutError(peer(),
                      fmt::format("Rank {} did not {} within {} ms: it has ended, hangs, or needs a "
                                  "longer timeout.",

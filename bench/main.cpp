@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measures the library. scripts/bench starts it with the ranks that each measurement needs.
+#include <CLI/CLI.hpp>
+
+#include <libgossip/runtime/run_main.h>
+#include <libgossip/transport/agreement.h>
+
+#include "commands.h"
+
+int main(int argc, char** argv) {
+  return gossip::run_main(argc, argv, [&](gossip::Session& session) {
+    CLI::App app("Measures libgossip; prints one JSON line a metric.");
+    app.require_subcommand(1);
+    int repetitions = 21;
+    std::size_t bytes = 46137344;
+    std::size_t small_bytes = 4096;
+    int rounds = 2000;
+    int iterations = 50;
+    app.add_option("--repetitions", repetitions, "Measurements of each contender")
+        ->capture_default_str();
+    CLI::App* pair =
+        app.add_subcommand("pair", "2 ranks: the pair average against memcpy and all-reduce");
+    pair->add_option("--bytes", bytes, "Bytes of the vector")->capture_default_str();
+    CLI::App* neighbor =
+        app.add_subcommand("neighbor", "A ring: the neighbor average against Sendrecv");
+    neighbor->add_option("--bytes", small_bytes, "Bytes of the vector")->capture_default_str();
+    neighbor->add_option("--rounds", rounds, "Rounds of one measurement")->capture_default_str();
+    CLI::App* setup = app.add_subcommand("setup", "Construction to the end of the first round");
+    CLI::App* overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
+    overhead->add_option("--iterations", iterations, "Iterations of one measurement")
+        ->capture_default_str();
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return session.rank() == 0 ? app.exit(error) : error.get_exit_code();
+    }
+    using namespace gossip::bench;
+    if (*pair) pair_command(session, bytes, repetitions);
+    if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
+    if (*setup) setup_command(session, repetitions);
+    if (*overhead) overhead_command(session, iterations, repetitions);
+    return 0;
+  });
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/suggest.h>
+#include <libgossip/optim/factory.h>
+#include <libgossip/topology/factory.h>
+
+#include "common/fashion_mnist.h"
+
+namespace gossip::examples {
+namespace {
+
+const std::vector<std::string> kLocalOptimizers{"sgd", "adam", "adamw"};
+const std::vector<std::string> kTransports{"auto", "shared"};
+const std::vector<std::string> kLrSchedules{"one-cycle", "constant"};
+
+void check_name(std::string_view kind, const std::string& name,
+                const std::vector<std::string>& known) {
+  GOSSIP_CHECK(std::find(known.begin(), known.end(), name) != known.end(), "{}",
+               unknown_name(kind, name, known));
+}
+
+void print_list() {
+  fmt::print("Optimizers (--optimizer):\n");
+  for (const optim::OptimizerName& entry : optim::optimizer_names()) {
+    fmt::print("  {:<24} {} ({})\n", entry.name, entry.description, entry.paper);
+  }
+  fmt::print("Topologies (--topology):\n");
+  for (const topology::TopologyName& entry : topology::topology_names()) {
+    fmt::print("  {:<24} {}\n", entry.name, entry.description);
+  }
+  fmt::print("Transports (--transport):        {}\n", fmt::join(kTransports, ", "));
+  fmt::print("Local optimizers:                {}\n", fmt::join(kLocalOptimizers, ", "));
+  fmt::print("Learning-rate schedules:         {}\n", fmt::join(kLrSchedules, ", "));
+}
+
+void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
+  app.set_config("--config", "", "Read options from this TOML file; the command line wins");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_flag("--list", is_list_wanted, "Print the names that the options take")
+      ->configurable(false);
+  app.add_option("--optimizer", o.optimizer, "Distributed optimizer")->capture_default_str();
+  app.add_option("--topology", o.topology, "Who talks to whom")->capture_default_str();
+  app.add_option("--transport", o.transport, "How bytes move: auto or shared")
+      ->capture_default_str();
+  app.add_option("--order", o.order, "gossip-sgd: atc, cta or diffusion")->capture_default_str();
+  app.add_option("--local-steps", o.local_steps, "Steps between two mixings")
+      ->capture_default_str();
+  app.add_option("--local-optimizer", o.local_optimizer, "sgd, adam or adamw")
+      ->capture_default_str();
+  app.add_option("--lr-schedule", o.lr_schedule, "one-cycle or constant")->capture_default_str();
+  app.add_option("--epochs", o.epochs, "Training epochs")->capture_default_str();
+  app.add_option("--batch-size", o.batch_size, "Images of a batch of each rank")
+      ->capture_default_str();
+  app.add_option("--lr", o.lr, "Learning rate (peak of the schedule)")->capture_default_str();
+  app.add_option("--momentum", o.momentum, "Momentum of sgd (Nesterov)")->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay, "Weight decay")->capture_default_str();
+  app.add_option("--seed", o.seed, "Seed of model, data order and random topologies")
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "Threads a rank; 0: its share of the cores")
+      ->capture_default_str();
+  app.add_option("--data", o.data, "Folder with the four idx .gz files")->capture_default_str();
+  app.add_option("--out", o.out, "Folder for metrics and results")->capture_default_str();
+  app.add_option("--log-every", o.log_every, "Steps between two step records")
+      ->capture_default_str();
+  app.add_option("--slow-rank", o.slow_rank, "R:FACTOR makes rank R FACTOR times slower")
+      ->capture_default_str();
+}
+
+void check_ranges(const Options& o) {
+  GOSSIP_CHECK(std::isfinite(o.lr) && o.lr > 0, "--lr is {}: it must be a positive number.", o.lr);
+  GOSSIP_CHECK(o.momentum >= 0 && o.momentum < 1,
+               "--momentum is {}: it must be at least 0 and below 1.", o.momentum);
+  GOSSIP_CHECK(std::isfinite(o.weight_decay) && o.weight_decay >= 0,
+               "--weight-decay is {}: it must be a number of at least 0.", o.weight_decay);
+  GOSSIP_CHECK(o.epochs >= 1, "--epochs is {}: it must be at least 1.", o.epochs);
+  GOSSIP_CHECK(o.batch_size >= 1, "--batch-size is {}: it must be at least 1.", o.batch_size);
+  GOSSIP_CHECK(o.local_steps >= 1, "--local-steps is {}: it must be at least 1.", o.local_steps);
+  GOSSIP_CHECK(o.log_every >= 1, "--log-every is {}: it must be at least 1.", o.log_every);
+  GOSSIP_CHECK(o.threads >= 0, "--threads is {}: it must be at least 1, or 0 for the rank's share.",
+               o.threads);
+}
+
+void read_slow_rank(Options& o, int size) {
+  if (o.slow_rank.empty()) return;
+  const char* end = o.slow_rank.data() + o.slow_rank.size();
+  const auto rank = std::from_chars(o.slow_rank.data(), end, o.slowed_rank);
+  const bool has_colon = rank.ec == std::errc() && rank.ptr != end && *rank.ptr == ':';
+  const bool is_read = has_colon && std::from_chars(rank.ptr + 1, end, o.slow_factor).ptr == end;
+  GOSSIP_CHECK(is_read && o.slowed_rank >= 0 && o.slowed_rank < size && o.slow_factor >= 1,
+               "--slow-rank is '{}': it must be R:FACTOR with a rank R below {} and a FACTOR of at "
+               "least 1, such as 1:4.",
+               o.slow_rank, size);
+}
+
+}  // namespace
+
+std::optional<Options> parse_options(int argc, const char* const* argv, int size, bool speaks) {
+  Options options;
+  options.data = kFashionMnistFolder;
+  CLI::App app(
+      "Trains a network on Fashion-MNIST, every rank on its own part, by gossip or by all-reduce.");
+  bool is_list_wanted = false;
+  add_options(app, options, is_list_wanted);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success&) {
+    if (speaks) fmt::print("{}", app.help());
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    throw Error(fmt::format("{}. --help lists the options.", error.what()));
+  }
+  if (is_list_wanted) {
+    if (speaks) print_list();
+    return std::nullopt;
+  }
+  optim::check_optimizer_name(options.optimizer);
+  static_cast<void>(optim::mixing_order(options.order));
+  static_cast<void>(topology::make_schedule(options.topology, size, options.seed));
+  check_name("transport", options.transport, kTransports);
+  check_name("local optimizer", options.local_optimizer, kLocalOptimizers);
+  check_name("learning-rate schedule", options.lr_schedule, kLrSchedules);
+  check_ranges(options);
+  read_slow_rank(options, size);
+  options.resolved = app.config_to_str(true, false);
+  return options;
+}
+
+std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(
+    const Options& options, const std::vector<at::Tensor>& parameters) {
+  if (options.local_optimizer == "adam") {
+    return std::make_unique<torch::optim::Adam>(
+        parameters, torch::optim::AdamOptions(options.lr).weight_decay(options.weight_decay));
+  }
+  if (options.local_optimizer == "adamw") {
+    return std::make_unique<torch::optim::AdamW>(
+        parameters, torch::optim::AdamWOptions(options.lr).weight_decay(options.weight_decay));
+  }
+  return std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(options.lr)
+                                                             .momentum(options.momentum)
+                                                             .weight_decay(options.weight_decay)
+                                                             .nesterov(options.momentum > 0));
+}
+
+}  // namespace gossip::examples

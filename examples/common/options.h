@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The command line of the training examples.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <libgossip/base/types.h>
+
+namespace torch::optim {
+class Optimizer;
+}
+
+namespace gossip::examples {
+
+struct Options {
+  std::string optimizer = "gossip-sgd";
+  std::string topology = "one-peer-exponential";
+  std::string transport = "auto";
+  std::string order = "atc";
+  std::int64_t local_steps = 1;
+  std::string local_optimizer = "sgd";
+  std::string lr_schedule = "one-cycle";
+  std::int64_t epochs = 8;
+  std::int64_t batch_size = 64;
+  double lr = 0.15;
+  double momentum = 0.9;
+  double weight_decay = 5e-4;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  std::string data;
+  std::string out = "runs/fashion_mnist";
+  std::int64_t log_every = 50;
+  std::string slow_rank;
+
+  Rank slowed_rank = -1;     ///< from slow_rank
+  double slow_factor = 1.0;  ///< from slow_rank
+  std::string resolved;      ///< all of the above as TOML
+};
+
+/// Reads the command line and the file that --config names. Nothing when there is nothing left to do (--help, --list), after
+/// `speaks` printed it. Throws gossip::Error for what cannot be right: unknown options and names (with the near ones), numbers out
+/// of range. Local.
+[[nodiscard]] std::optional<Options> parse_options(int argc, const char* const* argv, int size,
+                                                   bool speaks);
+
+/// The optimizer of LibTorch that --local-optimizer names, on `parameters`.
+[[nodiscard]] std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(
+    const Options& options, const std::vector<at::Tensor>& parameters);
+
+}  // namespace gossip::examples
