@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mixer on every kind of group: see transport/on_ranks.h.
+#include <chrono>
+#include <cstring>
+#include <numeric>
+#include <thread>
+
+#include <libgossip/engine/mixer.h>
+
+#include "engine/engine_test_support.h"
+
+namespace gossip::engine {
+namespace {
+
+using test::all_schedules;
+using test::expect_throw;
+using test::on_ranks;
+using test::start_value;
+using transport::Group;
+
+constexpr std::chrono::seconds kLong{30};
+
+/// Vectors of both types and of the sizes that are easily forgotten.
+struct Vectors {
+  static constexpr std::size_t kSizes[] = {5, 3, 0, 1, 1001};
+
+  explicit Vectors(Rank rank) {
+    for (std::size_t v = 0; v < 5; ++v) {
+      if (v % 2 == 1) {
+        floats.emplace_back();
+        for (std::size_t k = 0; k < kSizes[v]; ++k)
+          floats.back().push_back(static_cast<float>(start_value(rank, v, k)));
+      } else {
+        doubles.emplace_back();
+        for (std::size_t k = 0; k < kSizes[v]; ++k)
+          doubles.back().push_back(start_value(rank, v, k));
+      }
+    }
+  }
+
+  [[nodiscard]] std::vector<VectorView> views() {
+    return {std::span<double>(doubles[0]), std::span<float>(floats[0]),
+            std::span<double>(doubles[1]), std::span<float>(floats[1]),
+            std::span<double>(doubles[2])};
+  }
+
+  /// All elements, the floats too.
+  [[nodiscard]] std::vector<double> flat() const {
+    std::vector<double> all;
+    for (const auto& values : doubles) all.insert(all.end(), values.begin(), values.end());
+    for (const auto& values : floats) all.insert(all.end(), values.begin(), values.end());
+    return all;
+  }
+
+  std::vector<std::vector<double>> doubles;
+  std::vector<std::vector<float>> floats;
+};
+
+/// Of Vectors: each in whole cache lines.
+constexpr std::uint64_t kMessageBytes = 64 + 64 + 0 + 64 + 8064;
+
+std::vector<std::vector<double>> all_starts(int size) {
+  std::vector<std::vector<double>> x;
+  for (Rank rank = 0; rank < size; ++rank) x.push_back(Vectors(rank).flat());
+  return x;
+}
+
+class MixerTest : public testing::TestWithParam<int> {};
+
+TEST_P(MixerTest, PullsMultiplyByTheMatrices) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      Vectors own(group.rank());
+      Mixer mixer(group, schedule, own.views(), kLong);
+      std::vector<std::vector<double>> expected = all_starts(group.size());
+
+      for (std::int64_t round = 0; round < 7; ++round) {
+        mixer.pull(round);
+        expected = test::times(schedule, round, expected);
+      }
+
+      const std::vector<double> result = own.flat();
+      const std::vector<double>& row = expected[static_cast<std::size_t>(group.rank())];
+      for (std::size_t k = 0; k < row.size(); ++k) {
+        EXPECT_NEAR(result[k], row[k], k < 1006 ? 1e-12 : 1e-5) << "element " << k;
+      }
+    }
+  });
+}
+
+TEST_P(MixerTest, KeepsTheMeanOverManyRounds) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own(17);
+      for (std::size_t k = 0; k < own.size(); ++k) own[k] = start_value(group.rank(), 0, k);
+      std::vector<double> before = own;
+      average_(group, std::span<double>(before));
+      Mixer mixer(group, schedule, {std::span<double>(own)}, kLong);
+
+      for (std::int64_t round = 0; round < 60; ++round) mixer.pull(round);
+
+      average_(group, std::span<double>(own));
+      for (std::size_t k = 0; k < own.size(); ++k) EXPECT_NEAR(own[k], before[k], 1e-12);
+    }
+  });
+}
+
+TEST_P(MixerTest, LeavesEqualVectorsExactlyAsTheyAre) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      Vectors own(0);
+      const std::vector<double> before = own.flat();
+      Mixer mixer(group, schedule, own.views(), kLong);
+
+      for (std::int64_t round = 0; round < 5; ++round) mixer.pull(round);
+
+      EXPECT_EQ(own.flat(), before) << schedule.name();
+    }
+  });
+}
+
+TEST_P(MixerTest, GivesTheSameBitsHoweverFastTheRanksAre) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      Vectors even(group.rank());
+      Vectors uneven(group.rank());
+      Mixer first(group, schedule, even.views(), kLong);
+      Mixer second(group, schedule, uneven.views(), kLong);
+
+      for (std::int64_t round = 0; round < 20; ++round) first.pull(round);
+      for (std::int64_t round = 0; round < 20; ++round) {
+        // Each rank is late in other rounds.
+        if ((round * 7 + group.rank()) % 5 == 0)
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        second.pull(round);
+      }
+
+      EXPECT_EQ(even.flat(), uneven.flat()) << schedule.name();
+    }
+  });
+}
+
+TEST_P(MixerTest, CountsRoundsAndBytes) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      Vectors own(group.rank());
+      Mixer mixer(group, schedule, own.views(), kLong);
+      std::uint64_t senders = 0;
+      std::uint64_t receivers = 0;
+      topology::Neighborhood neighborhood;
+      for (std::int64_t round = 3; round < 9; ++round) {
+        schedule.neighborhood(round, group.rank(), neighborhood);
+        senders += neighborhood.in.size();
+        receivers += neighborhood.out.size();
+      }
+
+      for (std::int64_t round = 3; round < 9; ++round) mixer.pull(round);
+
+      EXPECT_EQ(mixer.counters().gossip_rounds, 6);
+      EXPECT_EQ(mixer.counters().bytes_sent, receivers * kMessageBytes);
+      EXPECT_EQ(mixer.counters().bytes_received, senders * kMessageBytes);
+      EXPECT_GE(mixer.counters().wait_seconds, 0.0);
+    }
+  });
+}
+
+TEST_P(MixerTest, CountsTheTimeItWaits) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::chrono::milliseconds kLate{80};
+    Vectors own(group.rank());
+    Mixer mixer(group, topology::complete(group.size()), own.views(), kLong);
+    group.barrier();
+
+    if (group.rank() == 0) std::this_thread::sleep_for(kLate);
+    mixer.pull(0);
+
+    const double waited = mixer.counters().wait_seconds;
+    if (group.rank() == 0) {
+      EXPECT_LT(waited, 10.0);
+    } else {
+      EXPECT_GT(waited, 0.04);
+    }
+  });
+}
+
+TEST_P(MixerTest, TakesTwoMessagesOfMemoryHoweverManyNeighbors) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own(100'000, 1.0);
+    const Mixer ring(group, topology::ring(group.size()), {std::span<double>(own)}, kLong);
+    const Mixer complete(group, topology::complete(group.size()), {std::span<double>(own)}, kLong);
+
+    EXPECT_EQ(ring.memory_bytes(), complete.memory_bytes());
+    if (group.size() == 1) {
+      EXPECT_EQ(complete.memory_bytes(), 0U);
+    } else {
+      EXPECT_GE(complete.memory_bytes(), 1'600'000U);
+      EXPECT_LE(complete.memory_bytes(), 1'600'000U + 4096U);
+    }
+  });
+}
+
+TEST_P(MixerTest, MixesNothingAtAll) {
+  on_ranks(GetParam(), [](Group& group) {
+    Mixer mixer(group, topology::ring(group.size()), {}, kLong);
+    for (std::int64_t round = 0; round < 3; ++round) mixer.pull(round);
+    EXPECT_EQ(mixer.counters().bytes_sent, 0U);
+    EXPECT_EQ(mixer.counters().gossip_rounds, 3);
+  });
+}
+
+TEST_P(MixerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
+  on_ranks(GetParam(), [](Group& group) {
+    Vectors own(group.rank());
+    const int other = group.size() + 1;
+    expect_throw<JointError>([&] { Mixer(group, topology::ring(other), own.views(), kLong); },
+                             {"'ring' is made for " + std::to_string(other) +
+                              " ranks, but the group has " + std::to_string(group.size())});
+    group.barrier();
+  });
+}
+
+TEST_P(MixerTest, RefusesVectorsThatDifferBetweenRanks) {
+  if (GetParam() == 1) return;  // nobody to differ from
+  on_ranks(GetParam(), [](Group& group) {
+    const bool is_last = group.rank() == group.size() - 1;
+    std::vector<float> own(is_last ? 6 : 5);
+    expect_throw<JointError>(
+        [&] { Mixer(group, topology::ring(group.size()), {std::span<float>(own)}, kLong); },
+        {"rank 0 has 1 vectors: 5 of 4 bytes",
+         "rank " + std::to_string(group.size() - 1) + " has 1 vectors: 6 of 4 bytes"});
+    group.barrier();
+  });
+}
+
+TEST_P(MixerTest, NamesTheRankThatDoesNotCome) {
+  if (GetParam() == 1) return;  // nobody to wait for
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank absent = group.size() - 1;
+    std::vector<double> own(3, 1.0);
+    Mixer mixer(group, topology::complete(group.size()), {std::span<double>(own)},
+                std::chrono::milliseconds(150));
+
+    if (group.rank() != absent) {
+      try {
+        mixer.pull(0);
+        ADD_FAILURE() << "a round without rank " << absent;
+      } catch (const TimeoutError& error) {
+        EXPECT_EQ(error.peer(), absent);
+        EXPECT_THAT(error.what(), testing::HasSubstr("Rank " + std::to_string(absent)));
+        EXPECT_THAT(error.what(), testing::HasSubstr("150 ms"));
+      }
+    }
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, MixerTest, testing::ValuesIn(test::engine_rank_counts()));
+
+}  // namespace
+}  // namespace gossip::engine

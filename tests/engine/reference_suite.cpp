@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker's iterates against the reference on 8 ranks: see transport/on_ranks.h.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/engine/worker.h>
+
+#include "engine/engine_test_support.h"
+#include "engine/quadratic.h"
+
+namespace gossip::engine {
+namespace {
+
+using test::Quadratic;
+using test::ReferenceMethod;
+using transport::Group;
+
+std::unique_ptr<algorithm::Algorithm> algorithm_of(const ReferenceMethod& method) {
+  if (method.is_all_reduce) return std::make_unique<algorithm::AllReduce>();
+  return std::make_unique<algorithm::GossipSGD>(method.order, method.local_steps);
+}
+
+class WorkerReference : public testing::TestWithParam<ReferenceMethod> {};
+
+TEST_P(WorkerReference, IteratesAgree) {
+  const ReferenceMethod& method = GetParam();
+  const Quadratic problem;
+  test::on_ranks(8, [&](Group& group) {
+    ASSERT_EQ(group.size(), 8);
+    std::vector<double> x = problem.start(group.rank(), method.has_common_start);
+    std::vector<double> gradient(x.size(), 0.0);
+    std::vector<double> momentum(x.size(), 0.0);
+    const auto update = [&] {
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        momentum[k] = method.momentum * momentum[k] + gradient[k];
+        x[k] -= method.rate * momentum[k];
+      }
+    };
+    // Two buckets.
+    const WorkerOptions options{.timeout = std::chrono::seconds(30), .bucket_bytes = 24};
+    Worker worker(group, algorithm_of(method), method.schedule(problem),
+                  {{std::span<double>(x)}, {std::span<double>(gradient)}},
+                  {.local_update = update, .average_gradient = {}}, options);
+
+    int step = 0;
+    for (const int snapshot : test::kReferenceSteps) {
+      for (; step < snapshot; ++step) {
+        worker.prepare();
+        const std::vector<double> at_x = problem.gradient(group.rank(), x);
+        std::copy(at_x.begin(), at_x.end(), gradient.begin());  // stays where it is
+        worker.finish();
+      }
+      const std::vector<double> expected = problem.iterate(method.name, snapshot, group.rank());
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        EXPECT_NEAR(x[k], expected[k], 1e-10) << "step " << snapshot << ", element " << k;
+      }
+    }
+    EXPECT_EQ(worker.position().step, 100);
+    EXPECT_EQ(worker.position().round, method.is_all_reduce ? 0 : 100 / method.local_steps);
+    EXPECT_EQ(worker.counters().gossip_rounds, 100 / method.local_steps);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, WorkerReference, testing::ValuesIn(test::kReferenceMethods),
+                         test::name_of);
+
+}  // namespace
+}  // namespace gossip::engine

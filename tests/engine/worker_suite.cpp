@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker on every kind of group: see transport/on_ranks.h.
+#include <chrono>
+#include <memory>
+
+#include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/engine/worker.h>
+#include <libgossip/topology/weights.h>
+
+#include "engine/engine_test_support.h"
+
+namespace gossip::engine {
+namespace {
+
+using algorithm::GossipSGD;
+using algorithm::MixingOrder;
+using test::expect_throw;
+using test::on_ranks;
+using test::start_value;
+using transport::Group;
+
+const WorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
+
+/// A model of one number, whose local update adds 1.
+struct Counting {
+  Counting(Group& group, std::unique_ptr<algorithm::Algorithm> method)
+      : x{start_value(group.rank(), 0, 0)},
+        worker(group, std::move(method), topology::complete(group.size()),
+               {{std::span<double>(x)}, {std::span<double>(gradient)}},
+               {.local_update = [this] { x[0] += 1.0; }, .average_gradient = {}}, kOptions) {}
+
+  std::vector<double> x;
+  std::vector<double> gradient{0.0};
+  Worker worker;
+};
+
+double mean_start(int size) {
+  double sum = 0.0;
+  for (Rank rank = 0; rank < size; ++rank) sum += start_value(rank, 0, 0);
+  return sum / size;
+}
+
+class WorkerTest : public testing::TestWithParam<int> {};
+
+TEST_P(WorkerTest, StagesBeforeTheGradientBelongToPrepare) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting adapt(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine));
+    Counting diffusion(group, std::make_unique<GossipSGD>(MixingOrder::kDiffusion));
+    const double own = start_value(group.rank(), 0, 0);
+    const double mean = mean_start(group.size());
+
+    adapt.worker.prepare();
+    diffusion.worker.prepare();
+    EXPECT_EQ(adapt.x[0], own);
+    EXPECT_NEAR(diffusion.x[0], mean, 1e-14);
+    EXPECT_EQ(diffusion.worker.position().step, 0);
+    EXPECT_EQ(diffusion.worker.position().round, 1);
+
+    adapt.worker.finish();
+    diffusion.worker.finish();
+    EXPECT_NEAR(adapt.x[0], mean + 1.0, 1e-14);
+    EXPECT_NEAR(diffusion.x[0], mean + 1.0, 1e-14);
+    EXPECT_EQ(adapt.worker.position().step, 1);
+    EXPECT_EQ(adapt.worker.position().round, 1);
+  });
+}
+
+TEST_P(WorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const MixingOrder order : {MixingOrder::kAdaptThenCombine, MixingOrder::kDiffusion}) {
+      Counting own(group, std::make_unique<GossipSGD>(order));
+      for (int step = 0; step < 3; ++step) {
+        own.worker.prepare(false);
+        own.worker.finish(false);
+      }
+      EXPECT_EQ(own.x[0], start_value(group.rank(), 0, 0) + 3.0);
+      EXPECT_EQ(own.worker.position().step, 3);
+      EXPECT_EQ(own.worker.position().round, 0);
+      EXPECT_EQ(own.worker.counters().gossip_rounds, 0);
+    }
+  });
+}
+
+TEST_P(WorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine, 3));
+    own.worker.set_position({.step = 5, .round = 1});
+
+    own.worker.prepare();
+    own.worker.finish();  // the sixth step mixes
+
+    EXPECT_EQ(own.worker.position().step, 6);
+    EXPECT_EQ(own.worker.position().round, 2);
+    EXPECT_NEAR(own.x[0], mean_start(group.size()) + 1.0, 1e-14);
+  });
+}
+
+TEST_P(WorkerTest, TheCallerMayAverageTheGradientItself) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> gradient{start_value(group.rank(), 0, 0)};
+    int calls = 0;
+    Worker worker(group, std::make_unique<algorithm::AllReduce>(), topology::ring(group.size()),
+                  {{}, {std::span<double>(gradient)}},
+                  {.local_update = [] {}, .average_gradient = [&] { ++calls; }}, kOptions);
+
+    worker.prepare();
+    worker.finish();
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(gradient[0], start_value(group.rank(), 0, 0));
+
+    worker.gradient_mean()->finish();
+    EXPECT_NEAR(gradient[0], mean_start(group.size()), 1e-14);
+    worker.finish(false);
+    EXPECT_EQ(calls, 1);
+  });
+}
+
+TEST_P(WorkerTest, BucketsStartAtTheEndOfTheGradient) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> gradient(5);
+    const Worker worker(group, std::make_unique<algorithm::AllReduce>(),
+                        topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
+                        {.local_update = [] {}, .average_gradient = {}},
+                        {.timeout = std::chrono::seconds(30), .bucket_bytes = 16});
+    ASSERT_EQ(worker.gradient_buckets().size(), 3U);
+    EXPECT_EQ(worker.gradient_buckets()[0].data, &gradient[4]);
+    EXPECT_EQ(worker.gradient_buckets()[2].data, &gradient[0]);
+  });
+}
+
+TEST_P(WorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
+  if (GetParam() < 3) return;  // smaller stars are regular
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> x(2);
+    const topology::Graph star = topology::star(group.size());
+    for (const topology::Schedule& schedule :
+         {topology::Schedule(topology::uniform_in_degree(star), "rows-only"),
+          topology::Schedule(topology::uniform_out_degree(star), "columns-only")}) {
+      expect_throw<JointError>(
+          [&] {
+            Worker(group, std::make_unique<GossipSGD>(), schedule, {{std::span<double>(x)}, {}}, {},
+                   kOptions);
+          },
+          {"'" + schedule.name() + "'", "sums to"});
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(WorkerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> x(2);
+    expect_throw<JointError>(
+        [&] {
+          Worker(group, std::make_unique<GossipSGD>(), topology::ring(group.size() + 2),
+                 {{std::span<double>(x)}, {}}, {}, kOptions);
+        },
+        {"'ring' is made for " + std::to_string(group.size() + 2) + " ranks"});
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, WorkerTest, testing::ValuesIn(test::engine_rank_counts()));
+
+}  // namespace
+}  // namespace gossip::engine
