@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// @file
-/// How the benchmarks measure and report: things side by side in one run, medians, one JSON line a metric.
+/// @file How the benchmarks measure and report: things side by side in one run, medians, one JSON
+/// line a metric.
 
 #include <functional>
 #include <string>
@@ -28,15 +28,16 @@ struct Times {
   [[nodiscard]] double median() const;
 };
 
-/// Runs all contenders in turn (A B A B ...), `repetitions` times after two rounds that do not count; all ranks start each at
-/// the same time. Collective.
+/// Runs all contenders in turn (A B A B ...), `repetitions` times after two rounds that do not
+/// count; all ranks start each at the same time. Collective.
 [[nodiscard]] std::vector<Times> measure(transport::Group& group,
                                          const std::vector<Contender>& contenders, int repetitions);
 
 /// The median over repetitions of the ratio of two contenders' times in the same repetition.
 [[nodiscard]] double median_ratio(const Times& numerator, const Times& denominator);
 
-/// Prints the metric on rank 0: a JSON line on standard output, a line for people on standard error.
+/// Prints the metric on rank 0: a JSON line on standard output, a line for people on standard
+/// error.
 void report(const transport::Group& group, const std::string& benchmark, const std::string& metric,
             double value, const std::string& unit, const nlohmann::json& params);
 

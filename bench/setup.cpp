@@ -47,9 +47,15 @@ struct ResNet50Parameters : torch::nn::Module {
   }
 };
 
-/// Memory of its own, unlike malloc's never used before.
+/// A block of this size is mapped anew by malloc: its pages were never touched.
 std::unique_ptr<char[]> fresh(std::size_t bytes) {
   return std::unique_ptr<char[]>(new char[bytes]);
+}
+
+/// A copy that the compiler cannot leave out.
+void copy(char* target, const char* source, std::size_t bytes) {
+  std::memcpy(target, source, bytes);
+  asm volatile("" : : "r"(target) : "memory");
 }
 
 }  // namespace
@@ -81,14 +87,15 @@ void setup_command(Session& session, int repetitions) {
                 }},
                {"touching and copying the same bytes",
                 [&] {
-                  // What the first round needs: the flat model (touched and filled, then rank 0's values), a published copy
-                  // (touched and filled), and the pass that mixes a neighbor's copy into the model.
+                  // What the first round needs: the flat model (touched and filled, then rank 0's
+                  // values), a published copy (touched and filled), and the pass that mixes a
+                  // neighbor's copy into the model.
                   const std::unique_ptr<char[]> flat = fresh(bytes);
                   const std::unique_ptr<char[]> published = fresh(bytes);
-                  std::memcpy(flat.get(), model_bytes.get(), bytes);
-                  std::memcpy(flat.get(), model_bytes.get(), bytes);
-                  std::memcpy(published.get(), flat.get(), bytes);
-                  std::memcpy(flat.get(), published.get(), bytes);
+                  copy(flat.get(), model_bytes.get(), bytes);
+                  copy(flat.get(), model_bytes.get(), bytes);
+                  copy(published.get(), flat.get(), bytes);
+                  copy(flat.get(), published.get(), bytes);
                 }}},
               repetitions);
   optimizer.reset();

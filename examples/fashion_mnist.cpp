@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// Trains a network on Fashion-MNIST: each rank on its own part of the images, with any optimizer of the library. Writes
-// config.toml, metrics.rank<N>.jsonl and result.json; docs/metrics.md describes them.
+// SPDX-License-Identifier: Apache-2.0 Trains a network on Fashion-MNIST: each rank on its own part
+// of the images, with any optimizer of the library. Writes config.toml, metrics.rank<N>.jsonl and
+// result.json; docs/metrics.md describes them.
 #include "common/fashion_mnist.h"
 
 #include <cmath>
@@ -33,7 +33,8 @@ struct Evaluation {
   double distance = 0.0;    // consensus distance
 };
 
-/// Collective. The ranks divide the test images among them for the mean model; each looks at all for its own.
+/// Collective. The ranks divide the test images among them for the mean model; each looks at all
+/// for its own.
 Evaluation evaluate(Session& session, optim::Decentralized& optimizer, Cnn& model,
                     const ImageDataset& test) {
   Evaluation result;

@@ -40,8 +40,8 @@ struct CnnImpl : torch::nn::Module {
 };
 TORCH_MODULE(Cnn);
 
-/// How many of the `count` images of `data` from number `first` on `model` classifies right. Leaves the model in the
-/// mode it was in.
+/// How many of the `count` images of `data` from number `first` on `model` classifies right. Leaves
+/// the model in the mode it was in.
 template <class Model>
 std::int64_t num_correct(Model& model, const ImageDataset& data, std::int64_t first,
                          std::int64_t count) {

@@ -45,9 +45,9 @@ struct Options {
   std::string resolved;      ///< all of the above as TOML
 };
 
-/// Reads the command line and the file that --config names. Nothing when there is nothing left to do (--help, --list), after
-/// `speaks` printed it. Throws gossip::Error for what cannot be right: unknown options and names (with the near ones), numbers out
-/// of range. Local.
+/// Reads the command line and the file that --config names. Nothing when there is nothing left to
+/// do (--help, --list), after `speaks` printed it. Throws gossip::Error for what cannot be right:
+/// unknown options and names (with the near ones), numbers out of range. Local.
 [[nodiscard]] std::optional<Options> parse_options(int argc, const char* const* argv, int size,
                                                    bool speaks);
 

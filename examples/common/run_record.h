@@ -16,10 +16,12 @@
 
 namespace gossip::examples {
 
-/// Counts samples and time, writes the metrics and the result, and shows the progress. One per rank.
+/// Counts samples and time, writes the metrics and the result, and shows the progress. One per
+/// rank.
 class RunRecord {
  public:
-  /// Makes the output folder and writes config.toml there (rank 0). Throws gossip::Error when the folder cannot be written.
+  /// Makes the output folder and writes config.toml there (rank 0). Throws gossip::Error when the
+  /// folder cannot be written.
   RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch);
 
   void start(const optim::Decentralized& optimizer, const std::string& topology);

@@ -38,7 +38,8 @@ class PairExchange {
   void exchange(Rank peer, double alpha = 0.5);
 
   /// One pair event to which both ranks come, as in a synchronous matching, with the same `alpha`;
-  /// each does half of the pass. Blocks until both copies are done. Throws TimeoutError naming the peer.
+  /// each does half of the pass. Blocks until both copies are done. Throws TimeoutError naming the
+  /// peer.
   void meet(Rank peer, double alpha = 0.5);
 
   [[nodiscard]] std::size_t num_pieces() const noexcept { return num_pieces_; }

@@ -11,8 +11,8 @@
 
 namespace gossip::engine {
 
-/// Every rank says when it leaves the training loop, for a collective call or for good, and after how many steps; a rank that
-/// waits for another learns that it will not come.
+/// Every rank says when it leaves the training loop, for a collective call or for good, and after
+/// how many steps; a rank that waits for another learns that it will not come.
 ///
 /// Collective: construction and destruction. Everything else is local and does not block.
 /// Threads: one per rank.
@@ -21,12 +21,13 @@ class Presence {
   /// Does nothing for ranks on several hosts, whose waits end by their timeouts only.
   explicit Presence(transport::Group& group);
 
-  /// This rank made `steps` steps and leaves the loop, or comes back to it. All ranks leave equally often.
+  /// This rank made `steps` steps and leaves the loop, or comes back to it. All ranks leave equally
+  /// often.
   void leave(std::int64_t steps);
   void come_back();
 
-  /// For waits of this rank's step number `step` (from 0): throws gossip::Error, naming the rank, when one has left the
-  /// loop before that step and for something that this rank has not come to.
+  /// For waits of this rank's step number `step` (from 0): throws gossip::Error, naming the rank,
+  /// when one has left the loop before that step and for something that this rank has not come to.
   void check(std::int64_t step);
 
  private:

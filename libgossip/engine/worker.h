@@ -66,8 +66,8 @@ class Worker {
   /// The stages after the gradient, which end the step.
   void finish(bool communicate = true);
 
-  /// This rank leaves the training loop, for a collective call or for good, and comes back to it: a rank that waits for
-  /// this one's next step gets an error instead of waiting on. Local.
+  /// This rank leaves the training loop, for a collective call or for good, and comes back to it: a
+  /// rank that waits for this one's next step gets an error instead of waiting on. Local.
   void leave() { presence_.leave(position_.step); }
   void come_back() { presence_.come_back(); }
 

@@ -44,7 +44,7 @@ struct ProgressOptions {
 ///
 ///     gossip::train::ProgressLine progress({.rank = rank, .epochs = 8, .steps_per_epoch = steps});
 ///     if (progress.is_due()) progress.update({.epoch = epoch, .step = step});  // in every step
-///     progress.print("epoch 1: accuracy 0.85");                               // whole lines in between
+///     progress.print("epoch 1: accuracy 0.85");  // whole lines in between
 ///     progress.finish();
 ///
 /// Local: no call communicates. Threads: calls on one line must not overlap.

@@ -28,8 +28,10 @@ struct ShardOptions {
 /// more; the samples that are left over (fewer than `size` * `batch_size`) are dropped. They are
 /// others in every epoch, and no sample is seen twice within one.
 ///
-///     gossip::train::Shard shard({.num_samples = 60000, .batch_size = 64, .rank = rank, .size = size});
-///     for (std::int64_t step = 0; step < shard.steps_per_epoch(); ++step) use(shard.indices(epoch, step));
+///     gossip::train::Shard shard({.num_samples = n, .batch_size = 64, .rank = rank, .size = size});
+///     for (std::int64_t step = 0; step < shard.steps_per_epoch(); ++step) {
+///       use(shard.indices(epoch, step));
+///     }
 ///
 /// Local: no call communicates. Memory: 8 bytes a sample of the whole data set.
 /// Threads: calls on one shard must not overlap.
