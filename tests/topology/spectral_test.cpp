@@ -156,6 +156,15 @@ TEST(Spectral, OneRankIsItsOwnAverage) {
   EXPECT_EQ(constants.lambda2_abs, 0.0);
 }
 
+TEST(Spectral, RhoAndLambda2DifferWithoutSymmetry) {
+  // W - J = {{1/2, -1/2}, {0, 0}}.
+  const SpectralConstants constants = spectral_constants(MixingMatrix(Rows{{1, 0}, {0.5, 0.5}}));
+
+  EXPECT_NEAR(constants.rho, std::sqrt(0.5), kTolerance);
+  EXPECT_NEAR(constants.lambda2_abs, 0.5, kTolerance);
+  EXPECT_FALSE(constants.lambda2);
+}
+
 TEST(Spectral, ADisconnectedGraphDoesNotContract) {
   const Schedule schedule = Graph::undirected(4, {{0, 1}, {2, 3}});
 
