@@ -95,12 +95,14 @@ at::Tensor FlatModel::slice(const std::vector<at::Tensor>& flat, const Parameter
       .view(entry.tensor.sizes());
 }
 
-std::vector<VectorView> FlatModel::gradients() {
+const std::vector<at::Tensor>& FlatModel::gradient_buffers() {
   if (gradients_.empty()) {
     for (const at::Tensor& flat : flat_) gradients_.push_back(at::zeros_like(flat));
   }
-  return views(gradients_);
+  return gradients_;
 }
+
+std::vector<VectorView> FlatModel::gradients() { return views(gradient_buffers()); }
 
 std::string FlatModel::description() const {
   std::string shapes;
@@ -159,7 +161,7 @@ VectorView FlatModel::gradient_slice(std::size_t entry) {
 void FlatModel::gather_gradient(std::size_t entry) {
   const Parameter& parameter = entries_[entry];
   const at::NoGradGuard no_grad;
-  at::Tensor target = slice(gradients_, parameter);
+  at::Tensor target = slice(gradient_buffers(), parameter);
   const at::Tensor& gradient = parameter.tensor.grad();
   if (gradient.defined()) {
     target.copy_(gradient.is_sparse() ? gradient.to_dense() : gradient);
@@ -171,7 +173,7 @@ void FlatModel::gather_gradient(std::size_t entry) {
 void FlatModel::scatter_gradient(std::size_t entry) {
   Parameter& parameter = entries_[entry];
   const at::NoGradGuard no_grad;
-  const at::Tensor source = slice(gradients_, parameter);
+  const at::Tensor source = slice(gradient_buffers(), parameter);
   at::Tensor& gradient = parameter.tensor.mutable_grad();
   if (gradient.defined() && !gradient.is_sparse()) {
     gradient.copy_(source);

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <sched.h>
 #include <string>
 #include <vector>
@@ -44,6 +45,13 @@ int share_of_cores(const mpi::Communicator& host) {
   return std::max(1, static_cast<int>(share + kRounding));
 }
 
+/// For an OpenMP that LibTorch brought along: it has read the variable when the process started.
+void set_openmp_threads(int threads) {
+  using SetThreads = void (*)(int);
+  const auto set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  if (set != nullptr) set(threads);
+}
+
 /// What the user asked for, or this rank's share of the cores, which is then written where OpenMP
 /// and MKL read it.
 int choose_threads(int share) {
@@ -56,6 +64,7 @@ int choose_threads(int share) {
     return threads;
   }
   setenv(kVariable, std::to_string(share).c_str(), 1);
+  set_openmp_threads(share);
   return share;
 }
 

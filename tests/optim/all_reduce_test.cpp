@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
+#include "optim/optim_test_support.h"
+
+namespace gossip::optim {
+namespace {
+
+using test::Branches;
+
+/// What a rank's backward passes before one step are: the branch that each goes through.
+using Passes = std::vector<bool>;
+
+class AllReduceTest : public test::OptimTest {
+ protected:
+  /// The mean over all ranks of the sum of their passes' gradients, computed on this rank alone;
+  /// undefined where no rank has one.
+  [[nodiscard]] std::vector<torch::Tensor> mean_gradients(
+      const std::vector<torch::Tensor>& parameters, const std::function<Passes(Rank)>& passes,
+      int step) const {
+    const auto twin = test::make<Branches>(99);
+    {
+      const torch::NoGradGuard no_grad;
+      for (std::size_t i = 0; i < parameters.size(); ++i)
+        twin->parameters()[i].copy_(parameters[i]);
+    }
+    for (Rank other = 0; other < size(); ++other) backward(*twin, other, passes(other), step);
+    std::vector<torch::Tensor> gradients;
+    for (const torch::Tensor& parameter : twin->parameters()) {
+      const torch::Tensor& gradient = parameter.grad();
+      gradients.push_back(gradient.defined() ? gradient / size() : torch::Tensor());
+    }
+    return gradients;
+  }
+
+  static void backward(Branches& model, Rank rank, const Passes& passes, int step) {
+    int number = step * 10;
+    for (const bool goes_left : passes) {
+      model.forward(test::batch(rank, number++), goes_left).square().mean().backward();
+    }
+  }
+
+  static void expect_gradients(Branches& model, const std::vector<torch::Tensor>& expected) {
+    const auto parameters = model.parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const torch::Tensor& gradient = parameters[i].grad();
+      EXPECT_EQ(gradient.defined(), expected[i].defined()) << "parameter " << i;
+      if (!gradient.defined() || !expected[i].defined()) continue;
+      EXPECT_LE((gradient - expected[i]).abs().max().item<double>(), 1e-12) << "parameter " << i;
+    }
+  }
+
+  /// Some steps whose gradients are all compared.
+  void expect_means(const std::function<Passes(Rank)>& passes,
+                    const AllReduceOptions& options = {}) {
+    const auto model = test::make<Branches>(5);
+    AllReduce optimizer(world(), *model, test::sgd(*model), options);
+    for (int step = 0; step < 3; ++step) {
+      const auto expected = mean_gradients(model->parameters(), passes, step);
+      optimizer.zero_grad();
+      backward(*model, rank(), passes(rank()), step);
+      optimizer.step();
+      expect_gradients(*model, expected);
+      EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters()))) << "step " << step;
+    }
+  }
+};
+
+Passes all_left(Rank) { return {true}; }
+
+TEST_F(AllReduceTest, GradientsAreTheMeanOverTheRanks) { expect_means(all_left); }
+
+TEST_F(AllReduceTest, BucketsMayBeTinyOrHuge) {
+  expect_means(all_left, AllReduceOptions().bucket_bytes(1));
+  expect_means(all_left, AllReduceOptions().bucket_bytes(100));
+  expect_means(all_left, AllReduceOptions().bucket_bytes(std::numeric_limits<std::int64_t>::max()));
+}
+
+TEST_F(AllReduceTest, ParametersUnusedOnSomeRanksGetTheMeanWithZeros) {
+  expect_means([](Rank rank) { return Passes{rank % 2 == 0}; });
+  expect_means([](Rank rank) { return Passes{rank % 2 == 0}; }, AllReduceOptions().bucket_bytes(8));
+}
+
+TEST_F(AllReduceTest, SeveralPassesBeforeAStepAddUp) {
+  expect_means([](Rank) { return Passes{true, true}; });
+  expect_means([](Rank) { return Passes{true, false, true}; }, AllReduceOptions().bucket_bytes(8));
+}
+
+TEST_F(AllReduceTest, SeveralPassesMayUseOtherParametersOnEachRank) {
+  const auto passes = [](Rank rank) {
+    return rank % 2 == 0 ? Passes{true, true} : Passes{true, false};
+  };
+  expect_means(passes);
+  expect_means(passes, AllReduceOptions().bucket_bytes(8));
+
+  // Even ranks use the same parameters twice, odd ones each but once.
+  const auto model = test::make<Branches>(6);
+  AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(8));
+  const auto pass = [&](bool is_first) {
+    const bool is_even = rank() % 2 == 0;
+    const torch::nn::Linear& layer = is_first || is_even ? model->left : model->right;
+    layer->weight.sum().backward();
+  };
+  for (int step = 0; step < 3; ++step) {
+    optimizer.zero_grad();
+    pass(true);
+    pass(false);
+    optimizer.synchronize();
+    const int odd = size() / 2;
+    const double left = static_cast<double>(2 * (size() - odd) + odd) / size();
+    EXPECT_NEAR(model->left->weight.grad().sum().item<double>(), 18 * left, 1e-12);
+    if (odd > 0) {
+      EXPECT_NEAR(model->right->weight.grad().sum().item<double>(), 18.0 * odd / size(), 1e-12);
+    }
+    optimizer.step();
+  }
+}
+
+TEST_F(AllReduceTest, NoSyncAccumulatesWithoutCommunication) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  const auto passes = [](Rank) { return Passes{true, false, true}; };
+  const auto expected = mean_gradients(model->parameters(), passes, 0);
+
+  {
+    const auto guard = optimizer.no_sync();
+    backward(*model, rank(), {true, false}, 0);
+    optimizer.synchronize();  // does nothing here
+    EXPECT_EQ(optimizer.counters().gossip_rounds, 0);
+  }
+  model->forward(test::batch(rank(), 2), true).square().mean().backward();
+  optimizer.step();
+
+  expect_gradients(*model, expected);
+  EXPECT_EQ(optimizer.counters().gossip_rounds, size() > 1 ? 1 : 0);
+  EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
+}
+
+TEST_F(AllReduceTest, UnderNoSyncGradientsStayLocal) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  const auto guard = optimizer.no_sync();
+  backward(*model, rank(), {true}, 0);
+  const torch::Tensor own = model->trunk->weight.grad().clone();
+  optimizer.synchronize();
+  EXPECT_TRUE(torch::equal(model->trunk->weight.grad(), own));
+  EXPECT_EQ(optimizer.counters().gossip_rounds, 0);
+}
+
+TEST_F(AllReduceTest, ClipsTheMeanAfterSynchronize) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model, 1.0));
+  const auto expected = mean_gradients(model->parameters(), all_left, 0);
+  double squares = 0.0;
+  for (const torch::Tensor& gradient : expected) {
+    if (gradient.defined()) squares += gradient.square().sum().item<double>();
+  }
+  const auto before = test::copies_of(model->parameters());
+
+  backward(*model, rank(), {true}, 0);
+  optimizer.synchronize();
+  const double norm = torch::nn::utils::clip_grad_norm_(model->parameters(), 0.01);
+  optimizer.step();
+
+  EXPECT_NEAR(norm, std::sqrt(squares), 1e-12);
+  double moved = 0.0;
+  for (std::size_t i = 0; i < before.size(); ++i)
+    moved += (model->parameters()[i] - before[i]).square().sum().item<double>();
+  EXPECT_NEAR(std::sqrt(moved), 0.01, 1e-6);
+  EXPECT_EQ(optimizer.counters().gossip_rounds, size() > 1 ? 1 : 0) << "step() averaged again";
+}
+
+TEST_F(AllReduceTest, AfterItsEndTheModuleTrainsAlone) {
+  const auto model = test::make<Branches>(5);
+  {
+    AllReduce optimizer(world(), *model, test::sgd(*model));
+    backward(*model, rank(), {true}, 0);
+    optimizer.step();
+    optimizer.zero_grad();
+  }
+  const auto twin = test::make<Branches>(6);
+  {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < twin->parameters().size(); ++i)
+      twin->parameters()[i].copy_(model->parameters()[i]);
+  }
+
+  if (rank() == 0) {  // nobody else comes
+    backward(*model, 0, {true, false}, 1);
+    backward(*twin, 0, {true, false}, 1);
+    EXPECT_TRUE(torch::equal(model->trunk->weight.grad(), twin->trunk->weight.grad()));
+  }
+  world().barrier();
+}
+
+TEST_F(AllReduceTest, MayEndBetweenBackwardAndStep) {
+  const auto model = test::make<Branches>(5);
+  {
+    const AllReduce optimizer(world(), *model, test::sgd(*model),
+                              AllReduceOptions().bucket_bytes(8));
+    backward(*model, rank(), {rank() % 2 == 0}, 0);
+  }
+  EXPECT_TRUE(is_same_everywhere("still in step"));
+}
+
+TEST_F(AllReduceTest, OtherCollectiveCallsMayComeBetweenBackwardAndStep) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(8));
+  const auto passes = [](Rank other) { return Passes{other % 2 == 0}; };
+  const auto expected = mean_gradients(model->parameters(), passes, 0);
+  const auto before = test::copies_of(model->parameters());
+
+  backward(*model, rank(), passes(rank()), 0);
+  EXPECT_NEAR(optimizer.consensus_distance(), 0.0, 1e-12);
+  optimizer.with_mean_model([&] { test::expect_near(model->parameters(), before); });
+  optimizer.step();
+
+  expect_gradients(*model, expected);
+  EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
+}
+
+TEST_F(AllReduceTest, SurvivesHooksThatConversionRemoved) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  model->to(torch::kFloat32);
+  model->to(torch::kFloat64);
+  const auto expected = mean_gradients(model->parameters(), all_left, 0);
+  backward(*model, rank(), {true}, 0);
+  optimizer.step();
+  expect_gradients(*model, expected);
+}
+
+TEST_F(AllReduceTest, CountsNominalBytesAndItsMemory) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  backward(*model, rank(), {true}, 0);
+  optimizer.step();
+
+  const auto elements = static_cast<double>(optimizer.flat_model().num_elements());
+  const double least = 2.0 * (size() - 1) / size() * elements * 8;
+  EXPECT_GE(static_cast<double>(optimizer.counters().bytes_sent), least);
+  EXPECT_LE(static_cast<double>(optimizer.counters().bytes_sent), least + 2 * 8 * 72);
+  if (size() > 1) {
+    EXPECT_GE(static_cast<double>(optimizer.memory_bytes()), elements * 8);
+  }
+}
+
+}  // namespace
+}  // namespace gossip::optim

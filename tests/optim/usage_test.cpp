@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <thread>
+
+#include <libgossip/optim/factory.h>
+
+#include "optim/optim_test_support.h"
+
+namespace gossip::optim {
+namespace {
+
+using test::Branches;
+using test::Normed;
+
+/// One parameter whose gradient is 1, so that it shows the rates.
+struct Slope : torch::nn::Module {
+  Slope() { x = register_parameter("x", torch::zeros({1}, torch::kFloat64)); }
+  void step(Decentralized& optimizer) {
+    optimizer.zero_grad();
+    x.sum().backward();
+    optimizer.step();
+  }
+  torch::Tensor x;
+};
+
+class UsageTest : public test::OptimTest {
+ protected:
+  /// Both optimizers around SGD.
+  [[nodiscard]] std::vector<std::unique_ptr<Decentralized>> both(
+      const std::function<torch::nn::Module&()>& next_model, double rate) const {
+    std::vector<std::unique_ptr<Decentralized>> optimizers;
+    for (const OptimizerName& name : optimizer_names()) {
+      torch::nn::Module& model = next_model();
+      optimizers.push_back(make_optimizer(
+          name.name, world(), model, std::make_unique<torch::optim::SGD>(test::sgd(model, rate)),
+          topology::one_peer_exponential(size())));
+    }
+    return optimizers;
+  }
+
+  template <class Module>
+  void train(Module& model, Decentralized& optimizer, int steps, int first = 0) const {
+    for (int step = first; step < first + steps; ++step) {
+      optimizer.zero_grad();
+      test::loss(model, rank(), step).backward();
+      optimizer.step();
+    }
+  }
+};
+
+TEST_F(UsageTest, CompleteGraphGivesWhatAllReduceGives) {
+  const auto gossiping = test::make<Branches>(3);
+  const auto reducing = test::make<Branches>(3);
+  GossipSGD gossip(world(), *gossiping, test::sgd(*gossiping), topology::complete(size()));
+  AllReduce all_reduce(world(), *reducing, test::sgd(*reducing));
+
+  train(*gossiping, gossip, 20);
+  train(*reducing, all_reduce, 20);
+
+  test::expect_near(gossiping->parameters(), reducing->parameters(), 1e-12);
+  EXPECT_GT((gossiping->trunk->weight - test::make<Branches>(3)->trunk->weight)
+                .abs()
+                .max()
+                .item<double>(),
+            1e-3)
+      << "nothing was trained";
+}
+
+TEST_F(UsageTest, TheSameSeedGivesTheSameBits) {
+  for (const bool is_gossip : {true, false}) {
+    std::vector<std::string> results;
+    for (int run = 0; run < 2; ++run) {
+      const auto model = test::make<Normed>(4);
+      model->to(torch::kFloat32);
+      auto local = std::make_unique<torch::optim::SGD>(test::sgd(*model, 0.1, 0.9));
+      const auto optimizer = make_optimizer(is_gossip ? "gossip-sgd" : "allreduce", world(), *model,
+                                            std::move(local), topology::random_matching(size(), 3));
+      for (int step = 0; step < 15; ++step) {
+        optimizer->zero_grad();
+        model->forward(test::batch(rank(), step).to(torch::kFloat32)).square().mean().backward();
+        if (run == 1 && (rank() + step) % 4 == 0)  // in the second run at other speeds
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        optimizer->step();
+      }
+      results.push_back(test::bytes_of(model->parameters()) + test::bytes_of(model->buffers()));
+    }
+    EXPECT_EQ(results[0], results[1]) << (is_gossip ? "gossip-sgd" : "allreduce");
+  }
+}
+
+TEST_F(UsageTest, AllReduceKeepsTheRanksEqualToTheBit) {
+  const auto model = test::make<Branches>(static_cast<std::uint64_t>(rank()));
+  AllReduce optimizer(world(), *model, test::sgd(*model, 0.1, 0.9));
+  train(*model, optimizer, 10);
+  EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
+}
+
+TEST_F(UsageTest, StepLRActs) {
+  Slope models[2];
+  int next = 0;
+  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    torch::optim::StepLR scheduler(*optimizers[i], 2, 0.5);
+    // LibTorch alone.
+    Slope plain;
+    auto local = test::sgd(plain, 0.4);
+    torch::optim::StepLR plain_scheduler(local, 2, 0.5);
+    for (int step = 0; step < 6; ++step) {
+      models[i].step(*optimizers[i]);
+      scheduler.step();
+      local.zero_grad();
+      plain.x.sum().backward();
+      local.step();
+      plain_scheduler.step();
+    }
+    EXPECT_NEAR(models[i].x.item<double>(), plain.x.item<double>(), 1e-12) << i;
+    EXPECT_GT(models[i].x.item<double>(), -6 * 0.4 + 0.1) << "the rate never changed";
+  }
+}
+
+TEST_F(UsageTest, ReduceLROnPlateauActs) {
+  Slope models[2];
+  int next = 0;
+  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    torch::optim::ReduceLROnPlateauScheduler scheduler(
+        *optimizers[i], torch::optim::ReduceLROnPlateauScheduler::min, 0.25F, 0);
+    models[i].step(*optimizers[i]);
+    scheduler.step(1.0F);
+    models[i].step(*optimizers[i]);
+    scheduler.step(1.0F);  // no better
+    models[i].step(*optimizers[i]);
+    EXPECT_NEAR(models[i].x.item<double>(), -(0.4 + 0.4 + 0.1), 1e-6) << i;
+  }
+}
+
+TEST_F(UsageTest, TheRateMayBeSetByHand) {
+  Slope models[2];
+  int next = 0;
+  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    optimizers[i]->param_groups()[0].options().set_lr(0.25);
+    models[i].step(*optimizers[i]);
+    EXPECT_NEAR(models[i].x.item<double>(), -0.25, 1e-12) << i;
+  }
+}
+
+TEST_F(UsageTest, AClosureIsCalledOnceWithGradients) {
+  std::shared_ptr<Branches> models[] = {test::make<Branches>(7), test::make<Branches>(7)};
+  int next = 0;
+  const auto optimizers = both([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    const auto twin = test::make<Branches>(7);
+    const auto without = make_optimizer(optimizers[i]->name(), world(), *twin,
+                                        std::make_unique<torch::optim::SGD>(test::sgd(*twin, 0.1)),
+                                        topology::one_peer_exponential(size()));
+    train(*twin, *without, 2);
+
+    const torch::NoGradGuard no_grad;
+    int calls = 0;
+    for (int step = 0; step < 2; ++step) {
+      const torch::Tensor value = optimizers[i]->step([&] {
+        ++calls;
+        optimizers[i]->zero_grad();
+        const torch::Tensor loss = test::loss(*models[i], rank(), step);
+        loss.backward();
+        return loss;
+      });
+      EXPECT_TRUE(value.defined());
+    }
+    EXPECT_EQ(calls, 2);
+    test::expect_equal(models[i]->parameters(), twin->parameters());
+    EXPECT_FALSE(optimizers[i]->step().defined());
+  }
+}
+
+TEST_F(UsageTest, AllFormsOfZeroGradWork) {
+  for (const bool is_gossip : {true, false}) {
+    std::vector<std::string> results;
+    for (const bool of_module : {false, true}) {
+      for (const bool set_to_none : {false, true}) {
+        const auto model = test::make<Branches>(8);
+        auto local = std::make_unique<torch::optim::SGD>(test::sgd(*model));
+        const auto optimizer = make_optimizer(is_gossip ? "gossip-sgd" : "allreduce", world(),
+                                              *model, std::move(local), topology::ring(size()));
+        for (int step = 0; step < 4; ++step) {
+          if (of_module) {
+            model->zero_grad(set_to_none);
+          } else {
+            optimizer->zero_grad(set_to_none);
+          }
+          // Zeroed or undefined, what nobody uses stays as it is.
+          test::loss(*model, rank(), step).backward();
+          optimizer->step();
+        }
+        EXPECT_FALSE(model->unused->weight.grad().defined());
+        EXPECT_FALSE(model->frozen.grad().defined());
+        results.push_back(test::bytes_of(model->parameters()));
+      }
+    }
+    for (const std::string& result : results) EXPECT_EQ(result, results[0]) << is_gossip;
+  }
+}
+
+TEST_F(UsageTest, NoSyncMakesStepsLocal) {
+  const auto model = test::make<Branches>(9);
+  const auto alone = test::make<Branches>(9);
+  GossipSGD optimizer(world(), *model, test::sgd(*model), topology::complete(size()));
+  auto local = test::sgd(*alone);
+  {
+    const auto guard = optimizer.no_sync();
+    train(*model, optimizer, 3);
+    for (int step = 0; step < 3; ++step) {
+      local.zero_grad();
+      test::loss(*alone, rank(), step).backward();
+      local.step();
+    }
+    test::expect_equal(model->parameters(), alone->parameters());
+    EXPECT_EQ(optimizer.counters().gossip_rounds, 0);
+  }
+  train(*model, optimizer, 1, 3);
+  EXPECT_EQ(optimizer.counters().gossip_rounds, 1);
+  EXPECT_LT(optimizer.consensus_distance(), 1e-12);
+}
+
+TEST_F(UsageTest, LocalStepsMixEverySoOften) {
+  const auto model = test::make<Branches>(9);
+  GossipSGD optimizer(world(), *model, test::sgd(*model), topology::complete(size()),
+                      GossipSGDOptions().local_steps(3));
+  train(*model, optimizer, 2);
+  EXPECT_EQ(optimizer.counters().gossip_rounds, 0);
+  if (size() > 1) {
+    EXPECT_GT(optimizer.consensus_distance(), 1e-6);
+  } else {
+    EXPECT_EQ(optimizer.consensus_distance(), 0.0);
+  }
+  train(*model, optimizer, 1, 2);
+  EXPECT_EQ(optimizer.counters().gossip_rounds, 1);
+  EXPECT_LT(optimizer.consensus_distance(), 1e-12);
+  EXPECT_EQ(optimizer.steps(), 3);
+}
+
+TEST_F(UsageTest, LoadingAModelBetweenStepsTakesEffect) {
+  const auto model = test::make<Branches>(9);
+  const auto other = test::make<Branches>(11);
+  GossipSGD optimizer(world(), *model, test::sgd(*model, 0.0), topology::ring(size()));
+  train(*model, optimizer, 1);
+  std::stringstream file;
+  torch::serialize::OutputArchive saved;
+  other->save(saved);
+  saved.save_to(file);
+  torch::serialize::InputArchive archive;
+  archive.load_from(file);
+  model->load(archive);
+
+  train(*model, optimizer, 1);  // with a rate of 0
+
+  test::expect_near(model->parameters(), other->parameters(), 1e-15);
+}
+
+TEST_F(UsageTest, ModelsWithBatchNormTrain) {
+  std::shared_ptr<Normed> models[] = {test::make<Normed>(7), test::make<Normed>(7)};
+  int next = 0;
+  const auto optimizers = both([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    const double before = test::loss(*models[i], rank(), 0).item<double>();
+    for (int step = 0; step < 30; ++step) {
+      optimizers[i]->zero_grad();
+      test::loss(*models[i], rank(), 0).backward();
+      optimizers[i]->step();
+    }
+    EXPECT_LT(test::loss(*models[i], rank(), 0).item<double>(), 0.9 * before) << i;
+    optimizers[i]->with_mean_model([&] {
+      models[i]->eval();
+      const double evaluated = test::loss(*models[i], 0, 0).item<double>();
+      EXPECT_TRUE(is_same_everywhere(std::to_string(evaluated)));
+      models[i]->train();
+    });
+  }
+}
+
+TEST_F(UsageTest, ARankThatRunsOutOfBatchesEndsTheOthers) {
+  if (size() == 1) return;  // nobody to wait for
+  const auto model = test::make<Branches>(9);
+  GossipSGD optimizer(world(), *model, test::sgd(*model), topology::complete(size()),
+                      GossipSGDOptions().timeout(std::chrono::seconds(30)));
+  train(*model, optimizer, 3);
+
+  const auto start = std::chrono::steady_clock::now();
+  if (rank() != last()) {  // who goes on to the end of the optimizer
+    test::expect_throw<Error>([&] { train(*model, optimizer, 1); },
+                              {"left the training loop after 3 steps", "in step 4"});
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  }
+}
+
+TEST_F(UsageTest, AnEvaluationThatIsLateEndsNobody) {
+  const auto model = test::make<Branches>(9);
+  GossipSGD optimizer(world(), *model, test::sgd(*model), topology::complete(size()));
+  for (int training_epoch = 0; training_epoch < 2; ++training_epoch) {
+    train(*model, optimizer, 2);
+    if (rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    optimizer.with_mean_model([&] {
+      if (rank() == last()) std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    });
+  }
+  EXPECT_EQ(optimizer.steps(), 4);
+}
+
+}  // namespace
+}  // namespace gossip::optim

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Runs PROGRAM CASE under LAUNCHER with OMP_NUM_THREADS = THREADS (nothing: not set, `empty`: set to nothing).
+# It must end by itself within 10 seconds, well unless FAILS, and print a match of each line of EXPECT, and
+# exactly one of ONCE where that is given.
+if(THREADS STREQUAL "")
+  unset(ENV{OMP_NUM_THREADS})
+elseif(THREADS STREQUAL empty)
+  # set(ENV{...} "") would unset it.
+  set(launch_through env OMP_NUM_THREADS=)
+else()
+  set(ENV{OMP_NUM_THREADS} "${THREADS}")
+endif()
+separate_arguments(launcher UNIX_COMMAND "${LAUNCHER}")
+execute_process(
+  COMMAND ${launch_through} ${launcher} ${PROGRAM} ${CASE}
+  INPUT_FILE /dev/null
+  RESULT_VARIABLE result
+  OUTPUT_VARIABLE output
+  ERROR_VARIABLE output
+  TIMEOUT 10)
+string(APPEND output "ended with ${result}\n")
+message("${output}")
+
+if(NOT result MATCHES "^[0-9]+$")
+  message(FATAL_ERROR "The program was to end by itself: ${result}")
+elseif(FAILS AND result EQUAL 0)
+  message(FATAL_ERROR "The program was to fail, but reports success")
+elseif(NOT FAILS AND NOT result EQUAL 0)
+  message(FATAL_ERROR "The program was to end well, but ended with ${result}")
+endif()
+
+string(REPLACE "\n" ";" expect "${EXPECT}")
+foreach(regex IN LISTS expect)
+  if(NOT output MATCHES "${regex}")
+    message(FATAL_ERROR "Nothing in the output matches: ${regex}")
+  endif()
+endforeach()
+if(NOT ONCE STREQUAL "")
+  string(REGEX MATCHALL "${ONCE}" matches "${output}")
+  list(LENGTH matches count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "The output matches ${count} times, not once: ${ONCE}")
+  endif()
+endif()

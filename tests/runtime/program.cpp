@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs as users write them, for what a test cannot do in its own process; see CMakeLists.txt.
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <sched.h>
+#include <string>
+#include <string_view>
+
+#include <ATen/Parallel.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/runtime/run_main.h>
+
+namespace {
+
+using gossip::Session;
+
+int returns(Session& session) {
+  session.world().barrier();
+  if (session.rank() == 0) std::printf("body of %d\n", session.size());
+  return 0;
+}
+
+int status(Session& session) { return session.rank() == 1 ? 3 : 0; }
+
+/// Rank 1 throws past shared memory, which all ranks free together, while the others wait for it.
+int throws(Session& session) {
+  const auto channel = session.world().make_channel({.capacity_bytes = 64});
+  if (session.rank() == 1) throw gossip::Error("wrong on rank 1");
+  session.world().barrier();
+  return 0;
+}
+
+int throws_number(Session& session) {
+  if (session.rank() == 1) throw 42;
+  session.world().barrier();
+  return 0;
+}
+
+int throws_alone(Session& /*session*/) { throw std::runtime_error("wrong on rank 0"); }
+
+int joint(Session& /*session*/) { throw gossip::JointError("wrong on all ranks"); }
+
+int threads(Session& session) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof(cores), &cores);
+  const int share = std::max(1, CPU_COUNT(&cores) / session.size());
+  const bool is_share = session.threads() == share && at::get_num_threads() == share;
+  std::printf("rank %d: threads %d, LibTorch %d%s\n", session.rank(), session.threads(),
+              at::get_num_threads(), is_share ? "" : ", not the share");
+  const auto all = session.world().all_gather(is_share ? "yes" : "no");
+  if (session.rank() == 0 && std::count(all.begin(), all.end(), "yes") == session.size())
+    std::printf("threads are the share of %d\n", session.size());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::map<std::string_view, std::function<int(Session&)>> cases{
+      {"returns", returns}, {"status", status},
+      {"throws", throws},   {"throws_number", throws_number},
+      {"joint", joint},     {"throws_alone", throws_alone},
+      {"threads", threads},
+  };
+  return gossip::run_main(argc, argv, cases.at(argc > 1 ? argv[1] : ""));
+}

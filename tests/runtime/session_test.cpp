@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <mpi.h>
+
+#include <libgossip/runtime/session.h>
+
+namespace gossip {
+namespace {
+
+int size_of_world() {
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return size;
+}
+
+int rank_in_world() {
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
+
+class SessionTest : public testing::Test {
+ protected:
+  int argc_ = 0;
+  char** argv_ = nullptr;
+};
+
+TEST_F(SessionTest, HoldsAllProcessesOfTheJob) {
+  const Session session(argc_, argv_);
+  EXPECT_EQ(session.size(), size_of_world());
+  EXPECT_EQ(session.rank(), rank_in_world());
+  EXPECT_EQ(session.device(), "cpu");
+}
+
+TEST_F(SessionTest, StandsForItsWorld) {
+  const Session session(argc_, argv_);
+  transport::Group& group = session;
+  EXPECT_EQ(&group, &session.world());
+  EXPECT_DOUBLE_EQ(transport::mean_of(session, session.rank()), (session.size() - 1) / 2.0);
+}
+
+TEST_F(SessionTest, LeavesMPIToTheApplicationThatStartedIt) {
+  { const Session session(argc_, argv_); }
+  const Session again(argc_, argv_);
+  int is_finalized = 1;
+  MPI_Finalized(&is_finalized);
+  EXPECT_EQ(is_finalized, 0);
+  EXPECT_EQ(again.size(), size_of_world());
+}
+
+TEST_F(SessionTest, KeepsTheThreadsThatTheUserAsksFor) {
+  ASSERT_STREQ(std::getenv("OMP_NUM_THREADS"), "1") << "tests run with one";
+  setenv("OMP_NUM_THREADS", "5,2", 1);  // OpenMP's list of levels
+  EXPECT_EQ(Session(argc_, argv_).threads(), 5);
+  EXPECT_STREQ(std::getenv("OMP_NUM_THREADS"), "5,2");
+  setenv("OMP_NUM_THREADS", "1", 1);
+  EXPECT_EQ(Session(argc_, argv_).threads(), 1);
+}
+
+}  // namespace
+}  // namespace gossip
