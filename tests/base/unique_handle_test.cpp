@@ -144,6 +144,30 @@ TEST_F(UniqueHandleTest, ThatIsCollectiveIsNotFreedByAssignmentWhileUnwinding) {
   EXPECT_THAT(freed, ElementsAre(2));
 }
 
+TEST_F(UniqueHandleTest, ThatIsCollectiveIsNotFreedWhenItMovesWhileUnwinding) {
+  const auto unwind = [](auto&& move) {
+    CollectiveHandle source(1);
+    struct AtEnd {
+      CollectiveHandle& handle;
+      decltype(move)& move_away;
+      ~AtEnd() { move_away(handle); }
+    } at_end{source, move};
+    throw std::runtime_error("unwinds");
+  };
+  const auto construct = [](CollectiveHandle& source) {
+    const CollectiveHandle target(std::move(source));
+  };
+  const auto assign = [](CollectiveHandle& source) {
+    CollectiveHandle target;
+    target = std::move(source);
+  };
+
+  EXPECT_THROW(unwind(construct), std::runtime_error);
+  EXPECT_THROW(unwind(assign), std::runtime_error);
+
+  EXPECT_THAT(freed, IsEmpty());
+}
+
 TEST_F(UniqueHandleTest, ThatIsCollectiveIsFreedInCodeThatOnlyRunsWhileUnwinding) {
   struct AtEnd {
     ~AtEnd() { const CollectiveHandle handle(3); }

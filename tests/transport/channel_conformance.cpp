@@ -496,6 +496,11 @@ TEST_P(ChannelTest, AMovedMessageIsReleasedOnce) {
       EXPECT_TRUE(is_whole(message, 8));
       message = std::move(*&message);
       EXPECT_TRUE(is_whole(message, 8));
+      if (group.rank() == 0) {
+        Rank blocking = -1;
+        EXPECT_FALSE(other->try_acquire(to, blocking)) << "a self-move has released the message";
+      }
+      group.barrier();
     }
     group.barrier();
   });

@@ -110,15 +110,22 @@ TEST_P(GroupTest, BarrierWaitsForAll) {
 
 TEST_P(GroupTest, BroadcastsFromEveryRoot) {
   on_ranks(GetParam(), [](Group& group) {
-    for (const std::size_t size : {0U, 1U, 1001U, 100003U}) {
+    constexpr std::size_t kMiB = std::size_t{1} << 20U;
+    const auto pattern = [](Rank rank, std::size_t k) {
+      return static_cast<std::byte>(static_cast<std::size_t>(rank) * 101 + k * 7 + k / 251);
+    };
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{1}, std::size_t{1001}, kMiB, kMiB + 1, 6 * kMiB + 17}) {
       for (Rank root = 0; root < group.size(); ++root) {
-        std::vector<std::byte> bytes(size + 1, static_cast<std::byte>(group.rank()));
+        std::vector<std::byte> bytes(size + 1);
+        for (std::size_t k = 0; k <= size; ++k) bytes[k] = pattern(group.rank(), k);
 
         group.broadcast(std::span(bytes).first(size), root);
 
-        const std::vector<std::byte> expected(size, static_cast<std::byte>(root));
-        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), bytes.begin())) << size;
-        EXPECT_EQ(bytes[size], static_cast<std::byte>(group.rank()));
+        std::size_t wrong = 0;
+        for (std::size_t k = 0; k < size; ++k) wrong += bytes[k] != pattern(root, k) ? 1U : 0U;
+        EXPECT_EQ(wrong, 0U) << size << " bytes from rank " << root;
+        EXPECT_EQ(bytes[size], pattern(group.rank(), size));
       }
     }
   });

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -48,7 +49,7 @@ TEST_F(ProcessGroupTest, AChannelTakesTheMemoryThatItSaysAndNoMorePerReceiver) {
   }
 }
 
-TEST_F(ProcessGroupTest, AMeanThatNobodyJoinsTimesOut) {
+TEST_F(ProcessGroupTest, AMeanThatNobodyJoinsTimesOutOrIsStopped) {
   if (group_->size() == 1) return;
   std::vector<float> x(100, 1.0F);
   const auto mean = group_->make_mean(std::span<float>(x), 50ms);
@@ -59,12 +60,23 @@ TEST_F(ProcessGroupTest, AMeanThatNobodyJoinsTimesOut) {
     EXPECT_THROW(mean->wait(), TimeoutError);
     EXPECT_GE(clock.elapsed_seconds(), 0.05);
   }
+  // As long as a wait lasts its caller is asked, and may end it.
+  std::vector<float> y(100, 1.0F);
+  Patience patience = 1min;
+  patience.while_waiting = [] { throw Error("asked to stop"); };
+  const auto ended = group_->make_mean(std::span<float>(y), patience);
+  if (group_->rank() == 0) {
+    ended->start();
+    EXPECT_THAT([&] { ended->wait(); }, testing::ThrowsMessage<Error>("asked to stop"));
+  }
   MPI_Barrier(MPI_COMM_WORLD);
 
   // The others come after all, so that MPI can end.
   if (group_->rank() != 0) {
     mean->start();
     mean->wait();
+    ended->start();
+    ended->wait();
   }
   MPI_Barrier(MPI_COMM_WORLD);
 }

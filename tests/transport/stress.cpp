@@ -1,7 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// Readers and writers at different speeds; every payload carries a checksum, and none may be torn.
-// The control runs the same code over a channel that tells of a message before its payload is there.
-// See on_ranks.h.
+// SPDX-License-Identifier: Apache-2.0 Readers and writers at different speeds; every payload
+// carries a checksum, and none may be torn. The control runs the same code over a channel that
+// tells of a message before its payload is there. See on_ranks.h.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -211,12 +210,13 @@ struct Case {
 };
 
 /// Full counts with one writer and one reader, a tenth with more of either.
-std::vector<Case> cases(std::initializer_list<Load> loads) {
+std::vector<Case> cases(std::initializer_list<Load> loads,
+                        const std::vector<Reading>& readings = {Reading::kNext, Reading::kLatest}) {
   std::vector<Case> all;
   for (const int ranks : test::rank_counts()) {
     if (ranks < 2 || ranks > 4) continue;
     const int less = ranks == 2 ? 1 : 10;
-    for (const Reading reading : {Reading::kNext, Reading::kLatest}) {
+    for (const Reading reading : readings) {
       for (const Load& load : loads) {
         all.push_back(
             {ranks, {reading, load.bytes, std::max<std::int64_t>(load.reads / less, 20)}});
@@ -229,8 +229,8 @@ std::vector<Case> cases(std::initializer_list<Load> loads) {
 std::string name_of(const testing::TestParamInfo<Case>& param) {
   const Load& load = param.param.load;
   return std::to_string(param.param.ranks) + "Ranks" +
-         (load.reading == Reading::kNext ? "Next" : "Latest") + std::to_string(load.bytes / 1024) +
-         "KB";
+         (load.reading == Reading::kNext ? "Next" : "Latest") + std::to_string(load.bytes) +
+         "Bytes";
 }
 
 class Stress : public testing::TestWithParam<Case> {};
@@ -252,6 +252,12 @@ INSTANTIATE_TEST_SUITE_P(Channels, Stress,
                          testing::ValuesIn(cases({{kAny, 4U << 10U, 1000000 / kLess},
                                                   {kAny, 256U << 10U, 100000 / kLess},
                                                   {kAny, 16U << 20U, 1000 / kLess}})),
+                         name_of);
+
+// So short that a pin which another core sees late, or an overwriting sender, is met in the act.
+INSTANTIATE_TEST_SUITE_P(OneCacheLine, Stress,
+                         testing::ValuesIn(cases({{kAny, 64, 5000000 / kLess}},
+                                                 {Reading::kLatest})),
                          name_of);
 
 #if !defined(__SANITIZE_THREAD__)  // which would report the race that is made on purpose here
