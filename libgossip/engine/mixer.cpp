@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
+/// Messages up to this size get a second slot, so that a rank may send its next round before all
+/// have read the last: in fast rounds that waiting would show. Beside the time that a larger model
+/// computes it does not, but a second copy of the model would.
+constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
+
 std::string description_of(const std::vector<VectorView>& vectors) {
   std::string text = fmt::format("{} vectors:", vectors.size());
   for (const VectorView& vector : vectors) {
@@ -38,6 +43,7 @@ Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<V
   }
   if (group.size() > 1) {
     channel_ = group.make_channel({.capacity_bytes = message_bytes_,
+                                   .slots = message_bytes_ <= kSecondSlotBytes ? 2 : 1,
                                    .timeout = patience.timeout,
                                    .while_waiting = patience.while_waiting});
   }

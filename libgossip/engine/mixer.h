@@ -21,7 +21,8 @@ namespace gossip::engine {
 /// Mixes the vectors of one rank with those of its neighbors, round by round, synchronously: all
 /// values of a round are of that round, and results are the same bits in every run.
 ///
-/// Memory: two copies of the vectors a rank, however many neighbors (none for a group of one rank).
+/// Memory: one copy of the vectors a rank, two of vectors up to 1 MB together, however many
+/// neighbors (none for a group of one rank).
 ///
 /// Collective: construction and destruction. pull() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.

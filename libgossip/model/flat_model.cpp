@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <unordered_set>
 
 #include <torch/nn/module.h>
@@ -67,10 +68,22 @@ FlatModel::FlatModel(torch::nn::Module& module) : module_(&module) {
     position[type] = flat_.size();
     const bool is_used = std::any_of(entries_.begin(), entries_.end(),
                                      [&](const Parameter& entry) { return entry.vector == type; });
-    if (is_used) flat_.push_back(at::zeros({signed_size(sizes[type])}, kTypes[type]));
+    if (is_used) flat_.push_back(at::empty({signed_size(sizes[type])}, kTypes[type]));
   }
-  for (Parameter& entry : entries_) entry.vector = position[entry.vector];
+  for (Parameter& entry : entries_) {
+    entry.vector = position[entry.vector];
+    zero_padding(entry);
+  }
   restore_aliases();
+}
+
+void FlatModel::zero_padding(const Parameter& entry) const {
+  const VectorView flat = view_of(flat_[entry.vector]);
+  const std::size_t width = size_of(flat.dtype);
+  const std::size_t used_bytes = entry.size * width % kAlignment;
+  if (used_bytes == 0) return;
+  auto* end = static_cast<std::byte*>(flat.data) + (entry.offset + entry.size) * width;
+  std::memset(end, 0, kAlignment - used_bytes);
 }
 
 void FlatModel::add(const std::string& name, const at::Tensor& tensor,

@@ -84,6 +84,7 @@ class FlatModel {
   [[nodiscard]] static std::vector<VectorView> views(const std::vector<at::Tensor>& tensors);
   [[nodiscard]] at::Tensor slice(const std::vector<at::Tensor>& flat, const Parameter& entry) const;
   [[nodiscard]] const std::vector<at::Tensor>& gradient_buffers();
+  void zero_padding(const Parameter& entry) const;
   void add(const std::string& name, const at::Tensor& tensor, std::vector<std::size_t>& sizes);
 
   torch::nn::Module* module_;

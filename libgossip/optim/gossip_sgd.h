@@ -29,8 +29,8 @@ struct GossipSGDOptions {
 /// (algorithm::GossipSGD; Lian et al. 2017). The topology may change by round; all its matrices
 /// must be doubly stochastic.
 ///
-/// Memory besides module and local optimizer: two copies of the model (none with one rank). On the
-/// wire: the model once per mixing and out-neighbor.
+/// Memory besides module and local optimizer: one copy of the model, two if it has up to 1 MB (none
+/// with one rank). On the wire: the model once per mixing and out-neighbor.
 ///
 /// With MixingOrder::kDiffusion the module holds the *mixed* model P between steps.
 class GossipSGD final : public Decentralized {

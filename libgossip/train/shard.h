@@ -28,7 +28,7 @@ struct ShardOptions {
 /// more; the samples that are left over (fewer than `size` * `batch_size`) are dropped. They are
 /// others in every epoch, and no sample is seen twice within one.
 ///
-///     gossip::train::Shard shard({.num_samples = n, .batch_size = 64, .rank = rank, .size = size});
+///     train::Shard shard({.num_samples = n, .batch_size = 64, .rank = rank, .size = size});
 ///     for (std::int64_t step = 0; step < shard.steps_per_epoch(); ++step) {
 ///       use(shard.indices(epoch, step));
 ///     }

@@ -13,7 +13,8 @@ namespace {
 /// A run that waits longer than this says for whom.
 constexpr double kNoticeSeconds = 10.0;
 
-/// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its task.
+/// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its
+/// task.
 template <class Attempt, class Peer>
 auto wait_for(const ChannelOptions& options, std::string_view what, Attempt&& attempt,
               Peer&& peer) {

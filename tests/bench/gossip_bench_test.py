@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""gossip-bench prints the metrics that docs/benchmarks.md defines, one JSON line each.
+
+Usage: gossip_bench_test.py GOSSIP_BENCH MPIRUN
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+PROGRAM, MPIRUN = sys.argv[1:3]
+DOCUMENT = (pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+
+
+def bench(ranks, *arguments):
+    command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAM, "--repetitions", "1", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL)
+
+
+class GossipBench(unittest.TestCase):
+    def check(self, ranks, arguments, metrics):
+        run = bench(ranks, *arguments)
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        self.assertEqual([line["metric"] for line in lines], metrics)
+        for line in lines:
+            self.assertEqual(list(line), ["benchmark", "metric", "value", "unit", "params"])
+            self.assertGreater(line["value"], 0)
+            self.assertIn(f"`{line['metric']}`", DOCUMENT)
+
+    def test_pair(self):
+        self.check(2, ["pair", "--bytes", "3000000"],
+                   ["fused_average_over_memcpy", "fused_average_over_allreduce", "one_sided_average_over_memcpy"])
+
+    def test_neighbor(self):
+        self.check(4, ["neighbor", "--rounds", "10"],
+                   ["neighbor_average_4kb_over_sendrecv", "neighbor_average_4kb_microseconds"])
+
+    def test_setup(self):
+        self.check(2, ["setup"], ["setup_over_first_touch"])
+
+    def test_overhead(self):
+        self.check(1, ["overhead", "--iterations", "2"], ["single_rank_overhead"])
+
+    def test_wrong_number_of_ranks_is_refused(self):
+        run = bench(1, "pair")
+
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("needs 2 ranks, not 1", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

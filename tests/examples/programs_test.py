@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The example programs as a user starts them: good runs, and bad input that must end with one clear sentence.
+
+Usage: programs_test.py FOLDER_OF_THE_PROGRAMS MPIRUN [unittest's options]
+"""
+
+import gzip
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAMS, MPIRUN = pathlib.Path(sys.argv[1]), sys.argv[2]
+DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
+SECONDS = 120  # a program that needs longer hangs
+
+
+def mpirun(*blocks, env=None):
+    """Runs `mpirun -n N PROGRAM ARGUMENTS...` with a block [N, PROGRAM, ARGUMENTS...] for each kind of rank."""
+    command = [MPIRUN, "--bind-to", "none"]
+    for index, (ranks, program, *arguments) in enumerate(blocks):
+        command += [":"] if index else []
+        for pair in env or []:
+            command += ["-x", pair]
+        command += ["-n", str(ranks), str(PROGRAMS / program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+
+
+class Programs(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.out = self.folder / "out"
+
+    def train(self, *arguments, ranks=2):
+        return mpirun([ranks, "fashion_mnist", "--out", self.out, *arguments])
+
+    def small_data(self):
+        """The first images of the data set: 600 to train, 100 to test."""
+        target = self.folder / "data"
+        target.mkdir()
+        for path in DATA.glob("*.gz"):
+            count = 600 if path.name.startswith("train") else 100
+            raw = gzip.decompress(path.read_bytes())
+            header = 16 if "images" in path.name else 8
+            item = 784 if "images" in path.name else 1
+            small = raw[:4] + count.to_bytes(4, "big") + raw[8:header] + raw[header : header + count * item]
+            (target / path.name).write_bytes(gzip.compress(small))
+        return target
+
+    def assert_refused(self, run, *texts):
+        self.assertNotEqual(run.returncode, 0, run.stderr)
+        errors = [line for line in run.stderr.splitlines() if ": error: " in line]
+        self.assertEqual(len(errors), 1, run.stderr)
+        for text in texts:
+            self.assertIn(text, errors[0])
+        self.assertFalse((self.out / "result.json").exists())
+
+    def test_quickstart_trains_alike_on_all_ranks(self):
+        run = mpirun([2, "quickstart"])
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(run.stdout, r"^2 ranks, loss of the mean model 0\.\d+, consensus distance \d")
+
+    def test_readme_shows_the_quickstart(self):
+        readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+        source = (pathlib.Path(__file__).parents[2] / "examples" / "quickstart.cpp").read_text()
+        code = source.split("\n", 2)[2].strip()  # without license and first comment
+
+        self.assertIn(code, readme)
+        self.assertLessEqual(len(source.splitlines()), 40)
+
+    def test_both_optimizers_write_a_whole_result(self):
+        data = self.small_data()
+        for optimizer in ("gossip-sgd", "allreduce"):
+            run = self.train("--data", data, "--epochs", 2, "--optimizer", optimizer, "--log-every", 2, ranks=3)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            result = json.loads((self.out / "result.json").read_text())
+            self.assertEqual((result["status"], result["size"], result["step"]), ("complete", 3, 6))
+            self.assertEqual(result["optimizer"], optimizer)
+            for rank in range(3):
+                lines = (self.out / f"metrics.rank{rank}.jsonl").read_text().splitlines()
+                events = [json.loads(line)["event"] for line in lines]
+                self.assertEqual(events, ["start", "step", "epoch", "step", "step", "epoch"])
+
+    def test_a_written_configuration_gives_the_same_run(self):
+        data = self.small_data()
+        self.train("--data", data, "--epochs", 1, "--topology", "ring", "--local-optimizer", "adamw", "--lr", "0.01")
+        first = json.loads((self.out / "result.json").read_text())
+        run = mpirun([2, "fashion_mnist", "--config", self.out / "config.toml", "--out", self.folder / "again"])
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        second = json.loads((self.folder / "again" / "result.json").read_text())
+        for field in ("loss", "topology", "consensus_distance", "test_accuracy_mean_model", "local_optimizer"):
+            self.assertEqual(first[field], second[field], field)
+
+    def test_a_slow_rank_is_waited_for(self):
+        run = self.train("--data", self.small_data(), "--epochs", 1, "--slow-rank", "1:3")
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def test_list_and_help_end_well(self):
+        for option in ("--list", "--help"):
+            run = self.train(option)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(run.stdout.count("gossip-sgd"), 1 if option == "--list" else run.stdout.count("gossip-sgd"))
+
+    def test_missing_data_names_file_and_package(self):
+        self.assert_refused(self.train("--data", self.folder / "none"), "dataset-fashion-mnist", "none")
+
+    def test_corrupt_data_names_the_file(self):
+        data = self.folder / "data"
+        shutil.copytree(DATA, data)
+        victim = next(data.glob("t10k-images*"))
+        victim.unlink()
+        victim.write_bytes(next(DATA.glob("t10k-images*")).read_bytes()[:100000])
+
+        self.assert_refused(self.train("--data", data), "t10k-images")
+
+    def test_unknown_names_suggest_near_ones(self):
+        for option, name, near in (
+            ("--optimizer", "gosip-sgd", "'gossip-sgd'"),
+            ("--topology", "rnig", "'ring'"),
+            ("--transport", "shard", "'shared'"),
+            ("--order", "act", "'atc'"),
+            ("--local-optimizer", "sdg", "'sgd'"),
+        ):
+            self.assert_refused(self.train(option, name), f"'{name}'", "Did you mean", near)
+
+    def test_unknown_option_is_named(self):
+        self.assert_refused(self.train("--epoch", 3), "--epoch", "--help")
+
+    def test_numbers_out_of_range_are_named(self):
+        for option, value in (("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--epochs", "0"), ("--momentum", "1"),
+                              ("--local-steps", "0"), ("--slow-rank", "7:2"), ("--slow-rank", "1-2")):
+            self.assert_refused(self.train(option, value), option, value)
+
+    def test_a_batch_larger_than_the_shard_names_both(self):
+        self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301", "300")
+
+    def test_ranks_that_disagree_are_told_so(self):
+        first = [1, "fashion_mnist", "--out", self.out, "--lr", "0.1"]
+        second = [1, "fashion_mnist", "--out", self.out, "--lr", "0.2"]
+
+        self.assert_refused(mpirun(first, second), "disagree on the configuration")
+
+    def test_an_impossible_size_names_the_nearest(self):
+        self.assert_refused(self.train("--topology", "hypercube", ranks=3), "hypercube", "2", "4")
+
+    def test_too_little_shared_memory_gives_both_numbers(self):
+        # Any file system whose free space is known to be 0 does: /proc.
+        run = mpirun([2, "fashion_mnist", "--out", self.out, "--data", self.small_data()],
+                     env=["GOSSIP_SHARED_MEMORY_DIR=/proc"])
+
+        self.assert_refused(run, "MiB of shared memory", "0.0 MiB free", "--shm-size")
+
+    def test_an_output_folder_that_cannot_be_written_is_named(self):
+        (self.folder / "file").write_text("in the way")
+        self.out = self.folder / "file" / "out"
+
+        self.assert_refused(self.train("--data", self.small_data()), str(self.out))
+
+    def test_a_loss_that_is_no_number_names_rank_and_step(self):
+        run = self.train("--data", self.small_data(), "--lr", "1e30", "--lr-schedule", "constant")
+
+        self.assertNotEqual(run.returncode, 0)
+        self.assertRegex(run.stderr, r"The loss is -?(nan|inf) on rank \d in step \d+")
+        self.assertFalse((self.out / "result.json").exists())
+        states = [json.loads(line).get("status") for path in self.out.glob("metrics.rank*.jsonl")
+                  for line in path.read_text().splitlines()]
+        self.assertIn("diverged", states)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
