@@ -26,10 +26,11 @@ namespace gossip::test {
 /// Two branches, a layer that nobody uses, and a frozen parameter.
 struct Branches : torch::nn::Module {
   Branches() {
-    trunk = register_module("trunk", torch::nn::Linear(4, 6));
-    left = register_module("left", torch::nn::Linear(6, 3));
-    right = register_module("right", torch::nn::Linear(6, 3));
+    // The left branch stands last, where AllReduce's buckets start.
     unused = register_module("unused", torch::nn::Linear(2, 2));
+    trunk = register_module("trunk", torch::nn::Linear(4, 6));
+    right = register_module("right", torch::nn::Linear(6, 3));
+    left = register_module("left", torch::nn::Linear(6, 3));
     frozen = register_parameter("frozen", torch::rand({3}), false);
   }
   torch::Tensor forward(const torch::Tensor& x, bool goes_left = true) {

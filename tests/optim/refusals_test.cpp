@@ -56,7 +56,7 @@ TEST_F(RefusalsTest, LocalOptimizersOfAnotherModel) {
   const auto model = test::make<Branches>(1);
   const auto other = test::make<Branches>(1);
   expect_refused(
-      {"trainable parameter of shape 6x4", "not a parameter of the module", "module.parameters()"},
+      {"trainable parameter of shape 2x2", "not a parameter of the module", "module.parameters()"},
       *model, local_for(*other), topology::ring(size()));
 }
 

@@ -24,7 +24,7 @@ std::unique_ptr<torch::optim::Optimizer> adamw(torch::nn::Module& model) {
 Make gossip_sgd(MixingOrder order, std::int64_t local_steps) {
   return [=](transport::Group& group, torch::nn::Module& model, int size) {
     return std::make_unique<GossipSGD>(group, model, momentum(model),
-                                       topology::one_peer_exponential(size),
+                                       topology::random_matching(size, 5),
                                        GossipSGDOptions().order(order).local_steps(local_steps));
   };
 }
