@@ -104,16 +104,17 @@ class Channel {
   [[nodiscard]] const ChannelOptions& options() const noexcept { return options_; }
 
   /// A free slot of `capacity_bytes` for a message to the ranks `to`; commit() sends it. At most
-  /// one slot at a time. With kLatest every rank may read it, and `to` is not used. Blocks until
-  /// the slowest receiver has released an older message. Throws TimeoutError naming that receiver.
+  /// one slot at a time. It must be committed, also empty. With kLatest every rank may read it, and
+  /// `to` is not used. Blocks until the slowest receiver has released an older message. Throws
+  /// TimeoutError naming that receiver.
   [[nodiscard]] std::span<std::byte> acquire(std::span<const Rank> to);
 
   /// Makes the acquired slot visible to its receivers. `sequence` is set by the channel. Does not
   /// block.
   virtual void commit(const Header& header) = 0;
 
-  /// The next message from this rank (kNext). Blocks until it is there. Throws TimeoutError naming
-  /// the sender.
+  /// The next message from this rank (kNext); the one before must have been released. Blocks until
+  /// it is there. Throws TimeoutError naming the sender.
   [[nodiscard]] Message next(Rank from);
 
   /// The same without waiting: nothing when the next message is not there yet.
