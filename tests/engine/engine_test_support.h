@@ -16,6 +16,7 @@
 #include <libgossip/topology/schedules.h>
 #include <libgossip/transport/group.h>
 
+#include "support/expect_throw.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::test {
@@ -52,17 +53,6 @@ inline std::vector<std::vector<double>> times(const topology::Schedule& schedule
     }
   }
   return result;
-}
-
-/// Expects on this rank an Exception whose message contains all of `parts`.
-template <class Exception, class Action>
-void expect_throw(Action&& action, const std::vector<std::string>& parts) {
-  try {
-    action();
-    ADD_FAILURE() << "nothing was thrown, but '" << parts.front() << "' was expected";
-  } catch (const Exception& error) {
-    for (const std::string& part : parts) EXPECT_THAT(error.what(), testing::HasSubstr(part));
-  }
 }
 
 }  // namespace gossip::test

@@ -21,6 +21,8 @@
 #include <libgossip/topology/schedules.h>
 #include <libgossip/transport/process_group.h>
 
+#include "support/expect_throw.h"
+
 namespace gossip::test {
 
 /// Two branches, a layer that nobody uses, and a frozen parameter.
@@ -112,17 +114,6 @@ inline std::string bytes_of(const std::vector<torch::Tensor>& tensors) {
     bytes.append(static_cast<const char*>(dense.data_ptr()), dense.nbytes());
   }
   return bytes;
-}
-
-/// Expects an Exception on this rank whose message contains all of `parts`.
-template <class Exception, class Action>
-void expect_throw(Action&& action, const std::vector<std::string>& parts) {
-  try {
-    action();
-    ADD_FAILURE() << "nothing was thrown, but '" << parts.front() << "' was expected";
-  } catch (const Exception& error) {
-    for (const std::string& part : parts) EXPECT_THAT(error.what(), testing::HasSubstr(part));
-  }
 }
 
 /// Tests over all processes of the job.

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs PROGRAM CASE under LAUNCHER. It must end by itself within 20 seconds, well unless FAILS, and print a
-# match of each line of EXPECT.
+# Runs PROGRAM CASE under LAUNCHER (nothing: directly) with OMP_NUM_THREADS = THREADS (nothing: not set,
+# `empty`: set to nothing). It must end by itself within 20 seconds, well unless FAILS, and print a match of
+# each line of EXPECT, and exactly one of ONCE where that is given.
+if(THREADS STREQUAL "")
+  unset(ENV{OMP_NUM_THREADS})
+elseif(THREADS STREQUAL empty)
+  # set(ENV{...} "") would unset it.
+  set(launch_through env OMP_NUM_THREADS=)
+else()
+  set(ENV{OMP_NUM_THREADS} "${THREADS}")
+endif()
 separate_arguments(launcher UNIX_COMMAND "${LAUNCHER}")
 execute_process(
-  COMMAND ${launcher} ${PROGRAM} ${CASE}
+  COMMAND ${launch_through} ${launcher} ${PROGRAM} ${CASE}
   INPUT_FILE /dev/null
   RESULT_VARIABLE result
   OUTPUT_VARIABLE output
@@ -26,3 +35,10 @@ foreach(regex IN LISTS expect)
     message(FATAL_ERROR "Nothing in the output matches: ${regex}")
   endif()
 endforeach()
+if(NOT ONCE STREQUAL "")
+  string(REGEX MATCHALL "${ONCE}" matches "${output}")
+  list(LENGTH matches count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "The output matches ${count} times, not once: ${ONCE}")
+  endif()
+endif()
