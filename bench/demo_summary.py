@@ -25,8 +25,6 @@ def main() -> None:
         means[optimizer] = statistics.mean(accuracies)
         params = {"optimizer": optimizer, "seeds": sorted(by_seed), "each": [round(a, 2) for a in accuracies]}
         report("accuracy_percent", round(means[optimizer], 3), "%", params)
-        rates = [result["images_per_second"] for result in by_seed.values()]
-        report("images_per_second", round(statistics.median(rates), 1), "1/s", {"optimizer": optimizer})
     gap = means["allreduce"] - means["gossip-sgd"]
     report("accuracy_gap_points", round(gap, 3), "points", {"of": "allreduce minus gossip-sgd"})
 

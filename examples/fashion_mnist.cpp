@@ -78,7 +78,7 @@ int run(Session& session, const Options& options) {
   const auto optimizer = optim::make_optimizer(
       options.optimizer, session, *model, make_local_optimizer(options, model->parameters()),
       schedule, {.order = optim::mixing_order(options.order), .local_steps = options.local_steps});
-  record->start(*optimizer, schedule.name());
+  record->start(*optimizer, options.optimizer == "allreduce" ? "none" : schedule.name());
 
   const auto total_steps = static_cast<double>(options.epochs * shard->steps_per_epoch());
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {

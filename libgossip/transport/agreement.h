@@ -12,7 +12,7 @@
 namespace gossip::transport {
 
 /// Throws JointError on *every* rank when the ranks' texts differ: the message names `what`, the
-/// first rank that differs from rank 0, and both texts. Collective.
+/// first rank that differs from rank 0, and the first line in which their texts differ. Collective.
 void require_agreement(Group& group, std::string_view what, std::string_view text);
 
 /// Runs `check` on this rank; when it throws a std::exception on any rank, all ranks throw that
