@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 
 #include <libgossip/kernels/vector.h>
 
@@ -7,36 +8,61 @@ namespace gossip::kernels {
 namespace {
 
 /// Elements of a block that stays in the first-level cache while more sources than one pass takes
-/// are added to it.
+/// are added up.
 constexpr std::size_t kBlock = 2048;
 
-template <class T>
-void mix_one(T* __restrict x, const T* __restrict a, T wa, std::size_t n) {
-  for (std::size_t k = 0; k < n; ++k) x[k] += wa * (a[k] - x[k]);
-}
+/// Sources that one pass reads: more would exceed what a core fetches ahead.
+constexpr std::size_t kAtOnce = 4;
 
-template <class T>
-void mix_two(T* __restrict x, const T* __restrict a, T wa, const T* __restrict b, T wb,
-             std::size_t n) {
+/// \f$ \text{out}_k = \text{base}_k + \sum_j w_j (s_{jk} - x_k) \f$ over `Count` sources; `out` may
+/// be `base` and `base` may be `x`.
+template <std::size_t Count, class T>
+void add_differences(T* out, const T* base, const T* x, const Source<T>* sources, std::size_t begin,
+                     std::size_t n) {
+  std::array<const T*, Count> data;
+  std::array<T, Count> weights;
+  for (std::size_t j = 0; j < Count; ++j) {
+    data[j] = sources[j].data + begin;
+    weights[j] = static_cast<T>(sources[j].weight);
+  }
+// The vectors do not overlap, or are the same: no element depends on an earlier one.
+#pragma GCC ivdep
   for (std::size_t k = 0; k < n; ++k) {
     const T own = x[k];
-    x[k] = own + (wa * (a[k] - own) + wb * (b[k] - own));
+    T sum = T{0};
+    for (std::size_t j = 0; j < Count; ++j) sum += weights[j] * (data[j][k] - own);
+    out[k] = base[k] + sum;
+  }
+}
+
+/// The same over 1 to kAtOnce sources.
+template <class T>
+void add_differences(T* out, const T* base, const T* x, std::span<const Source<T>> sources,
+                     std::size_t begin, std::size_t n) {
+  switch (sources.size()) {
+    case 1:
+      return add_differences<1>(out, base, x, sources.data(), begin, n);
+    case 2:
+      return add_differences<2>(out, base, x, sources.data(), begin, n);
+    case 3:
+      return add_differences<3>(out, base, x, sources.data(), begin, n);
+    default:
+      return add_differences<kAtOnce>(out, base, x, sources.data(), begin, n);
   }
 }
 
 /// Any number of sources, block by block: the differences are summed in a buffer that stays in
 /// cache.
 template <class T>
-void mix_many(T* __restrict x, std::span<const Source<T>> sources, std::size_t n) {
-  alignas(64) T sum[kBlock];
+void mix_many(T* x, std::span<const Source<T>> sources, std::size_t n) {
+  alignas(64) std::array<T, kBlock> sum;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
     const std::size_t count = std::min(kBlock, n - begin);
-    T* __restrict own = x + begin;
-    std::fill_n(sum, count, T{0});
-    for (const Source<T>& source : sources) {
-      const T* __restrict data = source.data + begin;
-      const T weight = static_cast<T>(source.weight);
-      for (std::size_t k = 0; k < count; ++k) sum[k] += weight * (data[k] - own[k]);
+    T* own = x + begin;
+    std::fill_n(sum.data(), count, T{0});
+    for (std::size_t first = 0; first < sources.size(); first += kAtOnce) {
+      const auto some = sources.subspan(first, std::min(kAtOnce, sources.size() - first));
+      add_differences(sum.data(), sum.data(), own, some, begin, count);
     }
     for (std::size_t k = 0; k < count; ++k) own[k] += sum[k];
   }
@@ -46,12 +72,9 @@ void mix_many(T* __restrict x, std::span<const Source<T>> sources, std::size_t n
 
 template <class T>
 void mix(std::span<T> x, std::span<const Source<T>> sources) {
-  const auto weight = [&](std::size_t i) { return static_cast<T>(sources[i].weight); };
   if (sources.empty()) return;
-  if (sources.size() == 1) {
-    mix_one(x.data(), sources[0].data, weight(0), x.size());
-  } else if (sources.size() == 2) {
-    mix_two(x.data(), sources[0].data, weight(0), sources[1].data, weight(1), x.size());
+  if (sources.size() <= kAtOnce) {
+    add_differences(x.data(), x.data(), x.data(), sources, 0, x.size());
   } else {
     mix_many(x.data(), sources, x.size());
   }
