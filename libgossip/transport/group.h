@@ -56,7 +56,8 @@ class Group {
   [[nodiscard]] virtual Rank rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
 
-  /// How bytes move between its ranks: "shared" or "local".
+  /// How bytes move between its ranks: "shared" inside a host, "mpi" (collective calls only) on
+  /// several, "local" for threads.
   [[nodiscard]] virtual std::string_view transport() const = 0;
 
   /// Whether channels and regions can be made: all ranks run on one host.

@@ -87,7 +87,9 @@ class ProcessGroup final : public Group {
 
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
   [[nodiscard]] int size() const override { return communicator_.size(); }
-  [[nodiscard]] std::string_view transport() const override { return "shared"; }
+  [[nodiscard]] std::string_view transport() const override {
+    return is_one_host() ? "shared" : "mpi";
+  }
 
   [[nodiscard]] bool is_one_host() const override { return host_.size() == communicator_.size(); }
 
