@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every channel has to do, whatever its ranks are. See on_ranks.h.
+// What every channel made for next() has to do, whatever its ranks are. See on_ranks.h.
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +16,7 @@
 #include <libgossip/base/random.h>
 #include <libgossip/transport/group.h>
 
+#include "transport/channel_test_support.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::transport {
@@ -25,38 +26,6 @@ using namespace std::chrono_literals;
 using test::on_ranks;
 using testing::AllOf;
 using testing::HasSubstr;
-
-constexpr std::chrono::seconds kLong{30};
-
-/// Byte k of what `sender` sends in `round`.
-std::byte pattern(Rank sender, std::int64_t round, std::size_t k) {
-  return static_cast<std::byte>(static_cast<std::size_t>(sender) * 131 +
-                                static_cast<std::size_t>(round) * 37 + k * 7 + k / 251);
-}
-
-void fill(std::span<std::byte> slot, Rank sender, std::int64_t round, std::size_t bytes) {
-  for (std::size_t k = 0; k < bytes; ++k) slot[k] = pattern(sender, round, k);
-}
-
-bool is_whole(const Message& message, std::size_t bytes) {
-  if (message.payload().size() != bytes || message.header().bytes != bytes) return false;
-  for (std::size_t k = 0; k < bytes; ++k) {
-    if (message.payload()[k] != pattern(message.from(), message.header().round, k)) return false;
-  }
-  return true;
-}
-
-void send(Group& group, Channel& channel, const std::vector<Rank>& to, std::int64_t round,
-          std::size_t bytes) {
-  fill(channel.acquire(to), group.rank(), round, bytes);
-  channel.commit({.round = round, .bytes = bytes});
-}
-
-std::vector<Rank> all_ranks(const Group& group) {
-  std::vector<Rank> ranks;
-  for (Rank rank = 0; rank < group.size(); ++rank) ranks.push_back(rank);
-  return ranks;
-}
 
 class ChannelTest : public testing::TestWithParam<int> {};
 
@@ -206,18 +175,6 @@ TEST_P(ChannelTest, AcquireWaitsForTheSlowestReceiver) {
   });
 }
 
-/// What a wait that must time out threw, after how many seconds.
-template <class Wait>
-std::pair<std::optional<TimeoutError>, double> timed(Wait&& wait) {
-  const Deadline clock(kLong);
-  try {
-    wait();
-  } catch (const TimeoutError& error) {
-    return {error, clock.elapsed_seconds()};
-  }
-  return {std::nullopt, clock.elapsed_seconds()};
-}
-
 TEST_P(ChannelTest, AcquireGivesUpAndNamesTheLateReceiver) {
   on_ranks(GetParam(), [](Group& group) {
     const Rank last = group.size() - 1;
@@ -280,122 +237,6 @@ TEST_P(ChannelTest, CarriesOnAfterATimeout) {
     send(group, *channel, {right}, 5, 8);
     group.barrier();
     EXPECT_EQ(channel->next(left).header().sequence, 2U);
-    group.barrier();
-  });
-}
-
-TEST_P(ChannelTest, LatestGivesTheNewestAndDropsTheOthersUnread) {
-  on_ranks(GetParam(), [](Group& group) {
-    constexpr std::size_t kBytes = 1001;
-    for (const int slots : {2, 3, 14}) {
-      const auto channel = group.make_channel(
-          {.capacity_bytes = kBytes, .slots = slots, .reading = Reading::kLatest, .timeout = 10s});
-      for (const Rank from : all_ranks(group)) EXPECT_FALSE(channel->latest(from)) << from;
-      group.barrier();
-
-      for (int round = 0; round < 20; ++round) send(group, *channel, {}, round, kBytes);
-      group.barrier();
-
-      for (const Rank from : all_ranks(group)) {
-        for (int look = 0; look < 3; ++look) {  // the same one again, as there is no newer
-          const std::optional<Message> message = channel->latest(from);
-          EXPECT_TRUE(message.has_value());
-          if (!message) continue;
-          EXPECT_EQ(message->from(), from);
-          EXPECT_EQ(message->header().round, 19);
-          EXPECT_EQ(message->header().sequence, 20U);
-          EXPECT_TRUE(is_whole(*message, kBytes));
-        }
-      }
-      group.barrier();
-    }
-  });
-}
-
-TEST_P(ChannelTest, ALatestMessageStaysWholeWhileItIsHeld) {
-  on_ranks(GetParam(), [](Group& group) {
-    constexpr std::size_t kBytes = 500;
-    const auto channel = group.make_channel(
-        {.capacity_bytes = kBytes, .slots = 3, .reading = Reading::kLatest, .timeout = kLong});
-    if (group.rank() == 0) send(group, *channel, {}, 0, kBytes);
-    group.barrier();
-    std::optional<Message> held = channel->latest(0);
-    group.barrier();
-
-    // With a third slot the sender goes on for ever, whoever holds an old one.
-    if (group.rank() == 0) {
-      for (int round = 1; round < 50; ++round) send(group, *channel, {}, round, kBytes);
-    }
-    group.barrier();
-
-    EXPECT_TRUE(held.has_value());
-    if (held) {
-      EXPECT_EQ(held->header().round, 0);
-      EXPECT_TRUE(is_whole(*held, kBytes));
-    }
-    held.reset();
-    held = channel->latest(0);
-    EXPECT_TRUE(held.has_value());
-    if (held) {
-      EXPECT_EQ(held->header().round, 49);
-      EXPECT_TRUE(is_whole(*held, kBytes));
-    }
-    held.reset();
-    group.barrier();
-  });
-}
-
-TEST_P(ChannelTest, WithTwoSlotsTheHolderOfAnOldMessageIsWaitedForByName) {
-  on_ranks(GetParam(), [](Group& group) {
-    const Rank last = group.size() - 1;
-    const auto channel = group.make_channel(
-        {.capacity_bytes = 8, .slots = 2, .reading = Reading::kLatest, .timeout = 50ms});
-    if (group.rank() == 0) send(group, *channel, {}, 0, 8);
-    group.barrier();
-    std::optional<Message> held;
-    if (group.rank() == last) held = channel->latest(0);
-    group.barrier();
-
-    if (group.rank() == 0) {
-      send(group, *channel, {}, 1, 8);
-      const auto [error, seconds] = timed([&] { send(group, *channel, {}, 2, 8); });
-      EXPECT_TRUE(error.has_value());
-      if (error) {
-        EXPECT_EQ(error->peer(), last);
-      }
-      EXPECT_GE(seconds, 0.05);
-    }
-    group.barrier();
-    if (held) {
-      EXPECT_TRUE(is_whole(*held, 8));
-    }
-    held.reset();
-    group.barrier();
-    if (group.rank() == 0) send(group, *channel, {}, 2, 8);
-    group.barrier();
-    held = channel->latest(0);
-    if (held) {
-      EXPECT_EQ(held->header().round, 2);
-    }
-    EXPECT_TRUE(held.has_value());
-    held.reset();
-    group.barrier();
-  });
-}
-
-TEST_P(ChannelTest, ReadingTheNewestDoesNotHoldTheSenderUp) {
-  on_ranks(GetParam(), [](Group& group) {
-    const auto channel = group.make_channel(
-        {.capacity_bytes = 8, .slots = 2, .reading = Reading::kLatest, .timeout = kLong});
-    send(group, *channel, {}, 0, 8);
-    group.barrier();
-    for (int round = 1; round < 50; ++round) {
-      for (const Rank from : all_ranks(group)) {
-        const std::optional<Message> message = channel->latest(from);
-        EXPECT_TRUE(message && is_whole(*message, 8));
-      }
-      send(group, *channel, {}, round, 8);
-    }
     group.barrier();
   });
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// What the conformance suites of channels share.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::transport {
+
+inline constexpr std::chrono::seconds kLong{30};
+
+/// Byte k of what `sender` sends in `round`.
+inline std::byte pattern(Rank sender, std::int64_t round, std::size_t k) {
+  return static_cast<std::byte>(static_cast<std::size_t>(sender) * 131 +
+                                static_cast<std::size_t>(round) * 37 + k * 7 + k / 251);
+}
+
+inline void fill(std::span<std::byte> slot, Rank sender, std::int64_t round, std::size_t bytes) {
+  for (std::size_t k = 0; k < bytes; ++k) slot[k] = pattern(sender, round, k);
+}
+
+inline bool is_whole(const Message& message, std::size_t bytes) {
+  if (message.payload().size() != bytes || message.header().bytes != bytes) return false;
+  for (std::size_t k = 0; k < bytes; ++k) {
+    if (message.payload()[k] != pattern(message.from(), message.header().round, k)) return false;
+  }
+  return true;
+}
+
+inline void send(Group& group, Channel& channel, const std::vector<Rank>& to, std::int64_t round,
+                 std::size_t bytes) {
+  fill(channel.acquire(to), group.rank(), round, bytes);
+  channel.commit({.round = round, .bytes = bytes});
+}
+
+inline std::vector<Rank> all_ranks(const Group& group) {
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < group.size(); ++rank) ranks.push_back(rank);
+  return ranks;
+}
+
+/// What a wait that must time out threw, after how many seconds.
+template <class Wait>
+std::pair<std::optional<TimeoutError>, double> timed(Wait&& wait) {
+  const Deadline clock(kLong);
+  try {
+    wait();
+  } catch (const TimeoutError& error) {
+    return {error, clock.elapsed_seconds()};
+  }
+  return {std::nullopt, clock.elapsed_seconds()};
+}
+
+}  // namespace gossip::transport
