@@ -16,7 +16,7 @@ constexpr double kNoticeSeconds = 10.0;
 /// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its
 /// task.
 template <class Attempt, class Peer>
-auto wait_for(const ChannelOptions& options, std::string_view what, Attempt&& attempt,
+auto wait_for(Rank self, const ChannelOptions& options, std::string_view what, Attempt&& attempt,
               Peer&& peer) {
   auto result = attempt();
   if (result) return result;
@@ -24,8 +24,9 @@ auto wait_for(const ChannelOptions& options, std::string_view what, Attempt&& at
   bool has_said = false;
   const auto while_waiting = [&] {
     if (!has_said && deadline.elapsed_seconds() > kNoticeSeconds) {
-      log(LogLevel::kWarning, 0, "waiting for rank {} to {} ({:.0f} s of at most {:.0f} s)", peer(),
-          what, deadline.elapsed_seconds(), std::chrono::duration<double>(options.timeout).count());
+      log(LogLevel::kWarning, self, "waiting for rank {} to {} ({:.0f} s of at most {:.0f} s)",
+          peer(), what, deadline.elapsed_seconds(),
+          std::chrono::duration<double>(options.timeout).count());
       has_said = true;
     }
     if (options.while_waiting) options.while_waiting();
@@ -68,13 +69,14 @@ void Message::release() noexcept {
 std::span<std::byte> Channel::acquire(std::span<const Rank> to) {
   Rank blocking = 0;
   return *wait_for(
-      options_, "read an earlier message", [&] { return try_acquire(to, blocking); },
+      self_, options_, "read an earlier message", [&] { return try_acquire(to, blocking); },
       [&] { return blocking; });
 }
 
 Message Channel::next(Rank from) {
   return std::move(*wait_for(
-      options_, "send its next message", [&] { return try_next(from); }, [&] { return from; }));
+      self_, options_, "send its next message", [&] { return try_next(from); },
+      [&] { return from; }));
 }
 
 }  // namespace gossip::transport

@@ -96,7 +96,8 @@ class Message {
 ///     message
 class Channel {
  public:
-  explicit Channel(const ChannelOptions& options) : options_(options) {}
+  /// `self` is the rank whose side this is.
+  Channel(const ChannelOptions& options, Rank self) : options_(options), self_(self) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
   virtual ~Channel() = default;
@@ -139,6 +140,7 @@ class Channel {
  private:
   friend class Message;
   ChannelOptions options_;
+  Rank self_;
 };
 
 }  // namespace gossip::transport

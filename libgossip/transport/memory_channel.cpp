@@ -60,7 +60,7 @@ std::size_t MemoryChannel::region_bytes(const ChannelOptions& options, int size)
 
 MemoryChannel::MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size,
                              const ChannelOptions& options)
-    : Channel(options),
+    : Channel(options, rank),
       region_(std::move(region)),
       rank_(rank),
       size_(size),

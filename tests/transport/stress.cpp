@@ -266,7 +266,7 @@ INSTANTIATE_TEST_SUITE_P(OneCacheLine, Stress,
 class EarlyChannel final : public Channel {
  public:
   explicit EarlyChannel(std::unique_ptr<Channel> inner)
-      : Channel(inner->options()),
+      : Channel(inner->options(), 0),
         inner_(std::move(inner)),
         draft_(options().capacity_bytes / sizeof(std::uint64_t)) {}
 

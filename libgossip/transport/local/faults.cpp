@@ -14,7 +14,7 @@ class FaultyChannel final : public Channel {
  public:
   FaultyChannel(std::unique_ptr<Channel> inner, std::shared_ptr<const Faults> faults, Rank self,
                 int size)
-      : Channel(inner->options()),
+      : Channel(inner->options(), self),
         inner_(std::move(inner)),
         faults_(std::move(faults)),
         self_(self),
