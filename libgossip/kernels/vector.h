@@ -33,6 +33,20 @@ void pair_event(std::span<T> a, std::span<T> b, double alpha);
 template <class T>
 void axpby(double alpha, std::span<const T> x, double beta, std::span<T> y);
 
+/// \f$ x \leftarrow x + \alpha m,\ y \leftarrow y + \beta m \f$, in one pass over the three vectors.
+template <class T>
+void add_to_both(std::span<const T> m, double alpha, std::span<T> x, double beta, std::span<T> y);
+
+/// \f$ part \leftarrow \alpha u,\ u \leftarrow u - c \cdot part \f$: takes `copies` equal parts off
+/// u in one pass. What is kept and the parts add up to the old u, to the rounding of one operation.
+template <class T>
+void split(std::span<T> u, double alpha, double copies, std::span<T> part);
+
+/// \f$ z \leftarrow u / w,\ u \leftarrow u - z \f$ in one pass. For 1/2 <= w <= 2 the difference
+/// is exact: z + u gives the old u back to the last bit.
+template <class T>
+void divide_out(std::span<T> u, double w, std::span<T> z);
+
 /// \f$ x \leftarrow \alpha x \f$.
 template <class T>
 void scale(std::span<T> x, double alpha);

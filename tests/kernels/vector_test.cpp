@@ -174,6 +174,68 @@ TYPED_TEST(Kernels, AxpbyEqualsTheSumInDoublePrecision) {
   }
 }
 
+TYPED_TEST(Kernels, AddToBothAddsMultiplesOfOneVectorToTwo) {
+  using T = TypeParam;
+  for (const std::size_t size : kSizes) {
+    const std::vector<T> m = this->random_vector(size, 1);
+    std::vector<T> x = this->random_vector(size, 2);
+    std::vector<T> y = this->random_vector(size, 3);
+    const std::vector<T> x_before = x;
+    const std::vector<T> y_before = y;
+
+    add_to_both<T>(this->inner(m), -0.5, this->inner(x), 1.75, this->inner(y));
+
+    double worst = 0.0;
+    for (std::size_t k = 0; k < size; ++k) {
+      worst = std::max(worst, std::abs(x[k] - (x_before[k] - 0.5 * static_cast<double>(m[k]))));
+      worst = std::max(worst, std::abs(y[k] - (y_before[k] + 1.75 * static_cast<double>(m[k]))));
+    }
+    EXPECT_LE(worst, this->kTolerance) << size;
+    EXPECT_TRUE(this->is_fence_whole(x));
+    EXPECT_TRUE(this->is_fence_whole(y));
+  }
+}
+
+TYPED_TEST(Kernels, SplitTakesEqualPartsOffAndLosesNothing) {
+  using T = TypeParam;
+  for (const std::size_t size : kSizes) {
+    std::vector<T> u = this->random_vector(size, 1);
+    std::vector<T> part = this->random_vector(size, 2);
+    const std::vector<T> before = u;
+
+    split<T>(this->inner(u), 0.3, 2.0, this->inner(part));
+
+    double worst = 0.0;
+    for (std::size_t k = 0; k < size; ++k) {
+      worst = std::max(worst, std::abs(part[k] - 0.3 * static_cast<double>(before[k])));
+      worst = std::max(worst, std::abs(u[k] + 2.0 * static_cast<double>(part[k]) - before[k]));
+    }
+    EXPECT_LE(worst, this->kTolerance) << size;
+    EXPECT_TRUE(this->is_fence_whole(u));
+    EXPECT_TRUE(this->is_fence_whole(part));
+  }
+}
+
+TYPED_TEST(Kernels, DivideOutLeavesTheRestExactly) {
+  using T = TypeParam;
+  for (const double w : {0.5, 0.75, 1.0, 1.375, 2.0}) {
+    for (const std::size_t size : kSizes) {
+      std::vector<T> u = this->random_vector(size, 1);
+      std::vector<T> z = this->random_vector(size, 2);
+      const std::vector<T> before = u;
+
+      divide_out<T>(this->inner(u), w, this->inner(z));
+
+      for (std::size_t k = 0; k < size; ++k) {
+        ASSERT_EQ(z[k], before[k] / static_cast<T>(w)) << w;
+        ASSERT_EQ(z[k] + u[k], before[k]) << w;
+      }
+      EXPECT_TRUE(this->is_fence_whole(u));
+      EXPECT_TRUE(this->is_fence_whole(z));
+    }
+  }
+}
+
 TYPED_TEST(Kernels, ScaleMultipliesEveryElement) {
   using T = TypeParam;
   for (const std::size_t size : kSizes) {

@@ -104,6 +104,47 @@ void axpby(double alpha, std::span<const T> x, double beta, std::span<T> y) {
 }
 
 template <class T>
+void add_to_both(std::span<const T> m, double alpha, std::span<T> x, double beta, std::span<T> y) {
+  const T* __restrict in = m.data();
+  T* __restrict first = x.data();
+  T* __restrict second = y.data();
+  const T a = static_cast<T>(alpha);
+  const T b = static_cast<T>(beta);
+  const std::size_t n = m.size();
+  for (std::size_t k = 0; k < n; ++k) {
+    first[k] += a * in[k];
+    second[k] += b * in[k];
+  }
+}
+
+template <class T>
+void split(std::span<T> u, double alpha, double copies, std::span<T> part) {
+  T* __restrict whole = u.data();
+  T* __restrict out = part.data();
+  const T factor = static_cast<T>(alpha);
+  const T times = static_cast<T>(copies);
+  const std::size_t n = u.size();
+  for (std::size_t k = 0; k < n; ++k) {
+    const T taken = factor * whole[k];
+    out[k] = taken;
+    whole[k] -= times * taken;
+  }
+}
+
+template <class T>
+void divide_out(std::span<T> u, double w, std::span<T> z) {
+  T* __restrict numerator = u.data();
+  T* __restrict quotient = z.data();
+  const T weight = static_cast<T>(w);
+  const std::size_t n = u.size();
+  for (std::size_t k = 0; k < n; ++k) {
+    const T value = numerator[k] / weight;
+    quotient[k] = value;
+    numerator[k] -= value;
+  }
+}
+
+template <class T>
 void scale(std::span<T> x, double alpha) {
   const T factor = static_cast<T>(alpha);
   for (T& value : x) value *= factor;
@@ -119,11 +160,14 @@ double squared_distance(std::span<const T> a, std::span<const T> b) {
   return sum;
 }
 
-#define GOSSIP_INSTANTIATE(T)                                               \
-  template void mix<T>(std::span<T>, std::span<const Source<T>>);           \
-  template void pair_event<T>(std::span<T>, std::span<T>, double);          \
-  template void axpby<T>(double, std::span<const T>, double, std::span<T>); \
-  template void scale<T>(std::span<T>, double);                             \
+#define GOSSIP_INSTANTIATE(T)                                                                   \
+  template void mix<T>(std::span<T>, std::span<const Source<T>>);                               \
+  template void pair_event<T>(std::span<T>, std::span<T>, double);                              \
+  template void axpby<T>(double, std::span<const T>, double, std::span<T>);                     \
+  template void add_to_both<T>(std::span<const T>, double, std::span<T>, double, std::span<T>); \
+  template void split<T>(std::span<T>, double, double, std::span<T>);                           \
+  template void divide_out<T>(std::span<T>, double, std::span<T>);                              \
+  template void scale<T>(std::span<T>, double);                                                 \
   template double squared_distance<T>(std::span<const T>, std::span<const T>)
 
 GOSSIP_INSTANTIATE(float);
