@@ -8,7 +8,7 @@
 namespace gossip::engine {
 
 Presence::Presence(transport::Group& group) : group_(group) {
-  if (group.size() == 1 || !group.is_one_host()) return;
+  if (group.size() == 1 || !transport::is_one_host(group)) return;
   // A reader holds a slot for a moment only; more slots than two keep writers from waiting for it.
   channel_ = group.make_channel(
       {.capacity_bytes = sizeof(State), .slots = 4, .reading = transport::Reading::kLatest});

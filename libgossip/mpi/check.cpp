@@ -7,10 +7,20 @@
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/check.h>
 
+namespace gossip::mpi {
+
+std::recursive_mutex& Serial::mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+}  // namespace gossip::mpi
+
 namespace gossip::mpi::detail {
 
 void check(int code, const char* call, std::source_location where) {
   if (code == MPI_SUCCESS) return;
+  const Serial serial;
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) length = 0;

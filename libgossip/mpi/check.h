@@ -7,6 +7,8 @@
 
 #include <source_location>
 
+#include <libgossip/mpi/serial.h>
+
 namespace gossip::mpi::detail {
 
 /// Throws gossip::MpiError, with the place, the call's text and MPI's own message, unless `code` is
@@ -16,5 +18,11 @@ void check(int code, const char* call,
 
 }  // namespace gossip::mpi::detail
 
-/// Makes a call of MPI and throws gossip::MpiError when it fails.
-#define GOSSIP_MPI(call) ::gossip::mpi::detail::check((call), #call)
+/// Makes a call of MPI, while no other thread makes one, and throws gossip::MpiError when it fails.
+#define GOSSIP_MPI(call)                    \
+  ::gossip::mpi::detail::check(             \
+      [&] {                                 \
+        const ::gossip::mpi::Serial serial; \
+        return (call);                      \
+      }(),                                  \
+      #call)

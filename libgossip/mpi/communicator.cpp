@@ -21,6 +21,7 @@ constexpr std::chrono::minutes kTimeout{5};
 }  // namespace
 
 void detail::CommunicatorTraits::free(Raw raw) noexcept {
+  const Serial serial;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);
   if (is_finalized == 0) MPI_Comm_free(&raw);
@@ -39,10 +40,14 @@ Communicator Communicator::duplicate(MPI_Comm user) {
   return Communicator(copy);
 }
 
-Communicator Communicator::split_by_host() const {
+Communicator Communicator::split_by_host(int most) const {
   MPI_Comm host = MPI_COMM_NULL;
   GOSSIP_MPI(MPI_Comm_split_type(get(), MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host));
-  return Communicator(host);
+  Communicator whole(host);
+  if (most <= 0) return whole;
+  MPI_Comm part = MPI_COMM_NULL;
+  GOSSIP_MPI(MPI_Comm_split(host, whole.rank() / most, whole.rank(), &part));
+  return Communicator(part);
 }
 
 void Communicator::finish(Requests& requests, std::string_view what) const {

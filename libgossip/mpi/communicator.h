@@ -46,8 +46,9 @@ class Communicator {
   [[nodiscard]] int size() const noexcept { return size_; }
   [[nodiscard]] MPI_Comm get() const noexcept { return handle_.get(); }
 
-  /// The processes on this process's host, in the order of their ranks here.
-  [[nodiscard]] Communicator split_by_host() const;
+  /// The processes on this process's host, in the order of their ranks here; with `most` > 0 at most
+  /// so many of them.
+  [[nodiscard]] Communicator split_by_host(int most = 0) const;
 
   void barrier() const;
 

@@ -62,6 +62,7 @@ Environment::Environment(int& argc, char**& argv)
 }
 
 Environment::~Environment() {
+  const Serial serial;
   if (!owns_ || std::uncaught_exceptions() > exceptions_) return;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);

@@ -62,6 +62,7 @@ void touch(std::span<std::byte> part) {
 }  // namespace
 
 void detail::WindowTraits::free(Raw raw) noexcept {
+  const Serial serial;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);
   if (is_finalized == 0) MPI_Win_free(&raw);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <libgossip/base/types.h>
 
@@ -48,6 +49,18 @@ struct ChannelOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait
   std::function<void()> while_waiting =
       {};  ///< called every tenth of a second of a wait; may throw
+
+  // Between hosts, where a message is copied to its receivers:
+
+  /// kNext: messages that a receiver can have at the same time, read or unread; with rounds at least
+  /// the largest number of senders of one round.
+  int receive_slots = 1;
+  /// Whether messages belong to rounds that all ranks go through in order: then those of a round
+  /// that this rank has not sent in wait at their senders, so that they never take the place of the
+  /// ones it waits for. False: messages are taken as they come, with try_next().
+  bool has_rounds = true;
+  /// The ranks that this one may exchange messages with, in both directions; empty: all.
+  std::vector<Rank> peers = {};
 };
 
 class Channel;
@@ -105,8 +118,8 @@ class Channel {
   [[nodiscard]] const ChannelOptions& options() const noexcept { return options_; }
 
   /// A free slot of `capacity_bytes` for a message to the ranks `to`; commit() sends it. At most
-  /// one slot at a time. It must be committed, also empty. With kLatest every rank may read it, and
-  /// `to` is not used. Blocks until the slowest receiver has released an older message. Throws
+  /// one slot at a time. It must be committed, also empty. With kLatest all peers get it, and `to` is
+  /// not used. Blocks until the slowest receiver has released an older message. Throws
   /// TimeoutError naming that receiver.
   [[nodiscard]] std::span<std::byte> acquire(std::span<const Rank> to);
 

@@ -15,6 +15,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/vector_view.h>
+#include <libgossip/transport/background.h>
 #include <libgossip/transport/channel.h>
 #include <libgossip/transport/region.h>
 
@@ -43,9 +44,9 @@ class Mean {
 
 /// A set of ranks: MPI processes, or threads of one process. One object per rank.
 ///
-/// Collective: all member functions except rank(), size(), transport() and is_one_host(); they
-/// block until the other ranks come, except as their result says otherwise. Threads: one at a time
-/// per rank.
+/// Collective: all member functions except rank(), size(), transport(), shares_memory_with() and
+/// background(); they block until the other ranks come, except as their result says otherwise.
+/// Threads: one at a time per rank.
 class Group {
  public:
   Group() = default;
@@ -56,18 +57,20 @@ class Group {
   [[nodiscard]] virtual Rank rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
 
-  /// How bytes move between its ranks: "shared" inside a host, "mpi" (collective calls only) on
-  /// several, "local" for threads.
+  /// How bytes move between its ranks: "shared" inside a host; "rma" or "message" between hosts, or
+  /// "shared+rma" and the like, once the first channel is made and "mpi" before; "local" for threads.
   [[nodiscard]] virtual std::string_view transport() const = 0;
 
-  /// Whether channels and regions can be made: all ranks run on one host.
-  [[nodiscard]] virtual bool is_one_host() const = 0;
+  /// Whether this rank and `other` address the same memory: they run on one host.
+  [[nodiscard]] virtual bool shares_memory_with(Rank other) const = 0;
+
+  /// The thread that looks after this rank's communication while others compute.
+  [[nodiscard]] virtual Background& background() = 0;
 
   /// The channels between its ranks. All ranks pass the same options.
   [[nodiscard]] virtual std::unique_ptr<Channel> make_channel(const ChannelOptions& options) = 0;
 
-  /// Memory that all ranks address; this rank contributes `bytes`. Throws gossip::Error for ranks
-  /// on several hosts.
+  /// Memory that the ranks of a host address; this rank contributes `bytes`.
   [[nodiscard]] virtual std::unique_ptr<Region> make_region(std::size_t bytes) = 0;
 
   /// The mean of `vector`, which must outlive the result; all ranks pass the same type and size.
@@ -82,6 +85,9 @@ class Group {
   /// The texts of all ranks, by rank. For small things.
   [[nodiscard]] virtual std::vector<std::string> all_gather(std::string_view text) = 0;
 };
+
+/// Whether all ranks of the group share memory.
+[[nodiscard]] bool is_one_host(const Group& group);
 
 /// Replaces `vector` by its mean over the group, now.
 void average_(Group& group, const VectorView& vector);

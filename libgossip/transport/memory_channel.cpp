@@ -59,11 +59,12 @@ std::size_t MemoryChannel::region_bytes(const ChannelOptions& options, int size)
 }
 
 MemoryChannel::MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size,
-                             const ChannelOptions& options)
+                             std::vector<Rank> members, const ChannelOptions& options)
     : Channel(options, rank),
       region_(std::move(region)),
       rank_(rank),
       size_(size),
+      members_(std::move(members)),
       posted_(static_cast<std::size_t>(size), 0),
       taken_(static_cast<std::size_t>(size), 0),
       is_reading_(static_cast<std::size_t>(size), false),
@@ -103,7 +104,7 @@ bool MemoryChannel::is_free(int index, Rank& blocking) const {
     return true;
   }
   if (index == newest_) return false;
-  for (Rank reader = 0; reader < size_; ++reader) {
+  for (const Rank reader : members_) {
     // Sequentially consistent, as the reader's pin and second look are: either it sees that its
     // slot is no longer the newest, or we see its pin.
     const std::uint64_t pinned = incoming(reader, rank_).released.load(std::memory_order_seq_cst);

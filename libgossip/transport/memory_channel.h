@@ -25,7 +25,9 @@ class MemoryChannel final : public Channel {
   static std::size_t region_bytes(const ChannelOptions& options, int size);
 
   /// Not collective by itself: the group puts a barrier between this constructor and the first use.
-  MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size, const ChannelOptions& options);
+  /// `members`: the ranks that address the region, of `size` in all.
+  MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size, std::vector<Rank> members,
+                const ChannelOptions& options);
 
   void commit(const Header& header) override;
   [[nodiscard]] std::optional<Message> try_next(Rank from) override;
@@ -53,6 +55,7 @@ class MemoryChannel final : public Channel {
   std::unique_ptr<Region> region_;
   Rank rank_;
   int size_;
+  std::vector<Rank> members_;
   int acquired_ = -1;                               // slot between acquire and commit
   int newest_ = -1;                                 // kLatest: slot of the last commit
   std::uint64_t published_ = 0;                     // kLatest: sequence of the last commit

@@ -9,7 +9,9 @@
 #include <libgossip/kernels/vector.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/memory_channel.h>
+#include <libgossip/transport/mixed_channel.h>
 #include <libgossip/transport/process_group.h>
+#include <libgossip/transport/selection.h>
 #include <libgossip/transport/shared/window_region.h>
 
 namespace gossip::transport {
@@ -82,27 +84,34 @@ void broadcast_in_memory(Group& group, std::span<std::byte> bytes, Rank root) {
 
 class ProcessGroup final : public Group {
  public:
-  explicit ProcessGroup(mpi::Communicator communicator)
-      : communicator_(std::move(communicator)), host_(communicator_.split_by_host()) {}
+  ProcessGroup(mpi::Communicator communicator, const TransportOptions& options)
+      : communicator_(std::move(communicator)),
+        options_(options),
+        host_(communicator_.split_by_host(options.ranks_per_memory)),
+        index_in_host_(static_cast<std::size_t>(communicator_.size()), -1) {
+    const std::vector<std::string> ranks = host_.all_gather(std::to_string(communicator_.rank()));
+    for (std::size_t index = 0; index < ranks.size(); ++index) {
+      members_.push_back(std::stoi(ranks[index]));
+      index_in_host_[static_cast<std::size_t>(members_.back())] = static_cast<Rank>(index);
+    }
+    if (options_.kind == TransportKind::kShared) check_one_host();
+  }
 
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
   [[nodiscard]] int size() const override { return communicator_.size(); }
-  [[nodiscard]] std::string_view transport() const override {
-    return is_one_host() ? "shared" : "mpi";
+  [[nodiscard]] std::string_view transport() const override { return name_; }
+
+  [[nodiscard]] bool shares_memory_with(Rank other) const override {
+    return index_in_host_[static_cast<std::size_t>(other)] >= 0;
   }
 
-  [[nodiscard]] bool is_one_host() const override { return host_.size() == communicator_.size(); }
+  [[nodiscard]] Background& background() override { return background_; }
 
-  [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
-    auto region = make_region(MemoryChannel::region_bytes(options, size()));
-    auto channel = std::make_unique<MemoryChannel>(std::move(region), rank(), size(), options);
-    barrier();
-    return channel;
-  }
+  [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override;
 
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
-    check_one_host();
-    return std::make_unique<shared::WindowRegion>(host_, bytes);
+    communicator_.barrier();  // nobody waits in MPI for a rank that still trains
+    return std::make_unique<shared::WindowRegion>(host_, index_in_host_, bytes);
   }
 
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
@@ -112,7 +121,7 @@ class ProcessGroup final : public Group {
 
   void barrier() override { communicator_.barrier(); }
   void broadcast(std::span<std::byte> bytes, Rank root) override {
-    if (is_one_host() && bytes.size() > kBroadcastPiece) {
+    if (has_one_memory() && bytes.size() > kBroadcastPiece) {
       broadcast_in_memory(*this, bytes, root);
     } else {
       communicator_.broadcast(bytes, root);
@@ -123,32 +132,86 @@ class ProcessGroup final : public Group {
   }
 
  private:
-  void check_one_host() {
-    if (is_one_host()) return;
-    const std::vector<std::string> hosts = communicator_.all_gather(host_name());
-    for (std::size_t rank = 1; rank < hosts.size(); ++rank) {
-      if (hosts[rank] == hosts[0]) continue;
-      throw JointError(
-          fmt::format("Rank 0 runs on host {} and rank {} on host {}, but shared memory joins the "
-                      "ranks of one host only: start "
-                      "all ranks on one host, or train with the optimizer 'allreduce'.",
-                      hosts[0], rank, hosts[rank]));
-    }
-    throw JointError(
-        fmt::format("The ranks on host {} do not see each other's shared memory (separate "
-                    "containers?): start them in one "
-                    "container, or train with the optimizer 'allreduce'.",
-                    hosts[0]));
-  }
+  [[nodiscard]] bool has_one_memory() const { return host_.size() == communicator_.size(); }
+  [[nodiscard]] Network& network(const std::vector<Rank>& peers);
+  [[nodiscard]] std::unique_ptr<MemoryChannel> make_memory_channel(const ChannelOptions& options);
+  [[nodiscard]] std::vector<Rank> distant(const std::vector<Rank>& peers) const;
+  void check_one_host();
 
   mpi::Communicator communicator_;
-  mpi::Communicator host_;
+  TransportOptions options_;
+  mpi::Communicator host_;           // the ranks that share memory with this one
+  std::vector<Rank> members_;        // their ranks here
+  std::vector<Rank> index_in_host_;  // by rank; -1 for those elsewhere
+  std::string name_ = has_one_memory() ? "shared" : "mpi";
+  bool has_memories_ = false;  // several hosts, and some of them with several ranks
+  Background background_;
+  std::unique_ptr<Network> network_;  // made with the first channel that needs it
 };
+
+std::vector<Rank> ProcessGroup::distant(const std::vector<Rank>& peers) const {
+  std::vector<Rank> result;
+  for (Rank rank = 0; rank < size(); ++rank) {
+    const bool is_peer = peers.empty() || std::ranges::find(peers, rank) != peers.end();
+    if (is_peer && !shares_memory_with(rank)) result.push_back(rank);
+  }
+  return result;
+}
+
+Network& ProcessGroup::network(const std::vector<Rank>& peers) {
+  if (!network_) {
+    network_ = select_network(communicator_, options_, background_, peers);
+    for (const std::string& size : communicator_.all_gather(std::to_string(host_.size()))) {
+      has_memories_ |= size != "1";
+    }
+    name_ = fmt::format("{}{}", has_memories_ ? "shared+" : "", network_->mover().name());
+  }
+  return *network_;
+}
+
+std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
+  if (has_one_memory()) return make_memory_channel(options);
+  const std::vector<Rank> far = distant(options.peers);
+  Network& far_ways = network(far);
+  if (!has_memories_) return far_ways.make_channel(options, far);
+  auto memory = make_memory_channel(options);
+  std::vector<bool> is_near;
+  for (Rank other = 0; other < size(); ++other) is_near.push_back(shares_memory_with(other));
+  return std::make_unique<MixedChannel>(options, rank(), std::move(is_near), std::move(memory),
+                                        far_ways.make_channel(options, far));
+}
+
+std::unique_ptr<MemoryChannel> ProcessGroup::make_memory_channel(const ChannelOptions& options) {
+  auto region = make_region(MemoryChannel::region_bytes(options, size()));
+  auto channel =
+      std::make_unique<MemoryChannel>(std::move(region), rank(), size(), members_, options);
+  barrier();
+  return channel;
+}
+
+void ProcessGroup::check_one_host() {
+  if (has_one_memory()) return;
+  const std::vector<std::string> hosts = communicator_.all_gather(host_name());
+  for (std::size_t rank = 1; rank < hosts.size(); ++rank) {
+    if (hosts[rank] == hosts[0]) continue;
+    throw JointError(
+        fmt::format("The transport 'shared' was asked for, but rank 0 runs on host {} and rank {} "
+                    "on host {}, and shared memory joins the ranks of one host only: start all "
+                    "ranks on one host, or leave the choice to libgossip (auto).",
+                    hosts[0], rank, hosts[rank]));
+  }
+  throw JointError(
+      fmt::format("The transport 'shared' was asked for, but the ranks on host {} do not see each "
+                  "other's shared memory (separate containers?): start them in one container, or "
+                  "leave the choice to libgossip (auto).",
+                  hosts[0]));
+}
 
 }  // namespace
 
-std::unique_ptr<Group> make_process_group(mpi::Communicator communicator) {
-  return std::make_unique<ProcessGroup>(std::move(communicator));
+std::unique_ptr<Group> make_process_group(mpi::Communicator communicator,
+                                          const TransportOptions& options) {
+  return std::make_unique<ProcessGroup>(std::move(communicator), options);
 }
 
 }  // namespace gossip::transport

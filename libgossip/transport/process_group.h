@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/transport_options.h>
 
 namespace gossip::mpi {
 class Communicator;
@@ -14,9 +15,10 @@ class Communicator;
 
 namespace gossip::transport {
 
-/// The processes of `communicator`, which is taken over. Channels and regions are shared memory
-/// (shared/), so they need all ranks on one host, and otherwise throw gossip::Error naming the
-/// hosts; the collective calls work everywhere.
-[[nodiscard]] std::unique_ptr<Group> make_process_group(mpi::Communicator communicator);
+/// The processes of `communicator`, which is taken over. Inside a host channels are shared memory
+/// (shared/); between hosts they use rma/ or message/, chosen when the first one is made.
+/// Collective. Throws JointError for TransportKind::kShared and ranks on several hosts.
+[[nodiscard]] std::unique_ptr<Group> make_process_group(mpi::Communicator communicator,
+                                                        const TransportOptions& options = {});
 
 }  // namespace gossip::transport

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// Memory that every rank of a group contributes and every one addresses directly.
+/// Memory that ranks contribute and address directly.
 
 #include <cstddef>
 #include <span>
@@ -11,8 +11,8 @@
 
 namespace gossip::transport {
 
-/// One part per rank, each 64-byte aligned, with unspecified contents at first. Exists for groups
-/// on one host only.
+/// One part for each rank that shares memory with this one (Group::shares_memory_with), each 64-byte
+/// aligned, with unspecified contents at first.
 ///
 /// Collective: construction (Group::make_region) and destruction.
 /// Threads: the parts are plain memory; synchronize with C++ atomics that lie in them.
@@ -23,7 +23,7 @@ class Region {
   Region& operator=(const Region&) = delete;
   virtual ~Region() = default;
 
-  /// The part that `rank` contributed. Local, does not block.
+  /// The part that `rank`, which shares memory with this rank, contributed. Local, does not block.
   [[nodiscard]] virtual std::span<std::byte> of(Rank rank) const = 0;
 };
 

@@ -32,8 +32,8 @@ class ChannelTest : public testing::TestWithParam<int> {};
 TEST_P(ChannelTest, NextGivesEveryMessageOnceAndInOrder) {
   on_ranks(GetParam(), [](Group& group) {
     constexpr std::size_t kBytes = 1001;
-    const auto channel =
-        group.make_channel({.capacity_bytes = kBytes, .slots = 2, .timeout = kLong});
+    const auto channel = group.make_channel(
+        {.capacity_bytes = kBytes, .slots = 2, .timeout = kLong, .receive_slots = group.size()});
     int wrong = 0;
 
     for (std::int64_t round = 0; round < 100; ++round) {

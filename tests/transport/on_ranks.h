@@ -3,7 +3,7 @@
 
 /// @file
 /// The kind of group that a suite runs on. on_local_ranks.cpp makes it of threads,
-/// on_shared_ranks.cpp of the processes of the job; a test program has one of them.
+/// on_process_ranks.cpp of the processes of the job; a test program has one of them.
 
 #include <functional>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -101,11 +102,15 @@ class LocalGroup final : public Group {
   [[nodiscard]] int size() const override { return shared_->size; }
   [[nodiscard]] std::string_view transport() const override { return "local"; }
 
-  [[nodiscard]] bool is_one_host() const override { return true; }
+  [[nodiscard]] bool shares_memory_with(Rank /*other*/) const override { return true; }
+  [[nodiscard]] Background& background() override { return background_; }
 
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
     auto region = make_region(MemoryChannel::region_bytes(options, size()));
-    auto channel = std::make_unique<MemoryChannel>(std::move(region), rank_, size(), options);
+    std::vector<Rank> all(static_cast<std::size_t>(size()));
+    std::iota(all.begin(), all.end(), 0);
+    auto channel =
+        std::make_unique<MemoryChannel>(std::move(region), rank_, size(), std::move(all), options);
     barrier();
     return with_faults(std::move(channel), shared_->faults, rank_, size());
   }
@@ -137,6 +142,7 @@ class LocalGroup final : public Group {
  private:
   std::shared_ptr<Cluster::Shared> shared_;
   Rank rank_;
+  Background background_;
 };
 
 namespace {

@@ -14,8 +14,10 @@ std::vector<int> rank_counts() {
   return {size};
 }
 
+// GOSSIP_TRANSPORT and GOSSIP_RANKS_PER_MEMORY choose among shared memory, messages and puts.
 void on_ranks(int /*size*/, const std::function<void(transport::Group&)>& body) {
-  body(*transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD)));
+  body(*transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD),
+                                      transport::transport_options_from_environment()));
 }
 
 }  // namespace gossip::test

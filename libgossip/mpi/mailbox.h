@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Small records between processes.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include <mpi.h>
+
+#include <libgossip/base/types.h>
+#include <libgossip/mpi/communicator.h>
+
+namespace gossip::mpi {
+
+/// Records of one size that any process may send to any other at any time; those of one sender
+/// arrive in order.
+///
+/// Collective: construction and destruction, which does not wait for records under way.
+/// Everything else is local and does not block; progress() must be called now and then.
+/// Threads: one at a time.
+class Mailbox {
+ public:
+  static constexpr std::size_t kBytes = 96;
+  using Record = std::array<std::byte, kBytes>;
+
+  /// Takes the communicator over: nobody else sends on it.
+  explicit Mailbox(Communicator communicator);
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox();
+
+  void send(const Record& record, Rank to);
+
+  /// The next record that has arrived, and its sender.
+  [[nodiscard]] std::optional<std::pair<Rank, Record>> receive();
+
+  /// Drives sends on. Returns whether some are still under way.
+  bool progress();
+
+  [[nodiscard]] const Communicator& communicator() const noexcept { return communicator_; }
+
+ private:
+  struct Slot {
+    Record record;
+    MPI_Request request = MPI_REQUEST_NULL;
+  };
+  static constexpr std::size_t kReceives = 32;
+
+  void post(Slot& slot);
+
+  Communicator communicator_;
+  std::array<Slot, kReceives> incoming_;  // posted in this order, in a ring
+  std::size_t next_ = 0;
+  std::deque<Slot> outgoing_;
+};
+
+}  // namespace gossip::mpi

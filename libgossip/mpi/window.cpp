@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <memory>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/narrow.h>
+#include <libgossip/mpi/check.h>
+#include <libgossip/mpi/window.h>
+
+namespace gossip::mpi {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+}  // namespace
+
+Window::Window(const Communicator& communicator, std::size_t bytes) {
+  void* base = nullptr;
+  MPI_Win raw = MPI_WIN_NULL;
+  const std::size_t padded = bytes + kAlignment;
+  GOSSIP_MPI(MPI_Win_allocate(narrow<MPI_Aint>(padded), 1, MPI_INFO_NULL, communicator.get(), &base,
+                              &raw));
+  handle_.reset(raw);
+  GOSSIP_MPI(MPI_Win_set_errhandler(raw, MPI_ERRORS_RETURN));
+  std::size_t space = padded;
+  void* aligned = base;
+  GOSSIP_ASSERT(std::align(kAlignment, bytes, aligned, space) != nullptr, "{} bytes", bytes);
+  own_ = {static_cast<std::byte*>(aligned), bytes};
+  std::fill(own_.begin(), own_.end(), std::byte{0});
+  const Part part{padded - space, bytes};
+  std::string text(sizeof(part), '\0');
+  std::memcpy(text.data(), &part, sizeof(part));
+  for (const std::string& other : communicator.all_gather(text)) {
+    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(part));
+  }
+  GOSSIP_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, raw));
+  communicator.barrier();
+}
+
+Window::~Window() {
+  if (!handle_ || std::uncaught_exceptions() > 0) return;
+  const Serial serial;
+  int is_finalized = 0;
+  MPI_Finalized(&is_finalized);
+  if (is_finalized == 0) MPI_Win_unlock_all(handle_.get());
+}
+
+void Window::put(std::span<const std::byte> bytes, Rank to, std::size_t offset,
+                 Operations& operations, std::uint64_t number) const {
+  const Part& part = parts_[static_cast<std::size_t>(to)];
+  GOSSIP_ASSERT(offset + bytes.size() <= part.bytes, "{} bytes at {} of {}", bytes.size(), offset,
+                part.bytes);
+  const int count = narrow_count(bytes.size());
+  const auto start = narrow<MPI_Aint>(part.start + offset);
+  GOSSIP_MPI(MPI_Rput(bytes.data(), count, MPI_BYTE, to, start, count, MPI_BYTE, handle_.get(),
+                      operations.add(number)));
+}
+
+void Window::flush(Rank to) const { GOSSIP_MPI(MPI_Win_flush(to, handle_.get())); }
+
+void Window::sync() const { GOSSIP_MPI(MPI_Win_sync(handle_.get())); }
+
+std::string Window::component() const {
+  std::array<char, MPI_MAX_OBJECT_NAME> name{};
+  int length = 0;
+  GOSSIP_MPI(MPI_Win_get_name(handle_.get(), name.data(), &length));
+  return {name.data(), static_cast<std::size_t>(length)};
+}
+
+}  // namespace gossip::mpi

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// What all channels between hosts share: the communication thread's work.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include <libgossip/mpi/mailbox.h>
+#include <libgossip/transport/background.h>
+#include <libgossip/transport/channel.h>
+#include <libgossip/transport/payload_mover.h>
+
+namespace gossip::transport {
+
+class NetworkChannel;
+
+/// Joins the ranks of a group that share no memory. A sender *offers* a message by a small record, a
+/// receiver that has a slot to spare *grants* it, and the payload goes there: nobody sends what the
+/// receiver has no room for, and memory does not grow with the number of ranks.
+///
+/// All calls of MPI that this takes are made by the communication thread.
+///
+/// Collective: construction, destruction and make_channel(). Threads: any.
+class Network {
+ public:
+  Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> mover,
+          Background& background);
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+  ~Network();
+
+  /// `peers`: the ranks that this one exchanges messages with.
+  [[nodiscard]] std::unique_ptr<NetworkChannel> make_channel(const ChannelOptions& options,
+                                                             const std::vector<Rank>& peers);
+
+  [[nodiscard]] const PayloadMover& mover() const noexcept { return *mover_; }
+
+ private:
+  friend class NetworkChannel;
+
+  enum class RecordKind : std::uint32_t { kOffer, kGrant };
+  struct Record {
+    RecordKind kind = RecordKind::kOffer;
+    std::uint32_t channel = 0;
+    Header header = {};      // of the message in question
+    std::int32_t slot = -1;  // kGrant: the receiver's, and the stamp of its filling
+    std::uint64_t stamp = 0;
+  };
+
+  Activity look();
+  void dispatch(Rank from, const Record& record);
+  void send(Rank to, const Record& record);
+
+  /// Throws what the communication thread could not go on with.
+  void check() const;
+
+  void remove(std::uint32_t channel);
+
+  mpi::Mailbox mailbox_;
+  std::unique_ptr<PayloadMover> mover_;
+  Background& background_;
+  mutable std::mutex mutex_;               // of everything here and in the channels
+  std::vector<NetworkChannel*> channels_;  // by number; null once it is gone
+  std::vector<std::uint64_t> arrived_;
+  std::vector<std::uint64_t> sent_;
+  std::exception_ptr error_;
+  std::unique_ptr<Background::Work> work_;  // ends first
+};
+
+}  // namespace gossip::transport

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The channel between ranks that share no memory.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <libgossip/transport/network.h>
+
+namespace gossip::transport {
+
+/// Made by Network. A message is copied once, by the network, from the sender's slot into a slot of
+/// each receiver.
+///
+/// Memory: `slots` at the sender, made when first used; `receive_slots` at the receiver, with
+/// kLatest two for each of `peers`.
+class NetworkChannel final : public Channel {
+ public:
+  NetworkChannel(Network& network, std::uint32_t number, Rank self, int size,
+                 std::vector<Rank> peers, const ChannelOptions& options);
+  ~NetworkChannel() override;
+
+  void commit(const Header& header) override;
+
+  /// Gives an acquired slot back instead of committing it.
+  void cancel();
+
+  [[nodiscard]] std::optional<Message> try_next(Rank from) override;
+  [[nodiscard]] std::optional<Message> latest(Rank from) override;
+  [[nodiscard]] std::optional<std::span<std::byte>> try_acquire(std::span<const Rank> to,
+                                                                Rank& blocking) override;
+  [[nodiscard]] std::size_t memory_bytes() const override;
+
+ private:
+  friend class Network;
+
+  /// A message on its way to this rank, or here.
+  struct Arrival {
+    Header header;
+    int slot = -1;  // none yet, or none needed
+    bool is_complete = false;
+  };
+  /// A message on its way from this rank to one other.
+  struct Departure {
+    Rank to;
+    int slot;
+    Header header;
+    bool is_offered = false;
+    std::uint64_t transfer = 0;  // while the payload moves
+  };
+  struct Peer {
+    std::uint64_t posted = 0;       // messages to it; kLatest: the newest one offered
+    std::vector<Arrival> arrivals;  // kNext: in order; kLatest: the newest and its successor
+    int reading = -1;               // slot of the living Message
+    bool is_reading = false;
+    bool is_wanted = false;  // somebody waits for its next message
+  };
+  struct SendSlot {
+    std::unique_ptr<SlotMemory> memory;  // none before the first use
+    int departures = 0;
+  };
+
+  void release(Rank from, int slot) noexcept override;
+
+  // The communication thread's part, under the network's mutex.
+  void on_offer(Rank from, const Header& header);
+  void on_grant(Rank from, const Network::Record& grant);
+  void on_arrived(int slot);
+  void on_sent(std::uint64_t transfer);
+  bool advance();  // offers and grants; whether something moved
+  bool offer();
+  bool grant();
+  void drop_older(Rank from);
+  [[nodiscard]] bool may_grant(const Peer& peer, std::size_t arrival) const;
+  [[nodiscard]] int free_receive_slot(Rank from) const;
+  void free_receive_slot_of(int slot) noexcept;
+  [[nodiscard]] Filling filling(int slot, std::size_t bytes, std::uint64_t stamp,
+                                std::uint64_t number) const;
+  [[nodiscard]] bool is_under_way() const;
+
+  [[nodiscard]] Peer& peer(Rank rank) { return peers_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] std::size_t padded_capacity() const;
+  [[nodiscard]] Message message(Peer& peer, Rank from, const Arrival& arrival);
+  void settle();  // before the end
+
+  Network& network_;
+  std::uint32_t number_;
+  std::vector<Rank> correspondents_;  // ascending
+  std::vector<Peer> peers_;           // by rank
+  std::vector<SendSlot> send_slots_;
+  std::unique_ptr<SlotMemory> receive_memory_;
+  std::vector<Rank> filled_by_;        // per receive slot: the sender, or -1
+  std::vector<std::uint64_t> stamps_;  // per receive slot: of its last filling
+  std::vector<Departure> departures_;
+  std::vector<Rank> addressees_;  // of the acquired slot
+  int acquired_ = -1;
+  int newest_ = -1;  // kLatest: the slot of the last commit
+  Header newest_header_;
+  std::uint64_t transfers_ = 0;
+  std::int64_t committed_round_ = -1;
+  Rank granted_last_ = 0;
+  bool is_closing_ = false;
+};
+
+}  // namespace gossip::transport

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// How bytes shall move.
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace gossip::transport {
+
+enum class TransportKind {
+  kAuto,     ///< shared memory inside a host; between hosts what works and is faster
+  kShared,   ///< shared memory only: all ranks on one host
+  kRma,      ///< MPI's one-sided puts between hosts
+  kMessage,  ///< MPI's messages between hosts
+};
+
+/// Settings of a process group. All ranks use the same.
+struct TransportOptions {
+  TransportKind kind = TransportKind::kAuto;
+
+  /// Of one put or message between hosts. Positive.
+  std::size_t piece_bytes = std::size_t{1} << 20U;
+
+  /// How many ranks of a host share memory at most, 0: all. With 1 all ranks reach each other as if
+  /// they were on hosts of their own: to try that on one machine.
+  int ranks_per_memory = 0;
+};
+
+/// "auto", "shared", "rma", "message".
+[[nodiscard]] std::span<const std::string_view> transport_names();
+[[nodiscard]] std::string_view name_of(TransportKind kind);
+
+/// The kind called `name`; throws gossip::Error, with the nearest names, for others.
+[[nodiscard]] TransportKind transport_kind(std::string_view name);
+
+/// The options that the environment variables GOSSIP_TRANSPORT, GOSSIP_PIECE_BYTES and
+/// GOSSIP_RANKS_PER_MEMORY set. Throws gossip::Error for values that make no sense.
+[[nodiscard]] TransportOptions transport_options_from_environment();
+
+}  // namespace gossip::transport
