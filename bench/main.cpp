@@ -7,6 +7,13 @@
 
 #include "commands.h"
 
+namespace {
+
+/// Without LibTorch (GOSSIP_WITH_TORCH=OFF) the commands that train are not built.
+constexpr bool kWithTorch = GOSSIP_WITH_TORCH != 0;
+
+}  // namespace
+
 int main(int argc, char** argv) {
   return gossip::run_main(argc, argv, [&](gossip::Session& session) {
     CLI::App app("Measures libgossip; prints one JSON line a metric.");
@@ -25,10 +32,14 @@ int main(int argc, char** argv) {
         app.add_subcommand("neighbor", "A ring: the neighbor average against Sendrecv");
     neighbor->add_option("--bytes", small_bytes, "Bytes of the vector")->capture_default_str();
     neighbor->add_option("--rounds", rounds, "Rounds of one measurement")->capture_default_str();
-    CLI::App* setup = app.add_subcommand("setup", "Construction to the end of the first round");
-    CLI::App* overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
-    overhead->add_option("--iterations", iterations, "Iterations of one measurement")
-        ->capture_default_str();
+    CLI::App* setup = nullptr;
+    CLI::App* overhead = nullptr;
+    if constexpr (kWithTorch) {
+      setup = app.add_subcommand("setup", "Construction to the end of the first round");
+      overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
+      overhead->add_option("--iterations", iterations, "Iterations of one measurement")
+          ->capture_default_str();
+    }
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -37,8 +48,10 @@ int main(int argc, char** argv) {
     using namespace gossip::bench;
     if (*pair) pair_command(session, bytes, repetitions);
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
-    if (*setup) setup_command(session, repetitions);
-    if (*overhead) overhead_command(session, iterations, repetitions);
+    if constexpr (kWithTorch) {
+      if (*setup) setup_command(session, repetitions);
+      if (*overhead) overhead_command(session, iterations, repetitions);
+    }
     return 0;
   });
 }

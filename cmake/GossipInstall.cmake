@@ -3,7 +3,7 @@
 # pkg-config file. Off when another project builds this one as a part of itself.
 include(CMakePackageConfigHelpers)
 option(GOSSIP_INSTALL "Install the library with its headers and package files" ${PROJECT_IS_TOP_LEVEL})
-if(NOT GOSSIP_INSTALL)
+if(NOT GOSSIP_INSTALL OR NOT GOSSIP_WITH_TORCH) # a part of the library is for its developers only
   return()
 endif()
 

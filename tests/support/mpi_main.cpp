@@ -24,6 +24,19 @@ std::chrono::seconds time_limit() {
   return std::chrono::seconds(seconds > 0 ? seconds : 60);
 }
 
+/// Whether the launcher made the world that the test is registered for. A launcher of another MPI
+/// library may start programs that each are alone.
+bool world_is_as_registered(int rank, int size) {
+  const char* text = std::getenv("GOSSIP_TEST_RANKS");
+  if (text == nullptr || std::atoi(text) == size) return true;
+  if (rank == 0) {
+    std::fprintf(stderr,
+                 "The test is for %s ranks, but the world has %d: another MPI's launcher?\n", text,
+                 size);
+  }
+  return false;
+}
+
 /// Leaves output to rank 0; what fails elsewhere reaches it through the listener.
 void silence(testing::TestEventListeners& listeners) {
   delete listeners.Release(listeners.default_result_printer());
@@ -72,6 +85,10 @@ int main(int argc, char** argv) {
   int size = 0;
   MPI_Comm_rank(comm, &rank);
   MPI_Comm_size(comm, &size);
+  if (!world_is_as_registered(rank, size)) {
+    MPI_Finalize();
+    return 1;
+  }
 
   HangWatchdog watchdog(rank, size, time_limit());
   const int status = run(comm, rank, watchdog);
