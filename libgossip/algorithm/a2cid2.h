@@ -32,25 +32,26 @@ struct A2CiD2Constants {
 /// events per unit of time (on average over the workers, if degrees differ). eta grows with `rate`,
 /// alpha_tilde does not. One worker has no events: eta is 0, nothing moves.
 ///
-/// Throws gossip::Error for a graph that is directed or not connected, and for a rate or factor that
-/// is not a positive number.
+/// Throws gossip::Error for a graph that is directed or not connected, and for a rate or factor
+/// that is not a positive number.
 [[nodiscard]] A2CiD2Constants a2cid2_constants(const topology::Graph& graph, double rate = 1.0,
                                                double eta_factor = 1.0);
 
 /// A2CiD2 (Nabli, Belilovsky, Oyallon 2023, arXiv 2306.08289), without gradients the continuized
 /// Nesterov gossip of Even et al. (2021). A second vector x~ (at first equal to the model x):
 ///
-/// - between events \f$ \dot x = \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x) \f$; for
-///   elapsed time \f$ \tau \f$ this moves \f$ \frac12 (1 - e^{-2 \eta \tau}) (\tilde x - x) \f$ from
-///   x~ to x;
-/// - an event of i and j with \f$ m = x_i - x_j \f$: \f$ x \mp \alpha m,\ \tilde x \mp \tilde\alpha m
-///   \f$;
+/// - between events \f$ \dot x = \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x) \f$;
+///   for elapsed time \f$ \tau \f$ this moves \f$ \frac12 (1 - e^{-2 \eta \tau}) (\tilde x - x) \f$
+///   from x~ to x;
+/// - an event of i and j with \f$ m = x_i - x_j \f$ moves \f$ \alpha m \f$ from x_i to x_j and
+///   \f$ \tilde\alpha m \f$ from x~_i to x~_j;
 /// - a local update adds the same increment to both.
 ///
-/// \f$ E|\pi x_t|^2 \le C e^{-\eta t} \f$: \f$ \sqrt{\chi_1 \chi_2} \f$ in place of the \f$ \chi_1
-/// \f$ of AD-PSGD. A lasting disagreement of the local gradients is damped \f$ \frac12 + \tilde\alpha
-/// \f$ times better; white noise of the gradients is not. Sum of x + x~ is kept whatever the delay
-/// of a half event; the sums of x and of x~ alone when both halves happen at one model time.
+/// \f$ E|\pi x_t|^2 \le C e^{-\eta t} \f$: \f$ \sqrt{\chi_1 \chi_2} \f$ in place of the
+/// \f$ \chi_1 \f$ of AD-PSGD. A lasting disagreement of the local gradients is damped
+/// \f$ \frac12 + \tilde\alpha \f$ times better; white noise of the gradients is not. The sum of
+/// x + x~ is kept whatever the delay of a half event; the sums of x and of x~ alone when both
+/// halves happen at one model time.
 ///
 /// Extra state: one model. On the wire: one model each way an event, as AD-PSGD.
 class A2CiD2 final : public PairAlgorithm {

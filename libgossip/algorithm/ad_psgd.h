@@ -13,7 +13,8 @@ namespace gossip::algorithm {
 /// \frac12 m,\ m = x_i - x_j \f$, so both become their average; model time changes nothing.
 ///
 /// With intensities \f$ \lambda_e \f$, \f$ E|\pi x_t|^2 \le |\pi x_0|^2 e^{-t / (2 \chi_1)} \f$,
-/// \f$ \pi = I - J \f$ (topology::Chi). Extra state: none. On the wire: one model each way an event.
+/// \f$ \pi = I - J \f$ (topology::Chi). Extra state: none. On the wire: one model each way an
+/// event.
 class ADPSGD final : public PairAlgorithm {
  public:
   [[nodiscard]] std::string_view name() const override { return "ad-psgd"; }

@@ -23,7 +23,8 @@ class AsyncGossip {
   /// number of at least 0.
   explicit AsyncGossip(double exponent = kExponent);
 
-  /// The weight of a neighbor's model in place of the mixing weight. `staleness` >= 0, in own steps.
+  /// The weight of a neighbor's model in place of the mixing weight. `staleness` >= 0, in own
+  /// steps.
   [[nodiscard]] double weight(double mixing_weight, std::int64_t staleness) const;
 
   [[nodiscard]] double exponent() const noexcept { return exponent_; }

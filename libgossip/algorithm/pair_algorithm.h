@@ -38,9 +38,9 @@ class PairAlgorithm {
   /// Lets model time pass: `elapsed` >= 0, in units of the mean time of one gradient.
   virtual void flow(State state, double elapsed) const = 0;
 
-  /// This worker's half of a pair event. `difference` is \f$ m = x_i - x_j \f$ between the models of
-  /// worker i and worker j, both flowed to the event; `sign` is +1 at i and -1 at j, so that both
-  /// halves use the same m and the sums are kept to rounding.
+  /// This worker's half of a pair event. `difference` is \f$ m = x_i - x_j \f$ between the models
+  /// of worker i and worker j, both flowed to the event; `sign` is +1 at i and -1 at j, so that
+  /// both halves use the same m and the sums are kept to rounding.
   virtual void jump(State state, const VectorView& difference, double sign) const = 0;
 };
 

@@ -24,8 +24,8 @@ namespace gossip::algorithm {
 /// rule.absorb(message_of_another, its_weight);        // once for each message
 /// rule.close();                                       // model becomes z
 /// ```
-/// Overlapped: absorb() what the last round sent, then send(). There w is 1/2 while half of the mass
-/// is on its way, and a local step moves z by its full length.
+/// Overlapped: absorb() what the last round sent, then send(). There w is 1/2 while half of the
+/// mass is on its way, and a local step moves z by its full length.
 ///
 /// The rule never communicates. Memory: one extra vector. On the wire: one vector and one number.
 /// Not for calls from several threads. The vectors must outlive it.

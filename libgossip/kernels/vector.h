@@ -33,7 +33,8 @@ void pair_event(std::span<T> a, std::span<T> b, double alpha);
 template <class T>
 void axpby(double alpha, std::span<const T> x, double beta, std::span<T> y);
 
-/// \f$ x \leftarrow x + \alpha m,\ y \leftarrow y + \beta m \f$, in one pass over the three vectors.
+/// \f$ x \leftarrow x + \alpha m,\ y \leftarrow y + \beta m \f$, in one pass over the three
+/// vectors.
 template <class T>
 void add_to_both(std::span<const T> m, double alpha, std::span<T> x, double beta, std::span<T> y);
 
@@ -46,6 +47,14 @@ void split(std::span<T> u, double alpha, double copies, std::span<T> part);
 /// is exact: z + u gives the old u back to the last bit.
 template <class T>
 void divide_out(std::span<T> u, double w, std::span<T> z);
+
+/// \f$ \text{out} \leftarrow a + b \f$.
+template <class T>
+void sum(std::span<T> out, std::span<const T> a, std::span<const T> b);
+
+/// \f$ \text{out} \leftarrow s - (a + b) \f$; `out` may be `s`.
+template <class T>
+void difference(std::span<T> out, std::span<const T> s, std::span<const T> a, std::span<const T> b);
 
 /// \f$ x \leftarrow \alpha x \f$.
 template <class T>

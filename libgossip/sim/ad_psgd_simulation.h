@@ -16,10 +16,11 @@
 
 namespace gossip::sim {
 
-/// Event k of AD-PSGD: a worker i, uniform among all (u1), has finished a gradient at the model that
-/// it read at the end of its last event; it averages with a neighbor j, uniform among its own (u2,
-/// neighbors in order), and adds the local step. Others may have averaged with i in between, so the
-/// gradient is stale by as much as in the asynchronous method. The same seed gives the same events.
+/// Event k of AD-PSGD: a worker i, uniform among all (u1), has finished a gradient at the model
+/// that it read at the end of its last event; it averages with a neighbor j, uniform among its own
+/// (u2, neighbors in order), and adds the local step. Others may have averaged with i in between,
+/// so the gradient is stale by as much as in the asynchronous method. The same seed gives the same
+/// events.
 ///
 /// Local; one thread.
 class ADPSGDSimulation {

@@ -28,9 +28,9 @@ struct PopulationOptions {
 /// hold, make up the mean. So the courses form a population: after each interval they are resampled
 /// in proportion to the growth of \f$ \phi = \sum_v |\pi v|^2 \f$ over all vectors v (systematic
 /// resampling) and scaled to \f$ \phi = 1 \f$, which linear dynamics allow; the product of the mean
-/// growths times the mean of \f$ |\pi x|^2 / \phi \f$ is an unbiased estimate of \f$ E|\pi x_t|^2 \f$
-/// (Del Moral 2004, Feynman-Kac Formulae). `simulation` must be without delay and `clock` without
-/// gradients; both are used up.
+/// growths times the mean of \f$ |\pi x|^2 / \phi \f$ is an unbiased estimate of \f$ E|\pi x_t|^2
+/// \f$ (Del Moral 2004, Feynman-Kac Formulae). `simulation` must be without delay and `clock`
+/// without gradients; both are used up.
 [[nodiscard]] std::vector<double> log_mean_squares(PairSimulation& simulation, PoissonClock& clock,
                                                    std::span<const double> start, double until,
                                                    const PopulationOptions& options = {});

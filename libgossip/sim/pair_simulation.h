@@ -18,8 +18,8 @@
 namespace gossip::sim {
 
 /// Drives a PairAlgorithm, the class that processes and threads run as well, on `size` workers of
-/// `num_elements` doubles each. Exact and deterministic: a worker's vectors are flowed when something
-/// happens to it, each from its own last event, and an event costs what it moves.
+/// `num_elements` doubles each. Exact and deterministic: a worker's vectors are flowed when
+/// something happens to it, each from its own last event, and an event costs what it moves.
 ///
 /// ```
 /// PairSimulation group(method, 32, 1);
@@ -74,7 +74,8 @@ class PairSimulation {
   [[nodiscard]] int num_vectors() const noexcept { return algorithm_.num_vectors(); }
   [[nodiscard]] double time() const noexcept { return time_; }
 
-  /// A vector of a worker as of the worker's own last event: synchronize() first to compare workers.
+  /// A vector of a worker as of the worker's own last event: synchronize() first to compare
+  /// workers.
   [[nodiscard]] std::span<double> vector(Rank worker, int index);
   [[nodiscard]] std::span<const double> vector(Rank worker, int index) const;
   [[nodiscard]] std::span<const double> model(Rank worker) const { return vector(worker, 0); }

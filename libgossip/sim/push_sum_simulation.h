@@ -16,8 +16,8 @@
 
 namespace gossip::sim {
 
-/// SGP and overlapped SGP (OSGP) of all workers: the class algorithm::PushSum, rounds of a schedule,
-/// no gradients or those that a caller adds.
+/// SGP and overlapped SGP (OSGP) of all workers: the class algorithm::PushSum, rounds of a
+/// schedule, no gradients or those that a caller adds.
 ///
 /// A step of SGP: every worker makes its local step at z, then the round mixes, and messages arrive
 /// in it. A step of OSGP: every worker absorbs what the last step sent, sends, and makes its local
@@ -31,13 +31,15 @@ class PushSumSimulation {
     kNextStep,  ///< OSGP
   };
 
-  /// All models are 0. The matrices of `schedule` should be column stochastic (see PushSum::send()).
+  /// All models are 0. The matrices of `schedule` should be column stochastic (see
+  /// PushSum::send()).
   PushSumSimulation(topology::Schedule schedule, std::size_t num_elements,
                     Arrival arrival = Arrival::kSameStep);
   PushSumSimulation(const PushSumSimulation&) = delete;  // the rules point into it
   PushSumSimulation& operator=(const PushSumSimulation&) = delete;
 
-  /// Sets the models to `models` [size][num_elements], all weights to 1; drops messages on their way.
+  /// Sets the models to `models` [size][num_elements], all weights to 1; drops messages on their
+  /// way.
   void set_models(std::span<const double> models);
 
   /// One step of all workers.

@@ -20,20 +20,20 @@ namespace gossip::topology {
 /// Throws gossip::Error for a directed graph and a rate that is not a positive number.
 [[nodiscard]] std::vector<EdgeIntensity> equal_intensities(const Graph& graph, double rate = 1.0);
 
-/// What pair gossip does to a number x of each rank and its companion x~. Between events \f$ \dot x =
-/// \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x) \f$; an event of i and j with \f$ m =
-/// x_i - x_j \f$ moves \f$ \alpha m \f$ from x_i to x_j and \f$ \tilde\alpha m \f$ from x~_i to x~_j.
-/// The default is plain averaging of pairs.
+/// What pair gossip does to a number x of each rank and its companion x~. Between events
+/// \f$ \dot x = \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x) \f$; an event of i and
+/// j with \f$ m = x_i - x_j \f$ moves \f$ \alpha m \f$ from x_i to x_j and \f$ \tilde\alpha m \f$
+/// from x~_i to x~_j. The default is plain averaging of pairs.
 struct PairDynamics {
   double eta = 0.0;
   double alpha = 0.5;
   double alpha_tilde = 0.5;
 };
 
-/// The r of \f$ E|\pi x_t|^2 \sim e^{-r t} \f$, \f$ \pi = I - J \f$: minus the rightmost eigenvalue of
-/// \f$ S \mapsto M S + S M^T + \sum_e \lambda_e (v_e^T S v_e) u_e u_e^T \f$ on the second moments of
-/// (x, x~), where an event of e is \f$ I - u_e v_e^T \f$ and M generates the mean. Negative when the
-/// second moments grow. Relative error about 1e-12.
+/// The r of \f$ E|\pi x_t|^2 \sim e^{-r t} \f$, \f$ \pi = I - J \f$: minus the rightmost eigenvalue
+/// of \f$ S \mapsto M S + S M^T + \sum_e \lambda_e (v_e^T S v_e) u_e u_e^T \f$ on the second
+/// moments of (x, x~), where an event of e is \f$ I - u_e v_e^T \f$ and M generates the mean.
+/// Negative when the second moments grow. Relative error about 1e-12.
 ///
 /// Throws gossip::Error as chi() does.
 [[nodiscard]] double mean_square_rate(int size, const std::vector<EdgeIntensity>& edges,

@@ -131,8 +131,8 @@ TEST(PushSumSimulation, OverlappedWorkersKeepHalfOfTheirWeight) {
   EXPECT_NEAR(largest_deviation(group, 3.5), 0.0, 1e-13);
 }
 
-/// Mean of |z_i - x*|^2 over workers and one cycle of the schedule, after 20,000 steps on QUAD(16, 4,
-/// 1, 10): after the mixing (SGP), or where the gradients are evaluated (OSGP).
+/// Mean of |z_i - x*|^2 over workers and one cycle of the schedule, after 20,000 steps on QUAD(16,
+/// 4, 1, 10): after the mixing (SGP), or where the gradients are evaluated (OSGP).
 double stationary_error(Arrival arrival, double gamma) {
   const test::Quadratics problem(16, 4, 1.0, 10.0);
   PushSumSimulation group(topology::one_peer_exponential(16), 4, arrival);

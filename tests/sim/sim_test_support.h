@@ -11,8 +11,8 @@
 
 namespace gossip::test {
 
-/// QUAD(n, d, mu, L): \f$ f_i(x) = \frac12 \sum_k h_{ik} (x_k - c_{ik})^2 \f$ with \f$ h_{ik} = \mu +
-/// (L - \mu) \frac{(5 i + 3 k) \bmod n}{n - 1},\ c_{ik} = \cos(1.3 i + 0.7 k) \f$.
+/// QUAD(n, d, mu, L): \f$ f_i(x) = \frac12 \sum_k h_{ik} (x_k - c_{ik})^2 \f$ with \f$ h_{ik} = \mu
+/// + (L - \mu) \frac{(5 i + 3 k) \bmod n}{n - 1},\ c_{ik} = \cos(1.3 i + 0.7 k) \f$.
 class Quadratics {
  public:
   Quadratics(int size, std::size_t num_elements, double mu, double smoothness)
