@@ -36,7 +36,8 @@ class ReservedRegion final : public Region {
 
 std::unique_ptr<MemoryChannel> channel_of_one(const ChannelOptions& options) {
   return std::make_unique<MemoryChannel>(
-      std::make_unique<ReservedRegion>(MemoryChannel::region_bytes(options, 1)), 0, 1, options);
+      std::make_unique<ReservedRegion>(MemoryChannel::region_bytes(options, 1)), 0, 1,
+      std::vector<Rank>{0}, options);
 }
 
 TEST(MemoryChannel, BytesGrowWithTheRanksByTheirWordsOnly) {
@@ -87,7 +88,7 @@ TEST(MemoryChannel, SlotsBeyondTwoToTheThirtyFirstBytesLieBehindOneAnother) {
   const ChannelOptions options{.capacity_bytes = kCapacity, .slots = 3};
   auto region = std::make_unique<ReservedRegion>(MemoryChannel::region_bytes(options, 1));
   const std::span<std::byte> all = region->of(0);
-  MemoryChannel channel(std::move(region), 0, 1, options);
+  MemoryChannel channel(std::move(region), 0, 1, {0}, options);
 
   for (std::size_t k = 0; k < 3; ++k) {
     const std::span<std::byte> slot = channel.acquire(std::vector{0});
