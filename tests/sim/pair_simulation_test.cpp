@@ -223,6 +223,23 @@ TEST(PairSimulation, KeepsItsSumsOver100000EventsWithDelays) {
   }
 }
 
+TEST(PairSimulation, DeliversALateHalfWhenItIsDue) {
+  const A2CiD2 method({.eta = 0.3, .alpha = 0.5, .alpha_tilde = 2.0});
+  PairSimulation group(method, 3, 1, 0.5);
+  group.set_models(std::vector<double>{4.0, 0.0, 7.0});
+
+  group.play({1.0, 0, 1});  // m = 4, so that worker 1 gets 2 and 8 at 1.5
+  EXPECT_EQ(group.vector(0, 0)[0], 2.0);
+  EXPECT_EQ(group.vector(0, 1)[0], -4.0);
+  EXPECT_EQ(group.vector(1, 0)[0], 0.0);
+  group.play({3.0, 2, Event::kNobody});
+  group.synchronize();
+
+  const double decay = std::exp(-2.0 * 0.3 * 1.5);
+  EXPECT_NEAR(group.vector(1, 0)[0], 5.0 - 3.0 * decay, 1e-14);
+  EXPECT_NEAR(group.vector(1, 1)[0], 5.0 + 3.0 * decay, 1e-14);
+}
+
 TEST(PairSimulation, DelayedHalvesLoseTheSumOfTheModelAlone) {
   // Why the sum of x + x~ is the one to watch: the late half is flowed to another time.
   const auto graph = topology::ring(16);
