@@ -4,6 +4,8 @@
 
 #include <mpi.h>
 
+#include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
 #include <libgossip/engine/pair_exchange.h>
@@ -17,12 +19,21 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
   GOSSIP_CHECK(session.size() == 2, "The pair measurement needs 2 ranks, not {}: mpirun -n 2.",
                session.size());
   const std::size_t size = bytes / sizeof(float);
-  engine::PairExchange exchange(session, Dtype::kFloat32, size);
-  const std::span<float> live = exchange.copy().as<float>();
+  const Rank peer = 1 - session.rank();
+  engine::PairExchange exchange(session, std::make_shared<algorithm::ADPSGD>(),
+                                {{Dtype::kFloat32, nullptr, size}},
+                                {.peers = {peer}, .elapsed = {1.0, 1.0}});
+  const std::span<float> live = exchange.model().front().as<float>();
+  const auto exchange_and_wait = [&] {
+    exchange.close();
+    exchange.request(peer);
+    const auto is_over = [&] { return !exchange.is_busy(peer); };
+    GOSSIP_CHECK(wait_until(Deadline(std::chrono::minutes(1)), is_over), "The exchange hangs.");
+    exchange.open();
+  };
   std::vector<float> source(size, 1.0F);
   std::vector<float> target(size, 2.0F);
   std::vector<float> reduced(size, 3.0F);
-  const Rank peer = 1 - session.rank();
   const auto reset = [&] {
     for (std::size_t k = 0; k < size; ++k)
       live[k] = static_cast<float>(session.rank()) + static_cast<float>(k % 7);
@@ -48,7 +59,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
         [&] {
           MPI_Allreduce(source.data(), reduced.data(), count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
         }},
-       {"one-sided, PairExchange::exchange, both at once", [&] { exchange.exchange(peer); }}},
+       {"asynchronous, PairExchange::request, both at once", exchange_and_wait}},
       repetitions);
   print_table(session, times);
   const nlohmann::json params{{"ranks", 2}, {"bytes", bytes}, {"repetitions", repetitions}};
@@ -56,7 +67,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
          params);
   report(session, "shared", "fused_average_over_allreduce", median_ratio(times[3], times[1]),
          "ratio", params);
-  report(session, "shared", "one_sided_average_over_memcpy", median_ratio(times[0], times[4]),
+  report(session, "shared", "asynchronous_average_over_memcpy", median_ratio(times[0], times[4]),
          "ratio", params);
 }
 

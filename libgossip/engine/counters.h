@@ -2,27 +2,44 @@
 #pragma once
 
 /// @file
-/// What communication costs one rank.
+/// What communication costs one rank, and what it brings.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace gossip::engine {
 
+/// How old, in steps of this rank, what it merged was.
+class Ages {
+ public:
+  /// `count` values of age `steps`; ages above the largest one kept count as that.
+  void add(std::int64_t steps, std::int64_t count = 1);
+
+  /// The smallest age that at least this share (0 to 1) of the values does not exceed; 0 of none.
+  [[nodiscard]] std::int64_t quantile(double share) const;
+
+  Ages& operator+=(const Ages& other);
+
+ private:
+  static constexpr std::size_t kLargest = 1023;
+  std::array<std::int64_t, kLargest + 1> counts_{};
+};
+
 /// Totals of one rank since the start of training.
 struct Counters {
-  std::int64_t gossip_rounds = 0;    ///< rounds of the schedule, or exact means
+  std::int64_t gossip_rounds = 0;    ///< rounds of the schedule, exact means, or exchanges started
   std::uint64_t bytes_sent = 0;      ///< payload, counted once for every receiver; exact means:
                                      ///< nominal, 2(n-1)/n of the vector
   std::uint64_t bytes_received = 0;  ///< payload
+  std::uint64_t bytes_averaged = 0;  ///< of neighbors' vectors that were averaged into this model
+  std::int64_t skipped = 0;          ///< messages or exchanges not started: the last was under way
+  std::int64_t neighbors_lost = 0;   ///< neighbors dropped
+  double mass_lost = 0.0;            ///< push-sum weight, or exchanges, that went with them
   double wait_seconds = 0.0;         ///< time in which this rank stood still for another
+  Ages ages;                         ///< asynchronous methods: of what was merged
 
-  Counters& operator+=(const Counters& other) {
-    gossip_rounds += other.gossip_rounds;
-    bytes_sent += other.bytes_sent;
-    bytes_received += other.bytes_received;
-    wait_seconds += other.wait_seconds;
-    return *this;
-  }
+  Counters& operator+=(const Counters& other);
 };
 
 }  // namespace gossip::engine

@@ -5,6 +5,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/mixer.h>
+#include <libgossip/engine/neighbors.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -23,6 +24,13 @@ std::string description_of(const std::vector<VectorView>& vectors) {
     text += fmt::format(" {} of {} bytes", vector.size, size_of(vector.dtype));
   }
   return text;
+}
+
+/// In one round, to one rank.
+int most_senders(const topology::Schedule& schedule) {
+  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
+  const int rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
+  return std::max(1, schedule.max_degree(rounds));
 }
 
 }  // namespace
@@ -45,7 +53,9 @@ Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<V
     channel_ = group.make_channel({.capacity_bytes = message_bytes_,
                                    .slots = message_bytes_ <= kSecondSlotBytes ? 2 : 1,
                                    .timeout = patience.timeout,
-                                   .while_waiting = patience.while_waiting});
+                                   .while_waiting = patience.while_waiting,
+                                   .receive_slots = most_senders(schedule_),
+                                   .peers = union_graph(schedule_).out_neighbors(group.rank())});
   }
 }
 

@@ -1,19 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <new>
+#include <utility>
 
-#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/engine/pair_exchange.h>
 #include <libgossip/kernels/vector.h>
-#include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
 namespace {
 
+using transport::Activity;
+using transport::Message;
+
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20U;
+
+/// Elements of a range that stays in cache while an event passes over it several times.
+constexpr std::size_t kBlock = 8192;
+
+/// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
+/// the wire, few enough for the second half of an event to come soon.
+constexpr std::size_t kWindow = 4;
+
+/// Slots of a channel for pieces, whatever the number of peers.
+constexpr int kMostSlots = 16;
+
+/// Pieces of one event inside a host between two looks at everything else.
+constexpr int kNearPieces = 4;
+
+VectorView range(const VectorView& vector, std::size_t begin, std::size_t size) {
+  return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype), size};
+}
+
+/// The part of each vector; `parts` keeps its memory.
+void ranges(algorithm::State whole, std::size_t begin, std::size_t size,
+            std::vector<VectorView>& parts) {
+  parts.clear();
+  for (const VectorView& vector : whole) parts.push_back(range(vector, begin, size));
+}
+
+void write_sum(const VectorView& out, const VectorView& a, const VectorView& b) {
+  visit(out, [&]<class T>(std::span<T> values) {
+    kernels::sum(values, std::span<const T>(a.as<T>()), std::span<const T>(b.as<T>()));
+  });
+}
+
+/// out = s - (a + b).
+void write_difference(const VectorView& out, const VectorView& s, const VectorView& a,
+                      const VectorView& b) {
+  visit(out, [&]<class T>(std::span<T> values) {
+    kernels::difference(values, std::span<const T>(s.as<T>()), std::span<const T>(a.as<T>()),
+                        std::span<const T>(b.as<T>()));
+  });
+}
+
+VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
+  return {dtype, const_cast<std::byte*>(payload.data()), payload.size() / size_of(dtype)};
+}
 
 }  // namespace
 
@@ -24,117 +70,386 @@ struct alignas(kCacheLine) PairExchange::Meeting {
   std::atomic<std::uint64_t> done{0};
 };
 
-struct alignas(kCacheLine) PairExchange::Lock {
-  std::atomic<bool> is_held{false};
-};
-
-PairExchange::PairExchange(transport::Group& group, Dtype dtype, std::size_t size,
-                           std::chrono::milliseconds timeout)
-    : rank_(group.rank()),
-      ranks_(group.size()),
-      dtype_(dtype),
-      size_(size),
-      num_pieces_((size * size_of(dtype) + kPieceBytes - 1) / kPieceBytes),
-      timeout_(timeout),
-      meetings_(static_cast<std::size_t>(group.size()), 0) {
-  transport::require_agreement(group, "vector to exchange",
-                               fmt::format("{} elements of {} bytes", size, size_of(dtype)));
-  const std::size_t words =
-      static_cast<std::size_t>(ranks_) * sizeof(Meeting) + num_pieces_ * sizeof(Lock);
-  region_ = group.make_region(words + size * size_of(dtype));
-  for (Rank other = 0; other < ranks_; ++other) new (&meeting(rank_, other)) Meeting;
-  for (std::size_t piece = 0; piece < num_pieces_; ++piece) new (&piece_lock(rank_, piece)) Lock;
-  visit(copy(), [](auto values) { std::fill(values.begin(), values.end(), 0); });
+PairExchange::PairExchange(transport::Group& group,
+                           std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
+                           const std::vector<VectorView>& shapes, PairExchangeOptions options)
+    : group_(group),
+      algorithm_(std::move(algorithm)),
+      options_(std::move(options)),
+      rank_(group.rank()),
+      pieces_(group, shapes, kStateCopy + algorithm_->num_vectors(), options_.timeout),
+      meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
+      block_(kBlock * sizeof(double)) {
+  meetings_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Meeting));
+  for (Rank other = 0; other < group.size(); ++other) new (&meeting(rank_, other)) Meeting;
+  std::vector<Rank> far;
+  for (const Rank peer : options_.peers) {
+    streams_.push_back(std::make_unique<Stream>(peer));
+    streams_.back()->is_near = group.shares_memory_with(peer);
+    if (!streams_.back()->is_near) far.push_back(peer);
+  }
+  if (!transport::is_one_host(group)) {
+    const int slots = std::clamp(static_cast<int>(far.size() * kWindow), 1, kMostSlots);
+    const transport::ChannelOptions channel{.capacity_bytes = pieces_.largest_bytes(),
+                                            .slots = slots,
+                                            .timeout = options_.timeout,
+                                            .receive_slots = slots,
+                                            .has_rounds = false,
+                                            .peers = far,
+                                            .only_between_hosts = true};
+    requests_ = group.make_channel(channel);
+    answers_ = group.make_channel(channel);
+  }
   group.barrier();
+  if (streams_.empty()) return;
+  work_ = group.background().add([this] { return look(); },
+                                 [this](std::exception_ptr error) {
+                                   const std::lock_guard lock(mutex_);
+                                   error_ = std::move(error);
+                                 });
+}
+
+PairExchange::~PairExchange() {
+  if (std::uncaught_exceptions() == 0) {
+    try {
+      if (!is_open_) settle();
+      group_.barrier();
+    } catch (const std::exception& error) {
+      log(LogLevel::kWarning, rank_, "the pair exchange was not ended in order: {}", error.what());
+    }
+  }
+  work_.reset();
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    stream->request.reset();
+    stream->answer.reset();
+  }
+}
+
+PairExchange::Stream* PairExchange::find(Rank peer) const {
+  const auto stream = std::ranges::find_if(
+      streams_, [&](const std::unique_ptr<Stream>& candidate) { return candidate->peer == peer; });
+  return stream == streams_.end() ? nullptr : stream->get();
+}
+
+// --- the owner's side ----------------------------------------------------------------------------
+
+void PairExchange::check() const {
+  const std::lock_guard lock(mutex_);
+  if (error_) std::rethrow_exception(error_);
+}
+
+void PairExchange::open() {
+  check();
+  const Clock::time_point start = Clock::now();
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.lock_own(piece);
+  is_open_ = true;
+  const std::lock_guard lock(mutex_);
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+}
+
+void PairExchange::close() {
+  is_open_ = false;
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) {
+    take_in(piece);
+    pieces_.unlock(rank_, piece);
+  }
+}
+
+/// model += state[0]; the rest of the state stays what it is.
+void PairExchange::take_in(std::size_t piece) {
+  bool& is_changed = pieces_.is_changed(rank_, piece);
+  if (!is_changed) return;
+  is_changed = false;
+  visit(pieces_.piece(rank_, kModelCopy, piece), [&]<class T>(std::span<T> model) {
+    const std::span<T> moved = pieces_.piece(rank_, kStateCopy, piece).as<T>();
+    const std::span<const T> increment(moved);
+    kernels::axpby(1.0, increment, 1.0, model);
+    for (int v = 1; v < algorithm_->num_vectors(); ++v) {
+      kernels::axpby(-1.0, increment, 1.0, pieces_.piece(rank_, kStateCopy + v, piece).as<T>());
+    }
+    std::ranges::fill(moved, T{0});
+  });
+}
+
+bool PairExchange::request(Rank peer) {
+  Stream* stream = find(peer);
+  GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
+               rank_, peer);
+  bool is_asked = false;
+  const bool is_new = !stream->is_lost && stream->is_asked.compare_exchange_strong(is_asked, true);
+  {
+    const std::lock_guard lock(mutex_);
+    ++(is_new ? counters_.gossip_rounds : counters_.skipped);
+  }
+  if (is_new) group_.background().wake();
+  return is_new;
+}
+
+bool PairExchange::is_busy(Rank peer) const {
+  const Stream* stream = find(peer);
+  return stream != nullptr && stream->is_asked;
+}
+
+bool PairExchange::is_lost(Rank peer) const {
+  const Stream* stream = find(peer);
+  return stream != nullptr && stream->is_lost;
+}
+
+void PairExchange::settle() {
+  const auto is_idle = [this] {
+    return std::ranges::none_of(streams_,
+                                [](const auto& stream) { return stream->is_asked.load(); });
+  };
+  const Deadline deadline(options_.timeout + options_.timeout);  // the streams' own come first
+  if (!wait_until(deadline, is_idle, [this] { check(); })) {
+    throw TimeoutError(-1, fmt::format("Rank {}'s exchanges did not end within {} ms.", rank_,
+                                       deadline.timeout().count()));
+  }
+  group_.barrier();
+  open();
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) take_in(piece);
+  group_.barrier();
 }
 
 PairExchange::Meeting& PairExchange::meeting(Rank of, Rank with) const {
-  return reinterpret_cast<Meeting*>(region_->of(of).data())[with];
-}
-
-PairExchange::Lock& PairExchange::piece_lock(Rank of, std::size_t piece) const {
-  std::byte* start = region_->of(of).data() + static_cast<std::size_t>(ranks_) * sizeof(Meeting);
-  return reinterpret_cast<Lock*>(start)[piece];
-}
-
-VectorView PairExchange::copy_of(Rank rank) const {
-  std::byte* start = region_->of(rank).data() + static_cast<std::size_t>(ranks_) * sizeof(Meeting) +
-                     num_pieces_ * sizeof(Lock);
-  return {dtype_, start, size_};
-}
-
-VectorView PairExchange::piece_of(Rank rank, std::size_t index) const {
-  const std::size_t step = kPieceBytes / size_of(dtype_);
-  const std::size_t begin = index * step;
-  return {dtype_, static_cast<std::byte*>(copy_of(rank).data) + index * kPieceBytes,
-          std::min(step, size_ - begin)};
-}
-
-void PairExchange::lock_piece(Rank of, std::size_t piece) {
-  std::atomic<bool>& is_held = piece_lock(of, piece).is_held;
-  const auto try_lock = [&] {
-    return !is_held.load(std::memory_order_relaxed) &&
-           !is_held.exchange(true, std::memory_order_acquire);
-  };
-  if (try_lock()) return;
-  if (!wait_until(Deadline(timeout_), try_lock)) {
-    throw TimeoutError(
-        of, fmt::format("Rank {} waited {} ms for piece {} of rank {}'s copy: a rank that "
-                        "exchanged with it has ended or hangs.",
-                        rank_, timeout_.count(), piece, of));
-  }
-}
-
-void PairExchange::unlock_piece(Rank of, std::size_t piece) noexcept {
-  piece_lock(of, piece).is_held.store(false, std::memory_order_release);
-}
-
-void PairExchange::exchange_piece(Rank peer, std::size_t piece, double alpha) {
-  const Rank first = std::min(rank_, peer);
-  const Rank second = std::max(rank_, peer);
-  lock_piece(first, piece);
-  try {
-    lock_piece(second, piece);
-  } catch (...) {
-    unlock_piece(first, piece);
-    throw;
-  }
-  const VectorView other = piece_of(peer, piece);
-  visit(piece_of(rank_, piece),
-        [&]<class T>(std::span<T> own) { kernels::pair_event(own, other.as<T>(), alpha); });
-  unlock_piece(second, piece);
-  unlock_piece(first, piece);
-}
-
-void PairExchange::exchange(Rank peer, double alpha) {
-  GOSSIP_CHECK(peer >= 0 && peer < ranks_ && peer != rank_,
-               "Rank {} cannot exchange with rank {}: a peer is another rank of the {}.", rank_,
-               peer, ranks_);
-  for (std::size_t piece = 0; piece < num_pieces_; ++piece) exchange_piece(peer, piece, alpha);
+  return reinterpret_cast<Meeting*>(meetings_->of(of).data())[with];
 }
 
 void PairExchange::meet(Rank peer, double alpha) {
-  GOSSIP_CHECK(peer >= 0 && peer < ranks_ && peer != rank_,
-               "Rank {} cannot meet rank {}: a peer is another rank of the {}.", rank_, peer,
-               ranks_);
-  const std::uint64_t number = ++meetings_[static_cast<std::size_t>(peer)];
+  GOSSIP_CHECK(
+      peer >= 0 && peer < group_.size() && peer != rank_ && group_.shares_memory_with(peer),
+      "Rank {} cannot meet rank {}: a peer is another rank of the same host.", rank_, peer);
+  GOSSIP_ASSERT(is_open_, "rank {} met rank {} while its exchange was closed", rank_, peer);
+  const std::uint64_t number = ++meetings_so_far_[static_cast<std::size_t>(peer)];
   Meeting& own = meeting(rank_, peer);
   const Meeting& theirs = meeting(peer, rank_);
   const auto wait_for = [&](const std::atomic<std::uint64_t>& word) {
-    if (wait_until(Deadline(timeout_),
+    if (wait_until(Deadline(options_.timeout),
                    [&] { return word.load(std::memory_order_acquire) >= number; }))
       return;
     throw TimeoutError(peer, fmt::format("Rank {} did not meet rank {} within {} ms (meeting {}).",
-                                         peer, rank_, timeout_.count(), number));
+                                         peer, rank_, options_.timeout.count(), number));
   };
   own.arrived.store(number, std::memory_order_release);
   wait_for(theirs.arrived);
-  const std::size_t half = (num_pieces_ + 1) / 2;
+  const std::size_t half = (pieces_.count() + 1) / 2;
   const std::size_t begin = rank_ < peer ? 0 : half;
-  const std::size_t end = rank_ < peer ? half : num_pieces_;
-  for (std::size_t piece = begin; piece < end; ++piece) exchange_piece(peer, piece, alpha);
+  const std::size_t end = rank_ < peer ? half : pieces_.count();
+  for (std::size_t piece = begin; piece < end; ++piece) {
+    const VectorView other = pieces_.piece(peer, kModelCopy, piece);
+    visit(pieces_.piece(rank_, kModelCopy, piece),
+          [&]<class T>(std::span<T> values) { kernels::pair_event(values, other.as<T>(), alpha); });
+  }
   own.done.store(number, std::memory_order_release);
   wait_for(theirs.done);
+}
+
+Counters PairExchange::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+std::size_t PairExchange::memory_bytes() const {
+  std::size_t bytes = pieces_.memory_bytes();
+  for (const VectorView& vector : model()) bytes -= vector.bytes();
+  if (requests_) bytes += requests_->memory_bytes() + answers_->memory_bytes();
+  return bytes;
+}
+
+// --- the communication thread's side -------------------------------------------------------------
+
+Activity PairExchange::look() {
+  bool has_moved = false;
+  bool is_under_way = false;
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    has_moved |= advance(*stream);
+    is_under_way |= stream->is_asked || stream->request || stream->answer;
+  }
+  if (has_moved) return Activity::kMoved;
+  return is_under_way ? Activity::kUnderWay : Activity::kIdle;
+}
+
+bool PairExchange::advance(Stream& stream) {
+  if (stream.is_asked && !stream.has_started) {
+    stream.has_started = true;
+    stream.next = stream.answered = 0;
+    stream.asked_at = step_;
+    stream.watch.reset();
+  }
+  bool has_moved = false;
+  if (stream.is_near) {
+    has_moved = advance_near(stream);
+  } else {
+    has_moved = serve(stream);
+    const bool has_answered = collect(stream);
+    has_moved |= has_answered;
+    if (stream.has_started) has_moved |= ask(stream);
+    watch(stream, has_answered);
+  }
+  if (stream.has_started && stream.answered == pieces_.count()) finish(stream);
+  return has_moved;
+}
+
+void PairExchange::finish(Stream& stream) {
+  {
+    const std::lock_guard lock(mutex_);
+    counters_.ages.add(step_ - stream.asked_at);
+  }
+  stream.has_started = false;
+  stream.is_asked = false;
+}
+
+void PairExchange::watch(Stream& stream, bool has_moved) {
+  if (has_moved || !stream.has_started) {
+    stream.watch.reset();
+    return;
+  }
+  if (!stream.watch.has_run_out(rank_, stream.peer, options_.timeout)) return;
+  if (options_.on_lost_neighbor == OnLostNeighbor::kError) {
+    throw TimeoutError(stream.peer,
+                       fmt::format("Rank {} did not answer rank {}'s exchange within {} ms: it has "
+                                   "ended, hangs, or needs a longer timeout.",
+                                   stream.peer, rank_, options_.timeout.count()));
+  }
+  log(LogLevel::kWarning, rank_, "goes on without rank {}, which has not answered for {:.0f} s",
+      stream.peer, stream.watch.seconds());
+  const std::lock_guard lock(mutex_);
+  ++counters_.neighbors_lost;
+  counters_.mass_lost +=
+      static_cast<double>(stream.next - stream.answered) / static_cast<double>(pieces_.count());
+  stream.is_lost = true;
+  stream.has_started = false;
+  stream.is_asked = false;
+}
+
+std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
+  std::vector<VectorView>& state = rank == rank_ ? state_ : peer_state_;
+  state.clear();
+  for (int v = 0; v < algorithm_->num_vectors(); ++v) {
+    state.push_back(pieces_.piece(rank, kStateCopy + v, piece));
+  }
+  return state;
+}
+
+/// Both ranks' halves in one pass, block by block. Both pieces are locked.
+void PairExchange::event(Rank peer, std::size_t piece) {
+  const VectorView own = pieces_.piece(rank_, kModelCopy, piece);
+  const VectorView other = pieces_.piece(peer, kModelCopy, piece);
+  std::vector<VectorView>& own_state = state_of(rank_, piece);
+  std::vector<VectorView>& peer_state = state_of(peer, piece);
+  std::vector<VectorView> own_block;
+  std::vector<VectorView> peer_block;
+  for (std::size_t begin = 0; begin < own.size; begin += kBlock) {
+    const std::size_t size = std::min(kBlock, own.size - begin);
+    ranges(own_state, begin, size, own_block);
+    ranges(peer_state, begin, size, peer_block);
+    algorithm_->flow(own_block, options_.elapsed[static_cast<std::size_t>(rank_)]);
+    algorithm_->flow(peer_block, options_.elapsed[static_cast<std::size_t>(peer)]);
+    const VectorView difference{own.dtype, block_.data(), size};
+    write_sum(difference, range(own, begin, size), own_block[0]);
+    write_difference(difference, difference, range(other, begin, size), peer_block[0]);
+    algorithm_->jump(own_block, difference, 1.0);
+    algorithm_->jump(peer_block, difference, -1.0);
+  }
+  pieces_.is_changed(rank_, piece) = pieces_.is_changed(peer, piece) = true;
+}
+
+bool PairExchange::advance_near(Stream& stream) {
+  if (!stream.has_started) return false;
+  const Rank first = std::min(rank_, stream.peer);
+  const Rank second = std::max(rank_, stream.peer);
+  int done = 0;
+  for (; stream.next < pieces_.count() && done < kNearPieces; ++done) {
+    const std::size_t piece = stream.next;
+    if (!pieces_.try_lock(first, piece)) break;
+    if (!pieces_.try_lock(second, piece)) {
+      pieces_.unlock(first, piece);
+      break;
+    }
+    event(stream.peer, piece);
+    pieces_.unlock(second, piece);
+    pieces_.unlock(first, piece);
+    stream.answered = ++stream.next;
+    const std::lock_guard lock(mutex_);
+    counters_.bytes_averaged += pieces_.piece(rank_, kModelCopy, piece).bytes();
+  }
+  return done > 0;
+}
+
+bool PairExchange::ask(Stream& stream) {
+  bool has_moved = false;
+  while (stream.next < pieces_.count() && stream.next - stream.answered < kWindow) {
+    const std::size_t piece = stream.next;
+    if (!pieces_.try_lock(rank_, piece)) break;
+    Rank blocking = -1;
+    const auto slot = requests_->try_acquire(std::span(&stream.peer, 1), blocking);
+    if (!slot) {
+      pieces_.unlock(rank_, piece);
+      break;
+    }
+    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
+    algorithm_->flow(state_of(rank_, piece), options_.elapsed[static_cast<std::size_t>(rank_)]);
+    write_sum({model.dtype, slot->data(), model.size}, model, state_[0]);
+    pieces_.is_changed(rank_, piece) = true;
+    pieces_.unlock(rank_, piece);
+    requests_->commit({.round = static_cast<std::int64_t>(piece), .bytes = model.bytes()});
+    ++stream.next;
+    has_moved = true;
+    const std::lock_guard lock(mutex_);
+    counters_.bytes_sent += model.bytes();
+  }
+  return has_moved;
+}
+
+bool PairExchange::serve(Stream& stream) {
+  bool has_moved = false;
+  for (;;) {
+    if (!stream.request) stream.request = requests_->try_next(stream.peer);
+    if (!stream.request) return has_moved;
+    const auto piece = static_cast<std::size_t>(stream.request->header().round);
+    if (!pieces_.try_lock(rank_, piece)) return has_moved;
+    Rank blocking = -1;
+    const auto slot = answers_->try_acquire(std::span(&stream.peer, 1), blocking);
+    if (!slot) {
+      pieces_.unlock(rank_, piece);
+      return has_moved;
+    }
+    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
+    const VectorView difference{model.dtype, slot->data(), model.size};
+    const VectorView theirs = view_of(stream.request->payload(), model.dtype);
+    algorithm_->flow(state_of(rank_, piece), options_.elapsed[static_cast<std::size_t>(rank_)]);
+    write_difference(difference, theirs, model, state_[0]);
+    algorithm_->jump(state_, difference, -1.0);
+    pieces_.is_changed(rank_, piece) = true;
+    pieces_.unlock(rank_, piece);
+    answers_->commit({.round = stream.request->header().round, .bytes = model.bytes()});
+    stream.request.reset();
+    has_moved = true;
+    const std::lock_guard lock(mutex_);
+    counters_.bytes_sent += model.bytes();
+    counters_.bytes_received += model.bytes();
+    counters_.bytes_averaged += model.bytes();
+  }
+}
+
+bool PairExchange::collect(Stream& stream) {
+  bool has_moved = false;
+  for (;;) {
+    if (!stream.answer) stream.answer = answers_->try_next(stream.peer);
+    if (!stream.answer) return has_moved;
+    const auto piece = static_cast<std::size_t>(stream.answer->header().round);
+    if (!pieces_.try_lock(rank_, piece)) return has_moved;
+    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
+    algorithm_->jump(state_of(rank_, piece), view_of(stream.answer->payload(), model.dtype), 1.0);
+    pieces_.is_changed(rank_, piece) = true;
+    pieces_.unlock(rank_, piece);
+    stream.answer.reset();
+    ++stream.answered;
+    has_moved = true;
+    const std::lock_guard lock(mutex_);
+    counters_.bytes_received += model.bytes();
+    counters_.bytes_averaged += model.bytes();
+  }
 }
 
 }  // namespace gossip::engine

@@ -2,75 +2,158 @@
 #pragma once
 
 /// @file
-/// The pair event inside a host, directly on both ranks' memory.
+/// Asynchronous pair events between ranks.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <vector>
 
+#include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/base/vector_view.h>
+#include <libgossip/engine/counters.h>
+#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/shared_pieces.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
 
-/// \f$ x_i \leftarrow x_i - \alpha m,\ x_j \leftarrow x_j + \alpha m \f$ with the same \f$ m = x_i
-/// - x_j \f$, so that the sum is kept whatever happens at the same time. Every rank's copy lies in
-/// memory that all ranks of the host address; a pair event is one fused pass over both. Copies are
-/// locked piece by piece (1 MB), in rank order, so events of many pairs may overlap.
+struct PairExchangeOptions {
+  /// The ranks that this one exchanges with; each names the other.
+  std::vector<Rank> peers;
+  /// By rank: the model time between two events of that rank.
+  std::vector<double> elapsed;
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+};
+
+/// The pair events of a PairAlgorithm, while the ranks compute. An event of i and j moves the state
+/// of both by the same difference m, so sums are kept whatever happens at the same time:
 ///
-/// Memory: the copy itself, and one word a piece.
+/// - on one host the communication thread of the rank that asked changes both ranks' memory, piece
+///   by piece (1 MB), under the locks of both;
+/// - between hosts i sends a piece of its model, j computes m, applies its half and answers m, and i
+///   applies its own. Nobody waits, a few pieces are on their way at a time, and a rank serves while
+///   it asks.
 ///
-/// Collective: construction and destruction. Needs a group on one host.
-/// Threads: one per rank.
+/// Events touch a *communication copy* only: what they change is kept relative to the model, and
+/// added to it when its owner takes it in, between open() and close(). A forward or backward pass
+/// never sees a moving model, and pieces that no event touched cost the owner nothing.
+///
+/// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
+/// hosts up to 64 pieces.
+///
+/// Collective: construction, settle() and destruction. Threads: the owner's functions one at a time;
+/// events run in the group's communication thread.
 class PairExchange {
  public:
-  /// Every rank has a copy of `size` elements; zero at first. Throws gossip::Error on every rank
-  /// when they pass different types or sizes.
-  PairExchange(transport::Group& group, Dtype dtype, std::size_t size,
-               std::chrono::milliseconds timeout = std::chrono::minutes(5));
+  /// `shapes`: types and sizes of the model's vectors. The exchange is open at first, and the model
+  /// zero.
+  PairExchange(transport::Group& group, std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
+               const std::vector<VectorView>& shapes, PairExchangeOptions options);
+  PairExchange(const PairExchange&) = delete;
+  PairExchange& operator=(const PairExchange&) = delete;
+  ~PairExchange();
 
-  /// This rank's live copy. While others may exchange with it, touch it under lock(piece) only.
-  [[nodiscard]] VectorView copy() const { return copy_of(rank_); }
+  /// This rank's model; its owner reads it at any time and changes it while the exchange is open.
+  [[nodiscard]] std::vector<VectorView> model() const { return pieces_.copy(kModelCopy); }
 
-  /// One pair event with `peer`, which need not take part: it may compute meanwhile. Blocks while
-  /// others hold a piece of either copy; throws TimeoutError naming the owner of the copy.
-  void exchange(Rank peer, double alpha = 0.5);
+  /// A further vector of this rank's state, from 1, relative to the model; while the exchange is open.
+  [[nodiscard]] std::vector<VectorView> state(int index) const {
+    return pieces_.copy(kStateCopy + index);
+  }
 
-  /// One pair event to which both ranks come, as in a synchronous matching, with the same `alpha`;
-  /// each does half of the pass. Blocks until both copies are done. Throws TimeoutError naming the
-  /// peer.
+  /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of a
+  /// piece. Throws what the communication thread could not go on with.
+  void open();
+
+  /// Adds to the model what events did, piece by piece, and lets events go on. Local.
+  void close();
+
+  /// Asks for one event with `peer`. False when the last one with it is still going on. Local; does
+  /// not block.
+  bool request(Rank peer);
+
+  /// Whether an event that this rank asked for is going on with `peer`.
+  [[nodiscard]] bool is_busy(Rank peer) const;
+
+  /// One event of plain averaging to which both ranks come, with the exchange open on both: \f$ x_i
+  /// \leftarrow x_i - \alpha m,\ x_j \leftarrow x_j + \alpha m \f$ directly on the models, half of
+  /// the pass each. They share memory. Blocks until both models are done. Throws TimeoutError naming
+  /// the peer.
   void meet(Rank peer, double alpha = 0.5);
 
-  [[nodiscard]] std::size_t num_pieces() const noexcept { return num_pieces_; }
+  /// Waits until all events of all ranks are over, and takes them in; the exchange is open then.
+  /// It must be closed before. Collective and blocking; this rank serves others meanwhile.
+  void settle();
 
-  /// Locks and unlocks one piece of this rank's copy, for the owner to change it.
-  void lock(std::size_t piece) { lock_piece(rank_, piece); }
-  void unlock(std::size_t piece) { unlock_piece(rank_, piece); }
+  /// Counts the owner's steps, for the age of what is merged.
+  void set_step(std::int64_t step) noexcept { step_ = step; }
 
-  /// The elements of one piece of this rank's copy.
-  [[nodiscard]] VectorView piece(std::size_t index) const { return piece_of(rank_, index); }
+  [[nodiscard]] Counters counters() const;
+  [[nodiscard]] bool is_lost(Rank peer) const;
+  [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
+  static constexpr int kModelCopy = 0;
+  static constexpr int kStateCopy = 1;  // the first of num_vectors(), relative to the model
+
+  /// The traffic with one peer.
+  struct Stream {
+    explicit Stream(Rank rank) : peer(rank) {}
+    Rank peer;
+    bool is_near = false;
+    std::atomic<bool> is_asked{false};  // from request() until the event is over
+    std::atomic<bool> is_lost{false};
+    bool has_started = false;
+    std::size_t next = 0;                       // piece to ask for
+    std::size_t answered = 0;                   // pieces done
+    std::int64_t asked_at = 0;                  // step
+    Watch watch;                                // since the peer last moved
+    std::optional<transport::Message> request;  // of the peer, while it cannot be served
+    std::optional<transport::Message> answer;   // of the peer, while it cannot be applied
+  };
   struct Meeting;
-  struct Lock;
 
+  transport::Activity look();
+  bool advance(Stream& stream);
+  bool advance_near(Stream& stream);
+  bool ask(Stream& stream);
+  bool serve(Stream& stream);
+  bool collect(Stream& stream);
+  void finish(Stream& stream);
+  void watch(Stream& stream, bool has_moved);
+  void event(Rank peer, std::size_t piece);
+  void take_in(std::size_t piece);
+  [[nodiscard]] std::vector<VectorView>& state_of(Rank rank, std::size_t piece);
+  [[nodiscard]] Stream* find(Rank peer) const;
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
-  [[nodiscard]] Lock& piece_lock(Rank of, std::size_t piece) const;
-  [[nodiscard]] VectorView copy_of(Rank rank) const;
-  [[nodiscard]] VectorView piece_of(Rank rank, std::size_t index) const;
-  void lock_piece(Rank of, std::size_t piece);
-  void unlock_piece(Rank of, std::size_t piece) noexcept;
-  void exchange_piece(Rank peer, std::size_t piece, double alpha);
+  void check() const;
+  void stop() noexcept;
 
+  transport::Group& group_;
+  std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
+  PairExchangeOptions options_;
   Rank rank_;
-  int ranks_;
-  Dtype dtype_;
-  std::size_t size_;
-  std::size_t num_pieces_;
-  std::chrono::milliseconds timeout_;
-  std::unique_ptr<transport::Region> region_;
-  std::vector<std::uint64_t> meetings_;  // with each rank so far
+  SharedPieces pieces_;
+  std::unique_ptr<transport::Region> meetings_;
+  std::vector<std::uint64_t> meetings_so_far_;
+  std::vector<std::unique_ptr<Stream>> streams_;
+  std::unique_ptr<transport::Channel> requests_;  // none on one host
+  std::unique_ptr<transport::Channel> answers_;
+  std::atomic<std::int64_t> step_{0};
+  std::vector<VectorView> state_;  // scratch of the communication thread
+  std::vector<VectorView> peer_state_;
+  std::vector<std::byte> block_;
+  mutable std::mutex mutex_;  // of what follows
+  Counters counters_;
+  std::exception_ptr error_;
+  bool is_open_ = true;
+  std::unique_ptr<transport::Background::Work> work_;
 };
 
 }  // namespace gossip::engine

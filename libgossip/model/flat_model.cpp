@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
@@ -36,6 +37,11 @@ VectorView view_of(const at::Tensor& tensor) {
                 tensor.numel());
   const Dtype dtype = tensor.scalar_type() == at::kDouble ? Dtype::kFloat64 : Dtype::kFloat32;
   return {dtype, tensor.data_ptr(), narrow<std::size_t>(tensor.numel())};
+}
+
+at::Tensor tensor_of(const VectorView& vector) {
+  const auto type = vector.dtype == Dtype::kFloat64 ? at::kDouble : at::kFloat;
+  return at::from_blob(vector.data, {signed_size(vector.size)}, type);
 }
 
 double squared_distance(const VectorView& a, const VectorView& b) {
@@ -161,6 +167,25 @@ void FlatModel::restore_aliases() {
                  "without being mixed: make a new optimizer after unfreezing.",
                  entry.name);
   }
+}
+
+void FlatModel::move_to(const std::vector<VectorView>& memory) {
+  if (memory.empty()) return;
+  GOSSIP_ASSERT(memory.size() == flat_.size(), "{} vectors for {}", memory.size(), flat_.size());
+  for (std::size_t v = 0; v < flat_.size(); ++v) {
+    const at::Tensor moved = tensor_of(memory[v]);
+    moved.copy_(flat_[v]);
+    flat_[v] = moved;
+  }
+  is_elsewhere_ = true;
+  restore_aliases();
+}
+
+void FlatModel::move_to_own_memory() {
+  if (!is_elsewhere_) return;
+  for (at::Tensor& flat : flat_) flat = flat.clone();
+  is_elsewhere_ = false;
+  restore_aliases();
 }
 
 VectorView FlatModel::gradient_slice(std::size_t entry) {

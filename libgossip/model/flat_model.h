@@ -44,7 +44,7 @@ class FlatModel {
 
   explicit FlatModel(torch::nn::Module& module);
 
-  /// The buffers, one an element type. The address stays the same for the life of this object.
+  /// The buffers, one an element type. The address changes with move_to() only.
   [[nodiscard]] std::vector<VectorView> parameters() const { return views(flat_); }
 
   /// Buffers of the same layout for gradients, made at the first call and zero then.
@@ -63,6 +63,13 @@ class FlatModel {
   /// nothing changed. Throws gossip::Error, naming the parameter, when one has another shape, type
   /// or device, or is no longer frozen.
   void restore_aliases();
+
+  /// Moves the buffers to this memory, of the same types and sizes, which must outlive their stay
+  /// there; the parameters become views of it. Nothing for an empty list.
+  void move_to(const std::vector<VectorView>& memory);
+
+  /// Moves the buffers back to memory of the model's own, if they are elsewhere.
+  void move_to_own_memory();
 
   /// Where an entry's gradient belongs in gradients().
   [[nodiscard]] VectorView gradient_slice(std::size_t entry);
@@ -93,7 +100,11 @@ class FlatModel {
   std::vector<at::Tensor> flat_;       // one an element type
   std::vector<at::Tensor> gradients_;  // the same layout, or empty
   std::int64_t num_elements_ = 0;
+  bool is_elsewhere_ = false;
 };
+
+/// A tensor on the memory of a vector, which must outlive it.
+[[nodiscard]] at::Tensor tensor_of(const VectorView& vector);
 
 /// The elements of a contiguous CPU tensor of floats or doubles.
 [[nodiscard]] VectorView view_of(const at::Tensor& tensor);

@@ -70,8 +70,6 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
           [&] {
             GOSSIP_CHECK(options.bucket_bytes() > 0, "bucket_bytes is {}: it must be positive.",
                          options.bucket_bytes());
-            GOSSIP_CHECK(options.timeout().count() > 0,
-                         "The timeout is {} ms: it must be positive.", options.timeout().count());
             return std::make_unique<algorithm::AllReduce>();
           },
           topology::complete(group.size()),
@@ -79,10 +77,11 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
            .timeout = options.timeout(),
            .bucket_bytes =
                static_cast<std::size_t>(std::max<std::int64_t>(1, options.bucket_bytes())),
+           .name = "allreduce",
            .text = fmt::format("bucket_bytes {}, initial {}", options.bucket_bytes(),
                                static_cast<int>(options.initial()))}) {
   if (group.size() == 1) return;
-  const std::vector<VectorView>& buckets = worker().gradient_buckets();
+  const std::vector<VectorView>& buckets = staged_worker().gradient_buckets();
   const std::size_t num_entries = flat_model().entries().size();
   is_gathered_.resize(num_entries, false);
   buckets_of_.resize(num_entries);
@@ -119,7 +118,7 @@ bool AllReduce::has_started() const {
 }
 
 void AllReduce::finish_mean() {
-  worker().gradient_mean()->finish();
+  staged_worker().gradient_mean()->finish();
   std::fill(is_gathered_.begin(), is_gathered_.end(), false);
   missing_in_ = parameters_in_;
 }
@@ -130,7 +129,7 @@ void AllReduce::gather(std::size_t entry) {
   mutable_flat_model().gather_gradient(entry);
   gradient_presence()[entry] = flat_model().entries()[entry].tensor.grad().defined() ? 1.0F : 0.0F;
   for (const std::size_t bucket : buckets_of_[entry]) {
-    if (--missing_in_[bucket] == 0) worker().gradient_mean()->ready(bucket);
+    if (--missing_in_[bucket] == 0) staged_worker().gradient_mean()->ready(bucket);
   }
 }
 

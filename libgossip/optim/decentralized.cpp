@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/transport/agreement.h>
 
@@ -108,40 +109,69 @@ Decentralized::Decentralized(
     std::unique_ptr<torch::optim::Optimizer> local,
     const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
     topology::Schedule schedule, const Settings& settings)
+    : Decentralized(
+          group, module, std::move(local),
+          [&] { return make_staged(make_algorithm(), schedule, settings); }, schedule, settings) {}
+
+Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
+                             std::unique_ptr<torch::optim::Optimizer> local,
+                             const std::function<MakeWorker()>& plan,
+                             const topology::Schedule& schedule, const Settings& settings)
     : Optimizer(local->param_groups(), local->defaults().clone()),
       group_(group),
-      local_(std::move(local)) {
-  std::unique_ptr<algorithm::Algorithm> algorithm;
+      local_(std::move(local)),
+      name_(settings.name) {
+  MakeWorker make_worker;
   transport::check_together(group_, [&] {
+    GOSSIP_CHECK(settings.timeout.count() > 0, "The timeout is {} ms: it must be positive.",
+                 settings.timeout.count());
     flat_model_ = std::make_unique<model::FlatModel>(module);
-    algorithm = make_algorithm();
+    make_worker = plan();
     check_local_optimizer();
   });
   transport::require_agreement(group_, "model", flat_model_->description());
   transport::require_agreement(group_, "topology", description_of(schedule));
   transport::require_agreement(group_, "optimizer",
-                               fmt::format("'{}' with {}", algorithm->name(), settings.text));
+                               fmt::format("'{}' with {}", name_, settings.text));
   start_alike(settings.initial);
-  engine::Worker::Vectors vectors{flat_model_->parameters(), {}};
-  if (algorithm->averages_gradient() && group_.size() > 1) {
-    gradient_presence_.resize(flat_model_->entries().size());
-    vectors.gradient = flat_model_->gradients();
-    vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
-  }
-  worker_ = std::make_unique<engine::Worker>(
-      group_, std::move(algorithm), std::move(schedule), std::move(vectors),
-      engine::Worker::Caller{.local_update =
-                                 [this] {
-                                   const BorrowedGroups borrowed(*this, *local_);
-                                   local_->step();
-                                 },
-                             .average_gradient = [this] { synchronize(); }},
-      engine::WorkerOptions{.timeout = settings.timeout, .bucket_bytes = settings.bucket_bytes});
+  worker_ = make_worker(*flat_model_, [this] {
+    const BorrowedGroups borrowed(*this, *local_);
+    local_->step();
+  });
+  flat_model_->move_to(worker_->model_memory());
   worker_->prepare();
 }
 
+Decentralized::MakeWorker Decentralized::make_staged(
+    std::shared_ptr<const algorithm::Algorithm> algorithm, const topology::Schedule& schedule,
+    const Settings& settings) {
+  return [=, this](model::FlatModel& model, std::function<void()> local_update) {
+    engine::StagedWorker::Vectors vectors{model.parameters(), {}};
+    if (algorithm->averages_gradient() && group_.size() > 1) {
+      gradient_presence_.resize(model.entries().size());
+      vectors.gradient = model.gradients();
+      vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
+    }
+    return std::make_unique<engine::StagedWorker>(
+        group_, algorithm, schedule, std::move(vectors),
+        engine::StagedWorker::Caller{.local_update = std::move(local_update),
+                                     .average_gradient = [this] { synchronize(); }},
+        engine::StagedWorkerOptions{.timeout = settings.timeout,
+                                    .bucket_bytes = settings.bucket_bytes});
+  };
+}
+
 Decentralized::~Decentralized() {
-  if (worker_ && std::uncaught_exceptions() == 0) worker_->leave();
+  if (!worker_) return;
+  if (std::uncaught_exceptions() == 0) {
+    try {
+      worker_->leave();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, group_.rank(), "the optimizer was not ended in order: {}",
+          error.what());
+    }
+  }
+  flat_model_->move_to_own_memory();
 }
 
 void Decentralized::check_local_optimizer() const {
@@ -199,6 +229,12 @@ torch::Tensor Decentralized::step(LossClosure closure) {
   return loss;
 }
 
+void Decentralized::paused(const std::function<void()>& body) {
+  const Away away(*worker_);
+  complete_started();
+  body();
+}
+
 void Decentralized::with_mean_model(const std::function<void()>& body) {
   const Away away(*worker_);
   complete_started();
@@ -250,13 +286,9 @@ engine::Counters Decentralized::counters() const { return worker_->counters(); }
 
 std::int64_t Decentralized::steps() const { return worker_->position().step; }
 
-std::string_view Decentralized::name() const { return worker_->algorithm().name(); }
+std::int64_t Decentralized::job_steps() const { return worker_->job_steps(); }
 
-std::size_t Decentralized::memory_bytes() const {
-  std::size_t bytes = worker_->memory_bytes();
-  for (const VectorView& bucket : worker_->gradient_buckets()) bytes += bucket.bytes();
-  return bytes;
-}
+std::size_t Decentralized::memory_bytes() const { return worker_->memory_bytes(); }
 
 void Decentralized::save(torch::serialize::OutputArchive& archive) const {
   torch::serialize::OutputArchive local(archive.compilation_unit());
@@ -270,6 +302,10 @@ void Decentralized::save(torch::serialize::OutputArchive& archive) const {
   archive.write("method", c10::IValue(std::string(name())));
   archive.write("step", c10::IValue(worker_->position().step));
   archive.write("round", c10::IValue(worker_->position().round));
+  archive.write("weight", c10::IValue(worker_->position().weight));
+  for (const engine::StateVector& state : worker_->state()) {
+    archive.write("state." + state.name, model::tensor_of(state.vector), /*is_buffer=*/true);
+  }
 }
 
 void Decentralized::load(torch::serialize::InputArchive& archive) {
@@ -288,7 +324,18 @@ void Decentralized::load(torch::serialize::InputArchive& archive) {
                method.toStringRef(), name());
   const BorrowedGroups borrowed(*this, *local_);
   local_->load(local);
-  worker_->set_position({.step = step.toInt(), .round = round.toInt()});
+  c10::IValue weight(1.0);
+  archive.try_read("weight", weight);
+  for (const engine::StateVector& state : worker_->state()) {
+    at::Tensor values;
+    GOSSIP_CHECK(archive.try_read("state." + state.name, values, /*is_buffer=*/true) &&
+                     std::cmp_equal(values.numel(), state.vector.size),
+                 "The archive lacks the vector '{}' of '{}', or has it for another model.",
+                 state.name, name());
+    model::tensor_of(state.vector).copy_(values);
+  }
+  worker_->set_position(
+      {.step = step.toInt(), .round = round.toInt(), .weight = weight.toDouble()});
 }
 
 }  // namespace gossip::optim

@@ -16,6 +16,7 @@
 
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/topology/schedule.h>
@@ -78,6 +79,10 @@ class Decentralized : public torch::optim::Optimizer {
   };
   NoSync no_sync() { return NoSync(*this); }
 
+  /// Calls `body` while no rank trains and nothing is on its way: to save or load a checkpoint of an
+  /// asynchronous method. Collective and blocking.
+  void paused(const std::function<void()>& body);
+
   /// Calls `body` while the module holds the mean of all ranks' parameters and float buffers, then
   /// puts this rank's own back, also when `body` throws. Collective and blocking. Memory: two
   /// copies of the model meanwhile.
@@ -93,16 +98,21 @@ class Decentralized : public torch::optim::Optimizer {
   /// Steps finished.
   [[nodiscard]] std::int64_t steps() const;
 
+  /// Steps of all ranks together, as far as this rank knows. Asynchronous runs end when it reaches
+  /// their budget; it then is a moment behind. Local, does not block.
+  [[nodiscard]] std::int64_t job_steps() const;
+
   /// Name as in the factory: "gossip-sgd".
-  [[nodiscard]] std::string_view name() const;
+  [[nodiscard]] std::string_view name() const noexcept { return name_; }
 
   [[nodiscard]] const model::FlatModel& flat_model() const noexcept { return *flat_model_; }
 
   /// Bytes that this rank holds for communication, besides the model itself.
   [[nodiscard]] std::size_t memory_bytes() const;
 
-  /// State of the local optimizer, step and round. The module's parameters are saved with the
-  /// module. Local.
+  /// State of the local optimizer and of the method, step and round. The module's parameters are
+  /// saved with the module. Local; with asynchronous methods inside paused(), where nothing is on
+  /// its way.
   void save(torch::serialize::OutputArchive& archive) const override;
 
   /// Throws gossip::Error for the state of another method.
@@ -114,10 +124,22 @@ class Decentralized : public torch::optim::Optimizer {
     Initial initial = Initial::kBroadcast;
     std::chrono::milliseconds timeout = std::chrono::minutes(5);
     std::size_t bucket_bytes = std::size_t{4} << 20U;
+    std::string name;  ///< of the method
     std::string text;
   };
 
-  /// `make_algorithm` may throw gossip::Error for options out of range; all ranks then throw.
+  /// Makes the worker for the flat model. `local_update` is one step of the local optimizer.
+  using MakeWorker = std::function<std::unique_ptr<engine::Worker>(
+      model::FlatModel& model, std::function<void()> local_update)>;
+
+  /// `plan` checks the options: it may throw gossip::Error, and then all ranks throw.
+  Decentralized(transport::Group& group, torch::nn::Module& module,
+                std::unique_ptr<torch::optim::Optimizer> local,
+                const std::function<MakeWorker()>& plan, const topology::Schedule& schedule,
+                const Settings& settings);
+
+  /// A synchronous method. `make_algorithm` may throw gossip::Error for options out of range; all
+  /// ranks then throw.
   Decentralized(transport::Group& group, torch::nn::Module& module,
                 std::unique_ptr<torch::optim::Optimizer> local,
                 const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
@@ -128,6 +150,11 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] model::FlatModel& mutable_flat_model() noexcept { return *flat_model_; }
   [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
 
+  /// The worker of a synchronous method.
+  [[nodiscard]] engine::StagedWorker& staged_worker() noexcept {
+    return static_cast<engine::StagedWorker&>(*worker_);
+  }
+
   /// Completes collective operations that a backward pass started, before others start.
   virtual void complete_started() {}
 
@@ -136,11 +163,15 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
 
  private:
+  [[nodiscard]] MakeWorker make_staged(std::shared_ptr<const algorithm::Algorithm> algorithm,
+                                       const topology::Schedule& schedule,
+                                       const Settings& settings);
   void start_alike(Initial initial);
   void check_local_optimizer() const;
 
   transport::Group& group_;
   std::unique_ptr<torch::optim::Optimizer> local_;
+  std::string name_;
   std::unique_ptr<model::FlatModel> flat_model_;
   std::vector<float> gradient_presence_;
   std::unique_ptr<engine::Worker> worker_;

@@ -7,17 +7,24 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/suggest.h>
+#include <libgossip/optim/a2cid2.h>
+#include <libgossip/optim/ad_psgd.h>
 #include <libgossip/optim/all_reduce.h>
 #include <libgossip/optim/factory.h>
 
 namespace gossip::optim {
 namespace {
 
-constexpr std::array<OptimizerName, 2> kNames{{
+constexpr std::array<OptimizerName, 4> kNames{{
     {"allreduce", "the baseline: every step uses the mean of all gradients", "-"},
     {"gossip-sgd",
      "averages parameters with the topology's neighbors after (atc) or before (cta) the update",
      "Lian et al. 2017, arXiv 1705.09056"},
+    {"ad-psgd",
+     "averages with random neighbors, pair by pair, while all ranks train at their own pace",
+     "Lian et al. 2018, arXiv 1710.06952", true},
+    {"a2cid2", "ad-psgd with a continuous momentum, for graphs that connect badly",
+     "Nabli et al. 2023, arXiv 2306.08289", true},
 }};
 
 constexpr std::array<std::pair<std::string_view, MixingOrder>, 3> kOrders{{
@@ -56,6 +63,24 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
     return std::make_unique<AllReduce>(
         group, module, std::move(local),
         AllReduceOptions().initial(options.initial).timeout(options.timeout));
+  }
+  if (name == "ad-psgd") {
+    return std::make_unique<ADPSGD>(group, module, std::move(local), schedule,
+                                    ADPSGDOptions()
+                                        .exchanges_per_step(options.exchanges_per_step)
+                                        .seed(options.seed)
+                                        .initial(options.initial)
+                                        .timeout(options.timeout)
+                                        .on_lost_neighbor(options.on_lost_neighbor));
+  }
+  if (name == "a2cid2") {
+    return std::make_unique<A2CiD2>(group, module, std::move(local), schedule,
+                                    A2CiD2Options()
+                                        .exchanges_per_step(options.exchanges_per_step)
+                                        .seed(options.seed)
+                                        .initial(options.initial)
+                                        .timeout(options.timeout)
+                                        .on_lost_neighbor(options.on_lost_neighbor));
   }
   return std::make_unique<GossipSGD>(group, module, std::move(local), schedule,
                                      GossipSGDOptions()

@@ -8,16 +8,20 @@
 #include <span>
 #include <string_view>
 
+#include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/optim/gossip_sgd.h>
 
 namespace gossip::optim {
+
+using engine::OnLostNeighbor;
 
 /// A name that make_optimizer() knows.
 struct OptimizerName {
   std::string_view name;         ///< "gossip-sgd"
   std::string_view description;  ///< one line, without a full stop
   std::string_view paper;
+  bool is_asynchronous = false;  ///< ranks step at their own pace
 };
 
 /// All names, in the order in which a list shows them.
@@ -27,6 +31,9 @@ struct OptimizerName {
 struct OptimizerOptions {
   MixingOrder order = MixingOrder::kAdaptThenCombine;
   std::int64_t local_steps = 1;
+  double exchanges_per_step = 1.0;
+  std::uint64_t seed = 0;  ///< of the choice of neighbors
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
   Initial initial = Initial::kBroadcast;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
 };

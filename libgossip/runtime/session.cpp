@@ -80,7 +80,8 @@ struct Session::Impl {
 Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, argv)) {
   mpi::Communicator communicator = impl_->environment.world();
   threads_ = choose_threads(share_of_cores(communicator.split_by_host()));
-  impl_->world = transport::make_process_group(std::move(communicator));
+  impl_->world = transport::make_process_group(
+      std::move(communicator), transport::transport_options_from_environment());
 }
 
 Session::~Session() = default;

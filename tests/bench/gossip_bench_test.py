@@ -34,7 +34,7 @@ class GossipBench(unittest.TestCase):
 
     def test_pair(self):
         self.check(2, ["pair", "--bytes", "3000000"],
-                   ["fused_average_over_memcpy", "fused_average_over_allreduce", "one_sided_average_over_memcpy"])
+                   ["fused_average_over_memcpy", "fused_average_over_allreduce", "asynchronous_average_over_memcpy"])
 
     def test_neighbor(self):
         self.check(4, ["neighbor", "--rounds", "10"],

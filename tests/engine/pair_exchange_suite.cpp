@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pair events on every kind of group: see transport/on_ranks.h.
 #include <chrono>
+#include <cmath>
+#include <memory>
 
+#include <libgossip/algorithm/a2cid2.h>
+#include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
+#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pair_exchange.h>
 
 #include "engine/engine_test_support.h"
@@ -10,45 +16,82 @@
 namespace gossip::engine {
 namespace {
 
-using test::expect_throw;
 using test::on_ranks;
 using test::start_value;
 using transport::Group;
 
-constexpr std::chrono::milliseconds kShort{150};
-constexpr std::size_t kPieceOfDoubles = (std::size_t{1} << 20U) / sizeof(double);
+constexpr std::chrono::seconds kLong{30};
+constexpr std::size_t kPieceOfDoubles = SharedPieces::kPieceBytes / sizeof(double);
 
-void fill(PairExchange& exchange, Rank rank) {
-  visit(exchange.copy(), [&]<class T>(std::span<T> values) {
-    for (std::size_t k = 0; k < values.size(); ++k)
-      values[k] = static_cast<T>(start_value(rank, 0, k));
-  });
+std::vector<Rank> all_others(const Group& group) {
+  std::vector<Rank> others;
+  for (Rank rank = 0; rank < group.size(); ++rank) {
+    if (rank != group.rank()) others.push_back(rank);
+  }
+  return others;
 }
 
-template <class T>
-void expect_near(std::span<T> values, const std::function<double(std::size_t)>& expected) {
-  const double tolerance = std::same_as<T, float> ? 1e-6 : 1e-14;
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    ASSERT_NEAR(static_cast<double>(values[k]), expected(k), tolerance) << "element " << k;
+PairExchangeOptions options_for(const Group& group, std::vector<Rank> peers) {
+  return {.peers = std::move(peers),
+          .elapsed = std::vector<double>(static_cast<std::size_t>(group.size()), 1.0),
+          .timeout = kLong};
+}
+
+std::vector<VectorView> doubles(std::size_t size) { return {{Dtype::kFloat64, nullptr, size}}; }
+
+void fill(PairExchange& exchange, Rank rank) {
+  std::size_t v = 0;
+  for (const VectorView& vector : exchange.model()) {
+    visit(vector, [&]<class T>(std::span<T> values) {
+      for (std::size_t k = 0; k < values.size(); ++k)
+        values[k] = static_cast<T>(start_value(rank, v, k));
+    });
+    ++v;
   }
+}
+
+void finish(PairExchange& exchange, Rank peer) {
+  ASSERT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_busy(peer); }));
+}
+
+/// Of this rank's vector, in double precision.
+double sum_of(const VectorView& vector) {
+  return visit(vector, [](auto values) {
+    double sum = 0.0;
+    for (const auto value : values) sum += static_cast<double>(value);
+    return sum;
+  });
 }
 
 class PairExchangeTest : public testing::TestWithParam<int> {};
 
-TEST_P(PairExchangeTest, StartsAtZeroInPiecesThatCoverTheCopy) {
+TEST_P(PairExchangeTest, BothRanksOfAnEventTakeTheirAverage) {
   on_ranks(GetParam(), [](Group& group) {
     const std::size_t size = 2 * kPieceOfDoubles + 3;
-    const PairExchange exchange(group, Dtype::kFloat64, size);
-
-    ASSERT_EQ(exchange.num_pieces(), 3U);
-    std::size_t covered = 0;
-    for (std::size_t piece = 0; piece < exchange.num_pieces(); ++piece) {
-      EXPECT_EQ(exchange.piece(piece).data, exchange.copy().as<double>().data() + covered);
-      covered += exchange.piece(piece).size;
-    }
-    EXPECT_EQ(covered, size);
-    expect_near(exchange.copy().as<double>(), [](std::size_t) { return 0.0; });
+    const Rank rank = group.rank();
+    const Rank peer = rank ^ 1;
+    const bool has_peer = peer < group.size();
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(size),
+                          options_for(group, has_peer ? std::vector{peer} : std::vector<Rank>{}));
+    fill(exchange, rank);
     group.barrier();
+    exchange.close();
+
+    if (has_peer && rank < peer) {
+      EXPECT_TRUE(exchange.request(peer));
+      finish(exchange, peer);
+    }
+    exchange.settle();
+
+    const std::span<double> model = exchange.model()[0].as<double>();
+    for (std::size_t k = 0; k < size; ++k) {
+      const double own = start_value(rank, 0, k);
+      const double average = has_peer ? 0.5 * (own + start_value(peer, 0, k)) : own;
+      ASSERT_NEAR(model[k], average, 1e-14) << k;
+    }
+    if (has_peer && rank < peer) {
+      EXPECT_EQ(exchange.counters().bytes_averaged, size * sizeof(double));
+    }
   });
 }
 
@@ -56,174 +99,139 @@ TEST_P(PairExchangeTest, PairsThatMeetTakeTheirAverage) {
   on_ranks(GetParam(), [](Group& group) {
     const Rank rank = group.rank();
     const Rank peer = rank ^ 1;
-    for (const Dtype dtype : {Dtype::kFloat32, Dtype::kFloat64}) {
-      for (const std::size_t size :
-           {std::size_t{0}, std::size_t{1}, std::size_t{7}, 2 * kPieceOfDoubles + 3}) {
-        PairExchange exchange(group, dtype, size);
-        fill(exchange, rank);
-        group.barrier();
-
-        if (peer < group.size()) exchange.meet(peer);
-
-        visit(exchange.copy(), [&](auto values) {
-          expect_near(values, [&](std::size_t k) {
-            const double own = start_value(rank, 0, k);
-            return peer < group.size() ? (own + start_value(peer, 0, k)) / 2 : own;
-          });
-        });
-        group.barrier();
-      }
-    }
-  });
-}
-
-TEST_P(PairExchangeTest, ManyMeetingsInAMatchingKeepStep) {
-  on_ranks(GetParam(), [](Group& group) {
-    const topology::Schedule schedule = topology::random_matching(group.size(), 5);
     const std::size_t size = kPieceOfDoubles + 5;
-    PairExchange exchange(group, Dtype::kFloat64, size);
-    fill(exchange, group.rank());
-    group.barrier();
-    // Elements that all ranks compute for themselves: the ends of both pieces.
-    const std::vector<std::size_t> looked_at{0, kPieceOfDoubles - 1, kPieceOfDoubles, size - 1};
-    std::vector<std::vector<double>> expected(static_cast<std::size_t>(group.size()));
-    for (Rank rank = 0; rank < group.size(); ++rank) {
-      for (const std::size_t k : looked_at)
-        expected[static_cast<std::size_t>(rank)].push_back(start_value(rank, 0, k));
-    }
-
-    topology::Neighborhood neighborhood;
-    for (std::int64_t round = 0; round < 30; ++round) {
-      schedule.neighborhood(round, group.rank(), neighborhood);
-      if (!neighborhood.in.empty()) exchange.meet(neighborhood.in[0].rank);
-      expected = test::times(schedule, round, expected);
-    }
-
-    for (std::size_t i = 0; i < looked_at.size(); ++i) {
-      EXPECT_NEAR(exchange.copy().as<double>()[looked_at[i]],
-                  expected[static_cast<std::size_t>(group.rank())][i], 1e-12);
-    }
-    group.barrier();
-  });
-}
-
-TEST_P(PairExchangeTest, OneSidedExchangeMovesAlphaOfTheDifference) {
-  if (GetParam() == 1) return;  // no pair
-  on_ranks(GetParam(), [](Group& group) {
-    const std::size_t size = kPieceOfDoubles + 1;
-    PairExchange exchange(group, Dtype::kFloat64, size);
-    fill(exchange, group.rank());
-    group.barrier();
-
-    const Rank last = group.size() - 1;
-    if (group.rank() == last) exchange.exchange(0, 0.25);
-    group.barrier();
-
-    const auto expected = [&](std::size_t k) {
-      const double own = start_value(group.rank(), 0, k);
-      if (group.rank() != 0 && group.rank() != last) return own;
-      const Rank other = last - group.rank();
-      return own - 0.25 * (own - start_value(other, 0, k));
-    };
-    expect_near(exchange.copy().as<double>(), expected);
-    group.barrier();
-  });
-}
-
-TEST_P(PairExchangeTest, SumsStayWhateverOverlaps) {
-  on_ranks(GetParam(), [](Group& group) {
-    constexpr int kEvents = 60;
-    const Rank rank = group.rank();
-    const std::size_t size = kPieceOfDoubles + 1000;
-    PairExchange exchange(group, Dtype::kFloat64, size);
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(size),
+                          options_for(group, {}));
     fill(exchange, rank);
-    std::vector<double> before(exchange.copy().as<double>().begin(),
-                               exchange.copy().as<double>().end());
-    average_(group, std::span<double>(before));
-    SplitMix64 random(static_cast<std::uint64_t>(rank) + 11);
+    if (peer >= group.size() || !group.shares_memory_with(peer)) return;
 
-    double added = 0.0;
-    for (int event = 0; event < kEvents; ++event) {
-      const auto other = static_cast<Rank>(random() % static_cast<std::uint64_t>(group.size()));
-      if (other != rank) exchange.exchange(other, 0.5);
-      // As the owner adds its increment.
-      const double increment = 0.125 * (rank + 1);
-      for (std::size_t piece = 0; piece < exchange.num_pieces(); ++piece) {
-        exchange.lock(piece);
-        for (double& value : exchange.piece(piece).as<double>()) value += increment;
-        exchange.unlock(piece);
-      }
-      added += increment;
-    }
-    group.barrier();
+    for (int meeting = 0; meeting < 3; ++meeting) exchange.meet(peer);
 
-    std::vector<double> after(exchange.copy().as<double>().begin(),
-                              exchange.copy().as<double>().end());
-    average_(group, std::span<double>(after));
-    const double mean_added = transport::mean_of(group, added);
-    std::size_t wrong = 0;
+    const std::span<double> model = exchange.model()[0].as<double>();
     for (std::size_t k = 0; k < size; ++k) {
-      const double expected = before[k] + mean_added;
-      if (std::abs(after[k] - expected) > 1e-12 * std::max(1.0, std::abs(expected))) ++wrong;
+      ASSERT_NEAR(model[k], 0.5 * (start_value(rank, 0, k) + start_value(peer, 0, k)), 1e-14) << k;
     }
-    EXPECT_EQ(wrong, 0U) << "of " << size << " elements";
-    group.barrier();
   });
 }
 
-TEST_P(PairExchangeTest, RefusesPeersThatAreNone) {
+TEST_P(PairExchangeTest, TheModelStaysUntilItsOwnerTakesTheEventsIn) {
   on_ranks(GetParam(), [](Group& group) {
-    PairExchange exchange(group, Dtype::kFloat32, 4);
-    for (const Rank peer : {-1, group.size(), group.rank()}) {
-      expect_throw<Error>([&] { exchange.exchange(peer); }, {"with rank " + std::to_string(peer)});
-      expect_throw<Error>([&] { exchange.meet(peer); }, {"meet rank " + std::to_string(peer)});
+    const Rank rank = group.rank();
+    const Rank peer = rank ^ 1;
+    if (group.size() % 2 == 1) return;
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(100),
+                          options_for(group, {peer}));
+    fill(exchange, rank);
+    group.barrier();
+    exchange.close();
+
+    if (rank < peer) {
+      EXPECT_TRUE(exchange.request(peer));
+      finish(exchange, peer);
     }
     group.barrier();
+
+    const std::span<double> model = exchange.model()[0].as<double>();
+    for (std::size_t k = 0; k < 100; ++k) ASSERT_EQ(model[k], start_value(rank, 0, k));
+    exchange.open();
+    for (double& value : model) value += 1.0;  // a local update
+    exchange.close();
+    for (std::size_t k = 0; k < 100; ++k) {
+      ASSERT_NEAR(model[k], 1.0 + 0.5 * (start_value(rank, 0, k) + start_value(peer, 0, k)), 1e-14);
+    }
+    exchange.settle();
   });
 }
 
-TEST_P(PairExchangeTest, NamesTheRankThatKeepsItWaiting) {
-  if (GetParam() == 1) return;  // nobody to wait for
-  on_ranks(GetParam(), [](Group& group) {
-    PairExchange exchange(group, Dtype::kFloat32, 4, kShort);
-    if (group.rank() == 1) exchange.lock(0);
-    group.barrier();
+/// Sums over the ranks, per element and over all vectors of the state, before and after many events
+/// with local updates between them.
+template <class MakeAlgorithm>
+void check_conservation(Group& group, MakeAlgorithm make_algorithm, int steps) {
+  const auto graph = topology::ring(group.size());
+  const auto algorithm = make_algorithm(graph);
+  const std::vector<Rank> peers = graph.out_neighbors(group.rank());
+  const std::size_t size = kPieceOfDoubles + 17;
+  PairExchange exchange(group, algorithm, doubles(size), options_for(group, peers));
+  fill(exchange, group.rank());
+  const auto total = [&] {
+    // All vectors of a state start as the model: the sum over them counts it once for each.
+    const int vectors = algorithm->num_vectors();
+    double sum = vectors * sum_of(exchange.model()[0]);
+    for (int v = 1; v < vectors; ++v) sum += sum_of(exchange.state(v)[0]);
+    return transport::mean_of(group, sum);
+  };
+  const double before = total();
+  exchange.close();
+  auto random = SplitMix64::at(3, static_cast<std::uint64_t>(group.rank()));
+  double added = 0.0;
+  for (int step = 0; step < steps; ++step) {
+    for (const Rank peer : peers) static_cast<void>(exchange.request(peer));
+    if (random.below(4) == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+    exchange.open();
+    const double increment = random.unit() - 0.5;
+    for (double& value : exchange.model()[0].as<double>()) value += increment;
+    added += increment * static_cast<double>(size);
+    exchange.close();
+  }
+  exchange.settle();
+  const double expected = before + algorithm->num_vectors() * transport::mean_of(group, added);
+  EXPECT_NEAR(total(), expected, 1e-12 * static_cast<double>(size) * 100);
+}
 
-    if (group.rank() == 0) {
-      try {
-        exchange.exchange(1);
-        ADD_FAILURE() << "exchanged with a copy that is locked";
-      } catch (const TimeoutError& error) {
-        EXPECT_EQ(error.peer(), 1);
-        EXPECT_THAT(error.what(), testing::HasSubstr("piece 0 of rank 1's copy"));
+TEST_P(PairExchangeTest, ADPSGDConservesTheSum) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    check_conservation(
+        group, [](const auto&) { return std::make_shared<algorithm::ADPSGD>(); }, 60);
+  });
+}
+
+TEST_P(PairExchangeTest, A2CiD2ConservesTheSumOfBothVectors) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    check_conservation(
+        group,
+        [](const topology::Graph& graph) {
+          return std::make_shared<algorithm::A2CiD2>(algorithm::a2cid2_constants(graph));
+        },
+        60);
+  });
+}
+
+TEST_P(PairExchangeTest, AveragesToTheMean) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> peers = all_others(group);
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(64),
+                          options_for(group, peers));
+    fill(exchange, group.rank());
+    exchange.close();
+    for (int event = 0; event < 40; ++event) {
+      for (const Rank peer : peers) {
+        static_cast<void>(exchange.request(peer));
+        finish(exchange, peer);
       }
-      exchange.lock(0);  // was given back
-      exchange.unlock(0);
-      try {
-        exchange.meet(1);
-        ADD_FAILURE() << "met a rank that did not come";
-      } catch (const TimeoutError& error) {
-        EXPECT_EQ(error.peer(), 1);
-        EXPECT_THAT(error.what(), testing::HasSubstr("Rank 1 did not meet rank 0"));
-      }
     }
-    group.barrier();
-    if (group.rank() == 1) exchange.unlock(0);
-    group.barrier();
+    exchange.settle();
+
+    for (std::size_t k = 0; k < 64; ++k) {
+      double mean = 0.0;
+      for (Rank rank = 0; rank < group.size(); ++rank) mean += start_value(rank, 0, k);
+      ASSERT_NEAR(exchange.model()[0].as<double>()[k], mean / group.size(), 1e-9) << k;
+    }
   });
 }
 
-TEST_P(PairExchangeTest, RefusesSizesThatDifferBetweenRanks) {
-  if (GetParam() == 1) return;  // nobody to differ from
+TEST_P(PairExchangeTest, RanksThatAreNoPeersAreRefusedByName) {
   on_ranks(GetParam(), [](Group& group) {
-    const std::size_t size = group.rank() == 0 ? 4 : 5;
-    expect_throw<JointError>([&] { PairExchange(group, Dtype::kFloat32, size); },
-                             {"rank 0 has 4 elements", "rank 1 has 5 elements"});
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(1),
+                          options_for(group, {}));
+    test::expect_throw<Error>([&] { exchange.request(7); }, {"rank 7"});
     group.barrier();
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, PairExchangeTest, testing::ValuesIn(test::engine_rank_counts()));
+INSTANTIATE_TEST_SUITE_P(Ranks, PairExchangeTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace gossip::engine

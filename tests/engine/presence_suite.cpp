@@ -5,7 +5,7 @@
 
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/engine/presence.h>
-#include <libgossip/engine/worker.h>
+#include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/families.h>
 
 #include "engine/engine_test_support.h"
@@ -56,9 +56,10 @@ TEST_P(PresenceTest, AWorkerThatWaitsForARankThatRanOutOfBatchesEnds) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     std::vector<double> x(3, 1.0);
-    Worker worker(group, std::make_unique<algorithm::GossipSGD>(), topology::complete(group.size()),
-                  {{std::span<double>(x)}, {}}, {.local_update = [] {}, .average_gradient = {}},
-                  {.timeout = std::chrono::minutes(1)});
+    StagedWorker worker(group, std::make_unique<algorithm::GossipSGD>(),
+                        topology::complete(group.size()), {{std::span<double>(x)}, {}},
+                        {.local_update = [] {}, .average_gradient = {}},
+                        {.timeout = std::chrono::minutes(1)});
     const auto step = [&] {
       worker.prepare();
       worker.finish();

@@ -6,7 +6,7 @@
 
 #include <libgossip/algorithm/all_reduce.h>
 #include <libgossip/algorithm/gossip_sgd.h>
-#include <libgossip/engine/worker.h>
+#include <libgossip/engine/staged_worker.h>
 
 #include "engine/engine_test_support.h"
 #include "engine/quadratic.h"
@@ -41,9 +41,9 @@ TEST_P(WorkerReference, IteratesAgree) {
     };
     // Two buckets.
     const WorkerOptions options{.timeout = std::chrono::seconds(30), .bucket_bytes = 24};
-    Worker worker(group, algorithm_of(method), method.schedule(problem),
-                  {{std::span<double>(x)}, {std::span<double>(gradient)}},
-                  {.local_update = update, .average_gradient = {}}, options);
+    StagedWorker worker(group, algorithm_of(method), method.schedule(problem),
+                        {{std::span<double>(x)}, {std::span<double>(gradient)}},
+                        {.local_update = update, .average_gradient = {}}, options);
 
     int step = 0;
     for (const int snapshot : test::kReferenceSteps) {

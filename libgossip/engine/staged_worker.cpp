@@ -3,7 +3,7 @@
 #include <utility>
 
 #include <libgossip/base/log.h>
-#include <libgossip/engine/worker.h>
+#include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
 
@@ -28,10 +28,14 @@ void warn_if_apart(const transport::Group& group, const topology::Schedule& sche
 
 }  // namespace
 
-Worker::Worker(transport::Group& group, std::unique_ptr<const algorithm::Algorithm> algorithm,
-               topology::Schedule schedule, Vectors vectors, Caller caller,
-               const WorkerOptions& options)
-    : algorithm_(std::move(algorithm)), caller_(std::move(caller)), presence_(group) {
+StagedWorker::StagedWorker(transport::Group& group,
+                           std::shared_ptr<const algorithm::Algorithm> algorithm,
+                           topology::Schedule schedule, Vectors vectors, Caller caller,
+                           const StagedWorkerOptions& options)
+    : algorithm_(std::move(algorithm)),
+      caller_(std::move(caller)),
+      ranks_(group.size()),
+      presence_(group) {
   Patience patience(options.timeout);
   patience.while_waiting = [this] { presence_.check(needed_step_); };
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
@@ -47,7 +51,7 @@ Worker::Worker(transport::Group& group, std::unique_ptr<const algorithm::Algorit
   }
 }
 
-void Worker::prepare(bool communicate) {
+void StagedWorker::prepare(bool communicate) {
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
   for (const Stage& stage : algorithm_->stages(position_.step)) {
     if (stage.action == Action::kEvaluate) return;
@@ -55,7 +59,7 @@ void Worker::prepare(bool communicate) {
   }
 }
 
-void Worker::finish(bool communicate) {
+void StagedWorker::finish(bool communicate) {
   needed_step_ = position_.step;
   bool is_after_gradient = false;
   for (const Stage& stage : algorithm_->stages(position_.step)) {
@@ -65,7 +69,7 @@ void Worker::finish(bool communicate) {
   ++position_.step;
 }
 
-void Worker::run(const Stage& stage, bool communicate) {
+void StagedWorker::run(const Stage& stage, bool communicate) {
   if (stage.action == Action::kLocalUpdate) {
     caller_.local_update();
   } else if (stage.action == Action::kPull && communicate) {
@@ -75,13 +79,17 @@ void Worker::run(const Stage& stage, bool communicate) {
   }
 }
 
-Counters Worker::counters() const {
+Counters StagedWorker::counters() const {
   Counters sum;
   if (model_mixer_) sum += model_mixer_->counters();
   if (gradient_mean_) sum += gradient_mean_->counters();
   return sum;
 }
 
-std::size_t Worker::memory_bytes() const { return model_mixer_ ? model_mixer_->memory_bytes() : 0; }
+std::size_t StagedWorker::memory_bytes() const {
+  std::size_t bytes = model_mixer_ ? model_mixer_->memory_bytes() : 0;
+  for (const VectorView& bucket : gradient_buckets_) bytes += bucket.bytes();
+  return bytes;
+}
 
 }  // namespace gossip::engine

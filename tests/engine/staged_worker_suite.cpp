@@ -5,7 +5,7 @@
 
 #include <libgossip/algorithm/all_reduce.h>
 #include <libgossip/algorithm/gossip_sgd.h>
-#include <libgossip/engine/worker.h>
+#include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/weights.h>
 
 #include "engine/engine_test_support.h"
@@ -20,7 +20,7 @@ using test::on_ranks;
 using test::start_value;
 using transport::Group;
 
-const WorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
+const StagedWorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
 
 /// A model of one number, whose local update adds 1.
 struct Counting {
@@ -32,7 +32,7 @@ struct Counting {
 
   std::vector<double> x;
   std::vector<double> gradient{0.0};
-  Worker worker;
+  StagedWorker worker;
 };
 
 double mean_start(int size) {
@@ -41,9 +41,9 @@ double mean_start(int size) {
   return sum / size;
 }
 
-class WorkerTest : public testing::TestWithParam<int> {};
+class StagedWorkerTest : public testing::TestWithParam<int> {};
 
-TEST_P(WorkerTest, StagesBeforeTheGradientBelongToPrepare) {
+TEST_P(StagedWorkerTest, StagesBeforeTheGradientBelongToPrepare) {
   on_ranks(GetParam(), [](Group& group) {
     Counting adapt(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine));
     Counting diffusion(group, std::make_unique<GossipSGD>(MixingOrder::kDiffusion));
@@ -66,7 +66,7 @@ TEST_P(WorkerTest, StagesBeforeTheGradientBelongToPrepare) {
   });
 }
 
-TEST_P(WorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
+TEST_P(StagedWorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
   on_ranks(GetParam(), [](Group& group) {
     for (const MixingOrder order : {MixingOrder::kAdaptThenCombine, MixingOrder::kDiffusion}) {
       Counting own(group, std::make_unique<GossipSGD>(order));
@@ -82,7 +82,7 @@ TEST_P(WorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
   });
 }
 
-TEST_P(WorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
+TEST_P(StagedWorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
   on_ranks(GetParam(), [](Group& group) {
     Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine, 3));
     own.worker.set_position({.step = 5, .round = 1});
@@ -96,13 +96,13 @@ TEST_P(WorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
   });
 }
 
-TEST_P(WorkerTest, TheCallerMayAverageTheGradientItself) {
+TEST_P(StagedWorkerTest, TheCallerMayAverageTheGradientItself) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> gradient{start_value(group.rank(), 0, 0)};
     int calls = 0;
-    Worker worker(group, std::make_unique<algorithm::AllReduce>(), topology::ring(group.size()),
-                  {{}, {std::span<double>(gradient)}},
-                  {.local_update = [] {}, .average_gradient = [&] { ++calls; }}, kOptions);
+    StagedWorker worker(group, std::make_unique<algorithm::AllReduce>(),
+                        topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
+                        {.local_update = [] {}, .average_gradient = [&] { ++calls; }}, kOptions);
 
     worker.prepare();
     worker.finish();
@@ -116,20 +116,20 @@ TEST_P(WorkerTest, TheCallerMayAverageTheGradientItself) {
   });
 }
 
-TEST_P(WorkerTest, BucketsStartAtTheEndOfTheGradient) {
+TEST_P(StagedWorkerTest, BucketsStartAtTheEndOfTheGradient) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> gradient(5);
-    const Worker worker(group, std::make_unique<algorithm::AllReduce>(),
-                        topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
-                        {.local_update = [] {}, .average_gradient = {}},
-                        {.timeout = std::chrono::seconds(30), .bucket_bytes = 16});
+    const StagedWorker worker(group, std::make_unique<algorithm::AllReduce>(),
+                              topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
+                              {.local_update = [] {}, .average_gradient = {}},
+                              {.timeout = std::chrono::seconds(30), .bucket_bytes = 16});
     ASSERT_EQ(worker.gradient_buckets().size(), 3U);
     EXPECT_EQ(worker.gradient_buckets()[0].data, &gradient[4]);
     EXPECT_EQ(worker.gradient_buckets()[2].data, &gradient[0]);
   });
 }
 
-TEST_P(WorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
+TEST_P(StagedWorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
   if (GetParam() < 3) return;  // smaller stars are regular
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> x(2);
@@ -139,8 +139,8 @@ TEST_P(WorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
           topology::Schedule(topology::uniform_out_degree(star), "columns-only")}) {
       expect_throw<JointError>(
           [&] {
-            Worker(group, std::make_unique<GossipSGD>(), schedule, {{std::span<double>(x)}, {}}, {},
-                   kOptions);
+            StagedWorker(group, std::make_unique<GossipSGD>(), schedule,
+                         {{std::span<double>(x)}, {}}, {}, kOptions);
           },
           {"'" + schedule.name() + "'", "sums to"});
     }
@@ -148,20 +148,20 @@ TEST_P(WorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
   });
 }
 
-TEST_P(WorkerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
+TEST_P(StagedWorkerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> x(2);
     expect_throw<JointError>(
         [&] {
-          Worker(group, std::make_unique<GossipSGD>(), topology::ring(group.size() + 2),
-                 {{std::span<double>(x)}, {}}, {}, kOptions);
+          StagedWorker(group, std::make_unique<GossipSGD>(), topology::ring(group.size() + 2),
+                       {{std::span<double>(x)}, {}}, {}, kOptions);
         },
         {"'ring' is made for " + std::to_string(group.size() + 2) + " ranks"});
     group.barrier();
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, WorkerTest, testing::ValuesIn(test::engine_rank_counts()));
+INSTANTIATE_TEST_SUITE_P(Ranks, StagedWorkerTest, testing::ValuesIn(test::engine_rank_counts()));
 
 }  // namespace
 }  // namespace gossip::engine

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The driver of methods whose workers meet in pairs.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/roster.h>
+#include <libgossip/engine/worker.h>
+#include <libgossip/topology/graph.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+struct PairWorkerOptions {
+  /// Exchanges that a rank starts per step, on average over the ranks. When the network is slower,
+  /// those that it has no time for are left out.
+  double exchanges_per_step = 1.0;
+  /// Of the choice of neighbors.
+  std::uint64_t seed = 0;
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+};
+
+/// Drives a PairAlgorithm: ranks step at their own pace, and after each step ask random neighbors
+/// for exchanges, which run in the background. All edges of the graph are used alike: a rank of
+/// twice the neighbors starts twice the exchanges. Model time is counted by a rank's own events, so
+/// that a network that is slower than planned stretches it, and the method stays stable.
+///
+/// Collective: construction, leave() and destruction. Threads: one per rank.
+class PairWorker final : public Worker {
+ public:
+  /// `graph` is undirected. `shapes`: types and sizes of the model's vectors; the model has to move
+  /// to model_memory(). `local_update` changes it by the gradient.
+  PairWorker(transport::Group& group, std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
+             const topology::Graph& graph, const std::vector<VectorView>& shapes,
+             std::function<void()> local_update, const PairWorkerOptions& options = {});
+  ~PairWorker() override;
+
+  [[nodiscard]] std::vector<VectorView> model_memory() override { return exchange_.model(); }
+  void prepare(bool communicate = true) override;
+  void finish(bool communicate = true) override;
+  void leave() override;
+  void come_back() override;
+  [[nodiscard]] Position position() const override { return position_; }
+  void set_position(const Position& position) override;
+  [[nodiscard]] std::vector<StateVector> state() override;
+  [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] Counters counters() const override { return exchange_.counters(); }
+  [[nodiscard]] std::size_t memory_bytes() const override { return exchange_.memory_bytes(); }
+
+  [[nodiscard]] PairExchange& exchange() noexcept { return exchange_; }
+
+ private:
+  void start_exchanges();
+
+  std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
+  std::function<void()> local_update_;
+  PairWorkerOptions options_;
+  Rank rank_;
+  std::vector<Rank> neighbors_;
+  double exchanges_per_step_;  // that this rank starts
+  Position position_;
+  bool is_away_ = true;  // the exchange is open
+  Roster roster_;
+  PairExchange exchange_;
+};
+
+}  // namespace gossip::engine

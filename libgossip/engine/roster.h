@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// How far all ranks are, known everywhere without waiting.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+/// Each rank tells its neighbors, some fifty times a second, how many steps it knows that each rank
+/// has made; so the numbers spread over a connected graph, and a rank that is slow, paused or lost
+/// holds nobody up. Runs in the group's communication thread.
+///
+/// Collective: construction and destruction. Everything else is local and does not block.
+/// Threads: any.
+class Roster {
+ public:
+  /// `peers`: the ranks that this one tells; each names the other.
+  Roster(transport::Group& group, std::vector<Rank> peers);
+  Roster(const Roster&) = delete;
+  Roster& operator=(const Roster&) = delete;
+  ~Roster();
+
+  /// This rank has made `steps` steps.
+  void set_steps(std::int64_t steps);
+
+  [[nodiscard]] std::int64_t steps_of(Rank rank) const;
+
+  /// Of all ranks together: never more than they have made.
+  [[nodiscard]] std::int64_t job_steps() const;
+
+ private:
+  transport::Activity look();
+  bool publish();
+
+  Rank rank_;
+  std::vector<Rank> peers_;
+  std::unique_ptr<transport::Channel> channel_;
+  mutable std::mutex mutex_;
+  std::vector<std::int64_t> steps_;  // by rank
+  bool has_changed_ = true;
+  Clock::time_point next_look_ = Clock::now();
+  std::unique_ptr<transport::Background::Work> work_;
+};
+
+}  // namespace gossip::engine

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/engine/shared_pieces.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::engine {
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+
+std::string description_of(const std::vector<VectorView>& shapes) {
+  std::string text;
+  for (const VectorView& shape : shapes) {
+    text += fmt::format("{} elements of {} bytes; ", shape.size, size_of(shape.dtype));
+  }
+  return text;
+}
+
+}  // namespace
+
+struct alignas(kCacheLine) SharedPieces::Lock {
+  std::atomic<Rank> holder{-1};
+  bool is_changed = false;
+};
+
+SharedPieces::SharedPieces(transport::Group& group, const std::vector<VectorView>& shapes,
+                           int copies, std::chrono::milliseconds timeout)
+    : rank_(group.rank()), timeout_(timeout), shapes_(shapes) {
+  transport::require_agreement(group, "vectors to exchange", description_of(shapes));
+  for (const VectorView& shape : shapes_) {
+    offsets_.push_back(copy_bytes_);
+    const std::size_t step = kPieceBytes / size_of(shape.dtype);
+    for (std::size_t begin = 0; begin < shape.size; begin += step) {
+      const std::size_t size = std::min(step, shape.size - begin);
+      pieces_.push_back({shape.dtype, copy_bytes_ + begin * size_of(shape.dtype), size});
+      largest_bytes_ = std::max(largest_bytes_, size * size_of(shape.dtype));
+    }
+    copy_bytes_ += (shape.bytes() + kCacheLine - 1) / kCacheLine * kCacheLine;
+  }
+  region_ = group.make_region(pieces_.size() * sizeof(Lock) +
+                              static_cast<std::size_t>(copies) * copy_bytes_);
+  for (std::size_t index = 0; index < pieces_.size(); ++index) {
+    (new (&lock_of(rank_, index)) Lock)->holder = rank_;
+  }
+  std::memset(start_of(rank_, 0), 0, static_cast<std::size_t>(copies) * copy_bytes_);
+  group.barrier();
+}
+
+SharedPieces::Lock& SharedPieces::lock_of(Rank of, std::size_t index) const {
+  return reinterpret_cast<Lock*>(region_->of(of).data())[index];
+}
+
+std::byte* SharedPieces::start_of(Rank of, int copy) const {
+  return region_->of(of).data() + pieces_.size() * sizeof(Lock) +
+         static_cast<std::size_t>(copy) * copy_bytes_;
+}
+
+VectorView SharedPieces::piece(Rank of, int copy, std::size_t index) const {
+  const Piece& piece = pieces_[index];
+  return {piece.dtype, start_of(of, copy) + piece.offset, piece.size};
+}
+
+std::vector<VectorView> SharedPieces::copy(int copy) const {
+  std::vector<VectorView> vectors;
+  for (std::size_t v = 0; v < shapes_.size(); ++v) {
+    vectors.emplace_back(shapes_[v].dtype, start_of(rank_, copy) + offsets_[v], shapes_[v].size);
+  }
+  return vectors;
+}
+
+bool SharedPieces::try_lock(Rank of, std::size_t index) const {
+  std::atomic<Rank>& holder = lock_of(of, index).holder;
+  Rank nobody = -1;
+  return holder.load(std::memory_order_relaxed) == nobody &&
+         holder.compare_exchange_strong(nobody, rank_, std::memory_order_acquire,
+                                        std::memory_order_relaxed);
+}
+
+void SharedPieces::unlock(Rank of, std::size_t index) const noexcept {
+  lock_of(of, index).holder.store(-1, std::memory_order_release);
+}
+
+void SharedPieces::lock_own(std::size_t index) const {
+  const auto attempt = [&] { return try_lock(rank_, index); };
+  if (attempt() || wait_until(Deadline(timeout_), attempt)) return;
+  const Rank holder = lock_of(rank_, index).holder.load();
+  throw TimeoutError(holder,
+                     fmt::format("Rank {} waited {} ms for piece {} of its model, which rank {} "
+                                 "holds for an exchange: that rank has ended or hangs.",
+                                 rank_, timeout_.count(), index, holder));
+}
+
+bool& SharedPieces::is_changed(Rank of, std::size_t index) const {
+  return lock_of(of, index).is_changed;
+}
+
+std::size_t SharedPieces::memory_bytes() const { return region_->of(rank_).size(); }
+
+}  // namespace gossip::engine

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// What the optimizers of pair events share.
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/pair_worker.h>
+#include <libgossip/model/flat_model.h>
+#include <libgossip/topology/schedule.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::optim::detail {
+
+/// The plan (see Decentralized) that drives the algorithm `make` gives for the schedule's graph.
+template <class Make>
+auto pair_plan(transport::Group& group, const topology::Schedule& schedule, Make make,
+               const engine::PairWorkerOptions& options) {
+  return [&group, schedule, make = std::move(make), options] {
+    const topology::Graph graph = engine::union_graph(schedule);
+    const std::shared_ptr<const algorithm::PairAlgorithm> algorithm = make(graph);
+    return [&group, graph, algorithm, options](
+               model::FlatModel& model,
+               std::function<void()> local_update) -> std::unique_ptr<engine::Worker> {
+      return std::make_unique<engine::PairWorker>(group, algorithm, graph, model.parameters(),
+                                                  std::move(local_update), options);
+    };
+  };
+}
+
+}  // namespace gossip::optim::detail
