@@ -112,8 +112,7 @@ PairExchange::PairExchange(transport::Group& group,
 PairExchange::~PairExchange() {
   if (std::uncaught_exceptions() == 0) {
     try {
-      if (!is_open_) settle();
-      group_.barrier();
+      group_.barrier();  // nobody is served any more, so nobody may still ask
     } catch (const std::exception& error) {
       log(LogLevel::kWarning, rank_, "the pair exchange was not ended in order: {}", error.what());
     }
@@ -276,16 +275,16 @@ bool PairExchange::advance(Stream& stream) {
     stream.asked_at = step_;
     stream.watch.reset();
   }
+  const std::size_t answered = stream.answered;
   bool has_moved = false;
   if (stream.is_near) {
     has_moved = advance_near(stream);
   } else {
     has_moved = serve(stream);
-    const bool has_answered = collect(stream);
-    has_moved |= has_answered;
+    has_moved |= collect(stream);
     if (stream.has_started) has_moved |= ask(stream);
-    watch(stream, has_answered);
   }
+  watch(stream, stream.answered != answered);
   if (stream.has_started && stream.answered == pieces_.count()) finish(stream);
   return has_moved;
 }
@@ -335,21 +334,19 @@ std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
 void PairExchange::event(Rank peer, std::size_t piece) {
   const VectorView own = pieces_.piece(rank_, kModelCopy, piece);
   const VectorView other = pieces_.piece(peer, kModelCopy, piece);
-  std::vector<VectorView>& own_state = state_of(rank_, piece);
-  std::vector<VectorView>& peer_state = state_of(peer, piece);
-  std::vector<VectorView> own_block;
-  std::vector<VectorView> peer_block;
+  const std::vector<VectorView>& own_state = state_of(rank_, piece);
+  const std::vector<VectorView>& peer_state = state_of(peer, piece);
   for (std::size_t begin = 0; begin < own.size; begin += kBlock) {
     const std::size_t size = std::min(kBlock, own.size - begin);
-    ranges(own_state, begin, size, own_block);
-    ranges(peer_state, begin, size, peer_block);
-    algorithm_->flow(own_block, options_.elapsed[static_cast<std::size_t>(rank_)]);
-    algorithm_->flow(peer_block, options_.elapsed[static_cast<std::size_t>(peer)]);
+    ranges(own_state, begin, size, own_block_);
+    ranges(peer_state, begin, size, peer_block_);
+    algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
+    algorithm_->flow(peer_block_, options_.elapsed[static_cast<std::size_t>(peer)]);
     const VectorView difference{own.dtype, block_.data(), size};
-    write_sum(difference, range(own, begin, size), own_block[0]);
-    write_difference(difference, difference, range(other, begin, size), peer_block[0]);
-    algorithm_->jump(own_block, difference, 1.0);
-    algorithm_->jump(peer_block, difference, -1.0);
+    write_sum(difference, range(own, begin, size), own_block_[0]);
+    write_difference(difference, difference, range(other, begin, size), peer_block_[0]);
+    algorithm_->jump(own_block_, difference, 1.0);
+    algorithm_->jump(peer_block_, difference, -1.0);
   }
   pieces_.is_changed(rank_, piece) = pieces_.is_changed(peer, piece) = true;
 }

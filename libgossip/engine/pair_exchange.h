@@ -51,6 +51,7 @@ struct PairExchangeOptions {
 /// events run in the group's communication thread.
 class PairExchange {
  public:
+  /// Destruction drops events that are still going on: settle() before, for exact sums.
   /// `shapes`: types and sizes of the model's vectors. The exchange is open at first, and the model
   /// zero.
   PairExchange(transport::Group& group, std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
@@ -148,6 +149,8 @@ class PairExchange {
   std::atomic<std::int64_t> step_{0};
   std::vector<VectorView> state_;  // scratch of the communication thread
   std::vector<VectorView> peer_state_;
+  std::vector<VectorView> own_block_;
+  std::vector<VectorView> peer_block_;
   std::vector<std::byte> block_;
   mutable std::mutex mutex_;  // of what follows
   Counters counters_;

@@ -221,6 +221,64 @@ TEST_P(PairExchangeTest, AveragesToTheMean) {
   });
 }
 
+/// Rank 0 keeps its exchange open, so nobody gets an answer from it.
+PairExchangeOptions options_with_silent_rank(const Group& group, OnLostNeighbor on_lost) {
+  PairExchangeOptions options = options_for(group, all_others(group));
+  options.timeout = std::chrono::milliseconds(400);
+  options.on_lost_neighbor = on_lost;
+  return options;
+}
+
+TEST_P(PairExchangeTest, ASilentNeighborIsAnErrorThatNamesIt) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10),
+                          options_with_silent_rank(group, OnLostNeighbor::kError));
+    fill(exchange, group.rank());
+    if (group.rank() != 0) {
+      exchange.close();
+      EXPECT_TRUE(exchange.request(0));
+      const auto has_failed = [&] {
+        try {
+          exchange.open();
+        } catch (const TimeoutError& error) {
+          EXPECT_EQ(error.peer(), 0);
+          return true;
+        }
+        exchange.close();
+        return false;
+      };
+      EXPECT_TRUE(wait_until(Deadline(kLong), has_failed));
+    }
+    group.barrier();
+  });
+}
+
+TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() < 3) return;
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10),
+                          options_with_silent_rank(group, OnLostNeighbor::kDrop));
+    fill(exchange, group.rank());
+    if (group.rank() != 0) {
+      exchange.close();
+      EXPECT_TRUE(exchange.request(0));
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return exchange.is_lost(0); }));
+      EXPECT_FALSE(exchange.request(0));
+      const Rank next = group.rank() == group.size() - 1 ? 1 : group.rank() + 1;
+      if (next != group.rank()) {
+        EXPECT_TRUE(exchange.request(next));
+        finish(exchange, next);
+        EXPECT_FALSE(exchange.is_lost(next));
+      }
+      EXPECT_EQ(exchange.counters().neighbors_lost, 1);
+    }
+    group.barrier();
+    if (group.rank() == 0) exchange.close();
+    exchange.settle();
+  });
+}
+
 TEST_P(PairExchangeTest, RanksThatAreNoPeersAreRefusedByName) {
   on_ranks(GetParam(), [](Group& group) {
     PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(1),
