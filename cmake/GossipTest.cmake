@@ -52,7 +52,7 @@ function(gossip_set_test_properties test)
 endfunction()
 
 # One entry of HOSTS of gossip_add_test, below.
-function(gossip_add_hosts_test name target entry timeout labels arguments)
+function(gossip_add_hosts_test name target entry timeout labels arguments environment)
   if(NOT entry MATCHES "^([1-9][0-9]*)x([1-9][0-9]*)$")
     message(FATAL_ERROR "gossip_add_test(${name}): HOSTS ${entry} is not <hosts>x<ranks a host>")
   endif()
@@ -62,10 +62,11 @@ function(gossip_add_hosts_test name target entry timeout labels arguments)
   # Ends later than the watchdog of the ranks and earlier than CTest.
   math(EXPR limit "${timeout} - 2")
   set(test ${name}.h${entry})
+  list(TRANSFORM environment PREPEND "--env;" OUTPUT_VARIABLE variables)
   add_test(
     NAME ${test}
     COMMAND "${PROJECT_SOURCE_DIR}/scripts/hosts" --hosts ${hosts} --per-host ${per_host} --timeout ${limit}
-            --mpirun "${MPIEXEC_EXECUTABLE}" -- $<TARGET_FILE:${target}> ${arguments})
+            --mpirun "${MPIEXEC_EXECUTABLE}" ${variables} -- $<TARGET_FILE:${target}> ${arguments})
   gossip_set_test_properties(
     ${test} TIMEOUT ${timeout} PROCESSORS 2 LABELS mpi hosts ${labels} ENVIRONMENT
     GOSSIP_TEST_RANKS=${ranks} GOSSIP_TEST_HOSTS=${hosts})
@@ -73,7 +74,7 @@ function(gossip_add_hosts_test name target entry timeout labels arguments)
 endfunction()
 
 # gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 60] [LABELS unit] [TORCH]
-#                 [HOSTS 2x1 2x2] [LIBRARIES ...] [ARGUMENTS ...])
+#                 [HOSTS 2x1 2x2] [LIBRARIES ...] [ARGUMENTS ...] [ENVIRONMENT <name=value>...])
 #
 # With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels `mpi`, `np3`
 # and LABELS, started by the launcher; it counts as that many processors, so that `ctest -j2` on two
@@ -85,9 +86,10 @@ endfunction()
 # Without RANKS (or 0) and HOSTS: a plain GoogleTest program `<room>/<unit>`; it gets the label `tsan` unless it
 # uses LibTorch, whose libraries ThreadSanitizer cannot see into.
 # TORCH: the sources include torch/torch.h, which is then precompiled; no test with GOSSIP_WITH_TORCH=OFF.
-# TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`.
+# TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`. ENVIRONMENT: of the ranks.
 function(gossip_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "TIMEOUT" "SOURCES;RANKS;HOSTS;LABELS;LIBRARIES;ARGUMENTS")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "TIMEOUT"
+                        "SOURCES;RANKS;HOSTS;LABELS;LIBRARIES;ARGUMENTS;ENVIRONMENT")
   if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_SOURCES)
     message(FATAL_ERROR "gossip_add_test(${name}): no SOURCES, or unknown arguments: "
                         "${ARG_UNPARSED_ARGUMENTS}")
@@ -121,7 +123,8 @@ function(gossip_add_test name)
       list(APPEND ARG_LABELS tsan)
       add_dependencies(gossip_tsan_tests ${target})
     endif()
-    gossip_set_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}" LABELS ${ARG_LABELS})
+    gossip_set_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}" LABELS ${ARG_LABELS} ENVIRONMENT
+                               ${ARG_ENVIRONMENT})
     return()
   endif()
 
@@ -132,9 +135,10 @@ function(gossip_add_test name)
                                              $<TARGET_FILE:${target}> ${ARG_ARGUMENTS})
     gossip_set_test_properties(
       ${name}.np${ranks} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks} LABELS mpi np${ranks} ${ARG_LABELS}
-      ENVIRONMENT GOSSIP_TEST_RANKS=${ranks})
+      ENVIRONMENT GOSSIP_TEST_RANKS=${ranks} ${ARG_ENVIRONMENT})
   endforeach()
   foreach(entry IN LISTS ARG_HOSTS)
-    gossip_add_hosts_test(${name} ${target} ${entry} ${ARG_TIMEOUT} "${ARG_LABELS}" "${ARG_ARGUMENTS}")
+    gossip_add_hosts_test(${name} ${target} ${entry} ${ARG_TIMEOUT} "${ARG_LABELS}" "${ARG_ARGUMENTS}"
+                          "${ARG_ENVIRONMENT}")
   endforeach()
 endfunction()

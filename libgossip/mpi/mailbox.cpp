@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+#include <string>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
 #include <libgossip/mpi/check.h>
 #include <libgossip/mpi/mailbox.h>
 
@@ -10,7 +15,9 @@ constexpr int kRecordBytes = static_cast<int>(Mailbox::kBytes);
 
 }  // namespace
 
-Mailbox::Mailbox(Communicator communicator) : communicator_(std::move(communicator)) {
+Mailbox::Mailbox(Communicator communicator)
+    : communicator_(std::move(communicator)),
+      sent_(static_cast<std::size_t>(communicator_.size()), 0) {
   for (Slot& slot : incoming_) post(slot);
 }
 
@@ -22,11 +29,10 @@ Mailbox::~Mailbox() {
   for (Slot& slot : incoming_) {
     if (slot.request == MPI_REQUEST_NULL) continue;
     MPI_Cancel(&slot.request);
-    MPI_Request_free(&slot.request);
+    MPI_Wait(&slot.request, MPI_STATUS_IGNORE);  // at once: it was cancelled, or has arrived
   }
-  for (Slot& slot : outgoing_) {
-    if (slot.request != MPI_REQUEST_NULL) MPI_Request_free(&slot.request);
-  }
+  // MPI may still read what finish() did not see off.
+  if (!outgoing_.empty()) static_cast<void>(new std::list<Slot>(std::move(outgoing_)));
 }
 
 void Mailbox::post(Slot& slot) {
@@ -35,10 +41,13 @@ void Mailbox::post(Slot& slot) {
 }
 
 void Mailbox::send(const Record& record, Rank to) {
-  Slot& slot = outgoing_.emplace_back();
+  if (spare_.empty()) spare_.emplace_back();
+  outgoing_.splice(outgoing_.end(), spare_, spare_.begin());
+  Slot& slot = outgoing_.back();
   slot.record = record;
   GOSSIP_MPI(MPI_Isend(slot.record.data(), kRecordBytes, MPI_BYTE, to, kTag, communicator_.get(),
                        &slot.request));
+  ++sent_[static_cast<std::size_t>(to)];
 }
 
 std::optional<std::pair<Rank, Mailbox::Record>> Mailbox::receive() {
@@ -48,6 +57,7 @@ std::optional<std::pair<Rank, Mailbox::Record>> Mailbox::receive() {
   GOSSIP_MPI(MPI_Test(&slot.request, &has_arrived, &status));
   if (has_arrived == 0) return std::nullopt;
   std::pair<Rank, Record> result{status.MPI_SOURCE, slot.record};
+  ++received_;
   post(slot);
   next_ = (next_ + 1) % kReceives;
   return result;
@@ -58,9 +68,35 @@ bool Mailbox::progress() {
     int is_sent = 0;
     GOSSIP_MPI(MPI_Test(&outgoing_.front().request, &is_sent, MPI_STATUS_IGNORE));
     if (is_sent == 0) return true;
-    outgoing_.pop_front();
+    spare_.splice(spare_.end(), outgoing_, outgoing_.begin());
   }
   return false;
+}
+
+/// Records that all processes together have sent to this one.
+std::uint64_t Mailbox::due() const {
+  std::string own(sent_.size() * sizeof(std::uint64_t), '\0');
+  std::memcpy(own.data(), sent_.data(), own.size());
+  std::uint64_t count = 0;
+  const auto place = static_cast<std::size_t>(communicator_.rank()) * sizeof(std::uint64_t);
+  for (const std::string& counts : communicator_.all_gather(own)) {
+    std::uint64_t to_this = 0;
+    std::memcpy(&to_this, counts.data() + place, sizeof(to_this));
+    count += to_this;
+  }
+  return count;
+}
+
+void Mailbox::finish(std::chrono::milliseconds timeout) {
+  const std::uint64_t count = due();
+  const auto is_over = [&] {
+    while (receive()) {
+    }
+    return !progress() && received_ == count;
+  };
+  if (wait_until(Deadline(timeout), is_over)) return;
+  throw TimeoutError(-1, fmt::format("Rank {} got {} of {} records within {} ms.",
+                                     communicator_.rank(), received_, count, timeout.count()));
 }
 
 }  // namespace gossip::mpi

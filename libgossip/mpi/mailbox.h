@@ -5,11 +5,13 @@
 /// Small records between processes.
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <mpi.h>
 
@@ -21,7 +23,7 @@ namespace gossip::mpi {
 /// Records of one size that any process may send to any other at any time; those of one sender
 /// arrive in order.
 ///
-/// Collective: construction and destruction, which does not wait for records under way.
+/// Collective: construction, finish() and destruction, which does not wait for records under way.
 /// Everything else is local and does not block; progress() must be called now and then.
 /// Threads: one at a time.
 class Mailbox {
@@ -43,6 +45,10 @@ class Mailbox {
   /// Drives sends on. Returns whether some are still under way.
   bool progress();
 
+  /// Receives and drops what the others have still sent to this process, so that nothing is under
+  /// way when the mailbox ends. Throws TimeoutError when it does not come in time.
+  void finish(std::chrono::milliseconds timeout);
+
   [[nodiscard]] const Communicator& communicator() const noexcept { return communicator_; }
 
  private:
@@ -53,11 +59,15 @@ class Mailbox {
   static constexpr std::size_t kReceives = 32;
 
   void post(Slot& slot);
+  [[nodiscard]] std::uint64_t due() const;
 
   Communicator communicator_;
   std::array<Slot, kReceives> incoming_;  // posted in this order, in a ring
   std::size_t next_ = 0;
-  std::deque<Slot> outgoing_;
+  std::list<Slot> outgoing_;         // nodes stay where they are while MPI reads them
+  std::list<Slot> spare_;            // so that a record allocates nothing
+  std::vector<std::uint64_t> sent_;  // records, by rank
+  std::uint64_t received_ = 0;
 };
 
 }  // namespace gossip::mpi

@@ -18,6 +18,13 @@ void Operations::send(const Communicator& communicator, std::span<const std::byt
                        communicator.get(), add(number)));
 }
 
+void Operations::send_synchronously(const Communicator& communicator,
+                                    std::span<const std::byte> bytes, Rank to, int tag,
+                                    std::uint64_t number) {
+  GOSSIP_MPI(MPI_Issend(bytes.data(), narrow_count(bytes.size()), MPI_BYTE, to, tag,
+                        communicator.get(), add(number)));
+}
+
 void Operations::receive(const Communicator& communicator, std::span<std::byte> bytes, Rank from,
                          int tag, std::uint64_t number) {
   GOSSIP_MPI(MPI_Irecv(bytes.data(), narrow_count(bytes.size()), MPI_BYTE, from, tag,
@@ -35,11 +42,24 @@ void Operations::poll(std::vector<std::uint64_t>& finished) {
   for (int i = 0; i < count; ++i) {
     finished.push_back(numbers_[static_cast<std::size_t>(indices_[static_cast<std::size_t>(i)])]);
   }
-  for (int i = count - 1; i >= 0; --i) {
-    const int index = indices_[static_cast<std::size_t>(i)];
-    pending_.erase(pending_.begin() + index);
-    numbers_.erase(numbers_.begin() + index);
+  drop(std::span<const int>(indices_).first(static_cast<std::size_t>(count)));
+}
+
+/// Closes the gaps that these entries, ascending, leave.
+void Operations::drop(std::span<const int> entries) {
+  if (entries.empty()) return;
+  std::size_t next = 0;
+  auto kept = static_cast<std::size_t>(entries.front());
+  for (std::size_t i = kept; i < pending_.size(); ++i) {
+    if (next < entries.size() && i == static_cast<std::size_t>(entries[next])) {
+      ++next;
+      continue;
+    }
+    pending_[kept] = pending_[i];
+    numbers_[kept++] = numbers_[i];
   }
+  pending_.resize(kept, MPI_REQUEST_NULL);
+  numbers_.resize(kept);
 }
 
 }  // namespace gossip::mpi

@@ -28,6 +28,10 @@ class Operations {
   /// in the order in which they were sent.
   void send(const Communicator& communicator, std::span<const std::byte> bytes, Rank to, int tag,
             std::uint64_t number);
+
+  /// As send(), but finished only when the receiver's MPI has taken notice.
+  void send_synchronously(const Communicator& communicator, std::span<const std::byte> bytes,
+                          Rank to, int tag, std::uint64_t number);
   void receive(const Communicator& communicator, std::span<std::byte> bytes, Rank from, int tag,
                std::uint64_t number);
 
@@ -40,6 +44,8 @@ class Operations {
   [[nodiscard]] bool empty() const noexcept { return pending_.empty(); }
 
  private:
+  void drop(std::span<const int> entries);
+
   std::vector<MPI_Request> pending_;
   std::vector<std::uint64_t> numbers_;
   std::vector<int> indices_;  // kept, so that a poll allocates nothing

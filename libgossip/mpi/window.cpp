@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <exception>
 #include <memory>
 
 #include <libgossip/base/error.h>
@@ -17,7 +16,34 @@ constexpr std::size_t kAlignment = 64;
 
 }  // namespace
 
+/// Goes on when all processes have come this far, and otherwise throws on all of them: one that
+/// failed alone would leave the others waiting.
 Window::Window(const Communicator& communicator, std::size_t bytes) {
+  int code = MPI_SUCCESS;
+  std::string failure;
+  try {
+    allocate(communicator, bytes);
+  } catch (const MpiError& error) {
+    code = error.code();
+    failure = error.what();
+  }
+  const Part part{start_, bytes};
+  std::string text(sizeof(part), '\0');
+  std::memcpy(text.data(), &part, sizeof(part));
+  const std::vector<std::string> failures = communicator.all_gather(failure);
+  for (std::size_t rank = 0; rank < failures.size(); ++rank) {
+    if (failures[rank].empty()) continue;
+    if (!failure.empty()) throw MpiError(code, failure);
+    throw MpiError(MPI_ERR_OTHER, fmt::format("on rank {}: {}", rank, failures[rank]));
+  }
+  for (const std::string& other : communicator.all_gather(text)) {
+    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(part));
+  }
+  GOSSIP_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, handle_.get()));
+  communicator.barrier();
+}
+
+void Window::allocate(const Communicator& communicator, std::size_t bytes) {
   void* base = nullptr;
   MPI_Win raw = MPI_WIN_NULL;
   const std::size_t padded = bytes + kAlignment;
@@ -29,19 +55,12 @@ Window::Window(const Communicator& communicator, std::size_t bytes) {
   void* aligned = base;
   GOSSIP_ASSERT(std::align(kAlignment, bytes, aligned, space) != nullptr, "{} bytes", bytes);
   own_ = {static_cast<std::byte*>(aligned), bytes};
+  start_ = padded - space;
   std::fill(own_.begin(), own_.end(), std::byte{0});
-  const Part part{padded - space, bytes};
-  std::string text(sizeof(part), '\0');
-  std::memcpy(text.data(), &part, sizeof(part));
-  for (const std::string& other : communicator.all_gather(text)) {
-    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(part));
-  }
-  GOSSIP_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, raw));
-  communicator.barrier();
 }
 
 Window::~Window() {
-  if (!handle_ || std::uncaught_exceptions() > 0) return;
+  if (!handle_ || std::uncaught_exceptions() > exceptions_) return;
   const Serial serial;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,14 +25,12 @@ namespace gossip::mpi {
 /// works at the speed of the wire.
 ///
 /// Collective: construction and destruction, which block. Everything else is local.
-/// Threads: one at a time. Errors: MpiError where the library has no component that can put between
-/// these processes (Open MPI 4.1 over TCP).
+/// Threads: one at a time. Errors: MpiError, on all processes, where the library has no component
+/// that can put between these processes (Open MPI 4.1 over TCP).
 class Window {
  public:
   /// This process contributes `bytes`, at a 64-byte boundary, zero at first. They may differ.
   Window(const Communicator& communicator, std::size_t bytes);
-  Window(Window&&) = default;
-  Window& operator=(Window&&) = default;
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
   ~Window();
@@ -53,12 +52,17 @@ class Window {
   [[nodiscard]] std::string component() const;
 
  private:
-  gossip::detail::UniqueHandle<detail::WindowTraits> handle_;
-  std::span<std::byte> own_;
   struct Part {
     std::size_t start;  // behind the base
     std::size_t bytes;
   };
+
+  void allocate(const Communicator& communicator, std::size_t bytes);
+
+  gossip::detail::UniqueHandle<detail::WindowTraits> handle_;
+  int exceptions_ = std::uncaught_exceptions();
+  std::span<std::byte> own_;
+  std::size_t start_ = 0;
   std::vector<Part> parts_;  // by rank
 };
 

@@ -29,8 +29,10 @@ std::pair<std::string_view, std::string_view> first_difference(std::string_view 
 }  // namespace
 
 void require_agreement(Group& group, std::string_view what, std::string_view text) {
-  if (group.size() == 1) return;
-  const std::vector<std::string> texts = group.all_gather(text);
+  if (group.size() > 1) require_agreement(group.all_gather(text), what);
+}
+
+void require_agreement(const std::vector<std::string>& texts, std::string_view what) {
   for (std::size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] == texts[0]) continue;
     const auto [first, other] = first_difference(texts[0], texts[rank]);

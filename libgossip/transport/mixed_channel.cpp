@@ -49,7 +49,11 @@ void MixedChannel::commit(const Header& header) {
   if (is_near && is_far && header.bytes > 0) {
     std::memcpy(far_slot_.data(), near_slot_.data(), header.bytes);
   }
-  if (is_far) network_->commit(header);
+  if (is_far) {
+    network_->commit(header);
+  } else {
+    network_->enter(header.round);
+  }
   if (is_near) memory_->commit(header);
 }
 
@@ -67,9 +71,7 @@ std::size_t MixedChannel::memory_bytes() const {
   return memory_->memory_bytes() + network_->memory_bytes();
 }
 
-void MixedChannel::release(Rank from, int /*slot*/) noexcept {
-  // Messages belong to the channel that they came through.
-  static_cast<void>(from);
-}
+/// Never called: messages belong to the channel that they came through.
+void MixedChannel::release(Rank /*from*/, int /*slot*/) noexcept {}
 
 }  // namespace gossip::transport

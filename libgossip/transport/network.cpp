@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <cstring>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/transport/network.h>
 #include <libgossip/transport/network_channel.h>
 
 namespace gossip::transport {
 namespace {
 
-/// The mover's numbers name the channel and what it calls the filling.
-constexpr unsigned kChannelShift = 40;
-constexpr std::uint64_t kItemMask = (std::uint64_t{1} << kChannelShift) - 1;
+/// How long the end waits for small records that are still on their way.
+constexpr std::chrono::seconds kLastRecords{10};
 
 }  // namespace
 
@@ -25,12 +26,22 @@ Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> m
                           });
 }
 
-Network::~Network() { work_.reset(); }
+Network::~Network() {
+  work_.reset();
+  if (std::uncaught_exceptions() > exceptions_ || error_) return;
+  try {
+    mailbox_.finish(kLastRecords);
+  } catch (const std::exception& error) {
+    log(LogLevel::kWarning, mailbox_.communicator().rank(),
+        "records between hosts were left under way: {}", error.what());
+  }
+}
 
 std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& options,
                                                       const std::vector<Rank>& peers) {
   const mpi::Communicator& communicator = mailbox_.communicator();
   const auto number = static_cast<std::uint32_t>(channels_.size());
+  communicator.barrier();  // nobody waits in MPI for a rank that still trains
   auto channel = std::make_unique<NetworkChannel>(*this, number, communicator.rank(),
                                                   communicator.size(), peers, options);
   {
@@ -66,6 +77,20 @@ void Network::dispatch(Rank from, const Record& record) {
   }
 }
 
+/// Tells the channels what their payloads did. One that ended early has left its memory behind.
+void Network::report() {
+  const auto channel_of = [&](std::uint64_t number) { return channels_[number >> kChannelShift]; };
+  constexpr std::uint64_t kItem = (std::uint64_t{1} << kChannelShift) - 1;
+  for (const std::uint64_t number : arrived_) {
+    if (NetworkChannel* channel = channel_of(number)) {
+      channel->on_arrived(static_cast<int>(number & kItem));
+    }
+  }
+  for (const std::uint64_t number : sent_) {
+    if (NetworkChannel* channel = channel_of(number)) channel->on_sent(number & kItem);
+  }
+}
+
 Activity Network::look() {
   const std::lock_guard lock(mutex_);
   bool has_moved = false;
@@ -78,12 +103,7 @@ Activity Network::look() {
   arrived_.clear();
   sent_.clear();
   mover_->poll(arrived_, sent_);
-  for (const std::uint64_t number : arrived_) {
-    channels_[number >> kChannelShift]->on_arrived(static_cast<int>(number & kItemMask));
-  }
-  for (const std::uint64_t number : sent_) {
-    channels_[number >> kChannelShift]->on_sent(number & kItemMask);
-  }
+  report();
   has_moved |= !arrived_.empty() || !sent_.empty();
   for (NetworkChannel* channel : channels_) {
     if (channel != nullptr) has_moved |= channel->advance();

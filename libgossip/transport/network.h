@@ -46,6 +46,9 @@ class Network {
  private:
   friend class NetworkChannel;
 
+  /// The mover's numbers name the channel and, in these low bits, what it calls the filling.
+  static constexpr unsigned kChannelShift = 40;
+
   enum class RecordKind : std::uint32_t { kOffer, kGrant };
   struct Record {
     RecordKind kind = RecordKind::kOffer;
@@ -56,6 +59,7 @@ class Network {
   };
 
   Activity look();
+  void report();
   void dispatch(Rank from, const Record& record);
   void send(Rank to, const Record& record);
 
@@ -64,6 +68,7 @@ class Network {
 
   void remove(std::uint32_t channel);
 
+  int exceptions_ = std::uncaught_exceptions();
   mpi::Mailbox mailbox_;
   std::unique_ptr<PayloadMover> mover_;
   Background& background_;

@@ -1,20 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <exception>
+#include <cstring>
+#include <limits>
+#include <string>
 #include <utility>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/transport/network_channel.h>
 
 namespace gossip::transport {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr int kMostSlots = 1024;  // of a receiver: what a message's tag can tell apart
-constexpr unsigned kChannelShift = 40;
+constexpr int kMostSlots = 64;           // of a sender
+constexpr int kMostReceiveSlots = 1024;  // what a message's tag can tell apart
+
+static_assert(sizeof(Header) <= kAlignment);
+
+constexpr std::size_t round_up(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::size_t receive_slots(const ChannelOptions& options, std::size_t num_peers) {
+  if (options.reading == Reading::kLatest) return 2 * num_peers;
+  return static_cast<std::size_t>(std::max(options.receive_slots, 0));
+}
 
 }  // namespace
+
+void NetworkChannel::check(const ChannelOptions& options, std::size_t num_peers) {
+  const bool is_latest = options.reading == Reading::kLatest;
+  const int least = is_latest ? 2 : 1;
+  GOSSIP_CHECK(options.slots >= least && options.slots <= kMostSlots,
+               "A channel cannot have {} slots: give it {} to {}.", options.slots, least,
+               kMostSlots);
+  const std::size_t arriving = receive_slots(options, num_peers);
+  GOSSIP_CHECK((is_latest || arriving >= 1) && arriving <= kMostReceiveSlots,
+               "A channel cannot have {} slots for what arrives: it needs 1 to {}{}.",
+               is_latest ? static_cast<int>(arriving) : options.receive_slots, kMostReceiveSlots,
+               is_latest ? ", two for each peer" : "");
+  constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+  const auto slots = static_cast<std::size_t>(options.slots) + arriving;
+  GOSSIP_CHECK(options.capacity_bytes <= kMost / slots - 4 * kAlignment,
+               "A channel with {} slots of {} bytes is larger than an address can be.", slots,
+               options.capacity_bytes);
+}
 
 NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, Rank self, int size,
                                std::vector<Rank> peers, const ChannelOptions& options)
@@ -25,57 +57,65 @@ NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, Rank self
       peers_(static_cast<std::size_t>(size)),
       send_slots_(static_cast<std::size_t>(options.slots)) {
   std::ranges::sort(correspondents_);
-  const bool is_latest = options.reading == Reading::kLatest;
-  const int slots =
-      is_latest ? 2 * static_cast<int>(correspondents_.size()) : options.receive_slots;
-  GOSSIP_CHECK(options.slots >= (is_latest ? 2 : 1) && slots <= kMostSlots,
-               "A channel cannot have {} slots and {} for what arrives: give it at least {}, and "
-               "at most {} for what arrives.",
-               options.slots, slots, is_latest ? 2 : 1, kMostSlots);
-  receive_memory_ = network_.mover_->make_slots(slots, padded_capacity());
-  filled_by_.assign(static_cast<std::size_t>(slots), -1);
-  stamps_.assign(static_cast<std::size_t>(slots), 0);
+  const std::size_t slots = receive_slots(options, correspondents_.size());
+  receive_memory_ = network_.mover_->make_slots(static_cast<int>(slots), slot_bytes());
+  filled_by_.assign(slots, -1);
+  stamps_.assign(slots, 0);
 }
 
-std::size_t NetworkChannel::padded_capacity() const {
-  return (options().capacity_bytes + kAlignment - 1) / kAlignment * kAlignment;
+/// With kLatest the header lies before the payload and travels with it: it is known only when the
+/// payload leaves.
+std::size_t NetworkChannel::prefix_bytes() const { return is_latest() ? kAlignment : 0; }
+
+std::size_t NetworkChannel::slot_bytes() const {
+  return prefix_bytes() + round_up(options().capacity_bytes);
+}
+
+/// What sender and receiver know of a message's length before it leaves.
+std::size_t NetworkChannel::filling_bytes(const Header& header) const {
+  return is_latest() ? slot_bytes() : header.bytes;
 }
 
 NetworkChannel::~NetworkChannel() {
-  if (std::uncaught_exceptions() == 0) {
+  bool is_settled = false;
+  if (std::uncaught_exceptions() <= exceptions_) {
     try {
-      settle();
-    } catch (const std::exception&) {
-      // What is still under way would write into freed memory.
-      static_cast<void>(receive_memory_.release());
-      for (SendSlot& slot : send_slots_) static_cast<void>(slot.memory.release());
+      is_settled = settle();
+    } catch (const std::exception& error) {
+      log(LogLevel::kWarning, network_.mailbox_.communicator().rank(),
+          "a channel between hosts was not closed in order: {}", error.what());
     }
-  } else {
-    static_cast<void>(receive_memory_.release());
-    for (SendSlot& slot : send_slots_) static_cast<void>(slot.memory.release());
   }
   network_.remove(number_);
+  if (!is_settled) leave_memory();
 }
 
-void NetworkChannel::settle() {
+/// What is still under way would write into freed memory, or read it.
+void NetworkChannel::leave_memory() noexcept {
+  static_cast<void>(receive_memory_.release());
+  for (SendSlot& slot : send_slots_) static_cast<void>(slot.memory.release());
+}
+
+/// Waits until nothing moves any more. Messages that were not granted are dropped. Returns whether
+/// that came true on all ranks; all ranks return the same.
+bool NetworkChannel::settle() {
   {
     const std::lock_guard lock(network_.mutex_);
     is_closing_ = true;
   }
   const mpi::Communicator& communicator = network_.mailbox_.communicator();
   communicator.barrier();  // from here on nobody grants
-  const auto is_settled = [this] {
+  const auto is_quiet = [this] {
     const std::lock_guard lock(network_.mutex_);
-    network_.check();
-    return !is_under_way();
+    return network_.error_ == nullptr && !is_under_way();
   };
-  const auto settle_own = [&] {
-    if (wait_until(Deadline(options().timeout), is_settled)) return;
-    throw TimeoutError(-1, "A channel was closed while a granted message did not arrive.");
+  const auto settle_all = [&] {
+    const bool is_settled = wait_until(Deadline(options().timeout), is_quiet);
+    const std::vector<std::string> all = communicator.all_gather(is_settled ? "yes" : "no");
+    return std::ranges::find(all, "no") == all.end();
   };
-  settle_own();
-  communicator.barrier();  // all that was granted has arrived
-  settle_own();            // and its senders know
+  const bool have_arrived = settle_all();
+  return settle_all() && have_arrived;  // and their senders know
 }
 
 bool NetworkChannel::is_under_way() const {
@@ -89,6 +129,7 @@ bool NetworkChannel::is_under_way() const {
 }
 
 std::size_t NetworkChannel::memory_bytes() const {
+  const std::lock_guard lock(network_.mutex_);
   std::size_t bytes = receive_memory_->bytes();
   for (const SendSlot& slot : send_slots_) {
     if (slot.memory) bytes += slot.memory->bytes();
@@ -106,12 +147,14 @@ std::optional<std::span<std::byte>> NetworkChannel::try_acquire(std::span<const 
   for (int index = 0; index < options().slots; ++index) {
     SendSlot& slot = send_slots_[static_cast<std::size_t>(index)];
     if (slot.departures > 0 || index == newest_) continue;
-    if (!slot.memory) slot.memory = make_private_slots(1, padded_capacity());
+    if (!slot.memory) slot.memory = make_private_slots(1, slot_bytes());
     acquired_ = index;
     addressees_.assign(to.begin(), to.end());
-    return slot.memory->slot(0).first(options().capacity_bytes);
+    return slot.memory->slot(0).subspan(prefix_bytes(), options().capacity_bytes);
   }
-  if (!departures_.empty()) blocking = departures_.front().to;
+  const auto busy = std::ranges::find_if(
+      departures_, [](const Departure& departure) { return departure.slot >= 0; });
+  if (busy != departures_.end()) blocking = busy->to;
   return std::nullopt;
 }
 
@@ -124,11 +167,12 @@ void NetworkChannel::commit(const Header& header) {
                   header.bytes, options().capacity_bytes);
     const int index = std::exchange(acquired_, -1);
     committed_round_ = std::max(committed_round_, header.round);
-    if (options().reading == Reading::kLatest) {
+    if (is_latest()) {
       const std::uint64_t sequence = newest_header_.sequence + 1;
       newest_ = index;
       newest_header_ = header;
       newest_header_.sequence = sequence;
+      write_newest_header();
     } else {
       for (const Rank to : addressees_) {
         Header own = header;
@@ -141,16 +185,33 @@ void NetworkChannel::commit(const Header& header) {
   network_.background_.wake();
 }
 
+void NetworkChannel::write_newest_header() {
+  SlotMemory& memory = *send_slots_[static_cast<std::size_t>(newest_)].memory;
+  std::memcpy(memory.slot(0).data(), &newest_header_, sizeof(newest_header_));
+}
+
 void NetworkChannel::cancel() {
   const std::lock_guard lock(network_.mutex_);
   acquired_ = -1;
+}
+
+void NetworkChannel::enter(std::int64_t round) {
+  bool has_waiting = false;
+  {
+    const std::lock_guard lock(network_.mutex_);
+    committed_round_ = std::max(committed_round_, round);
+    has_waiting = waiting_ > 0;
+  }
+  if (has_waiting) network_.background_.wake();
 }
 
 Message NetworkChannel::message(Peer& peer, Rank from, const Arrival& arrival) {
   peer.is_reading = true;
   peer.reading = arrival.slot;
   std::span<const std::byte> payload;
-  if (arrival.slot >= 0) payload = receive_memory_->slot(arrival.slot).first(arrival.header.bytes);
+  if (arrival.slot >= 0) {
+    payload = receive_memory_->slot(arrival.slot).subspan(prefix_bytes(), arrival.header.bytes);
+  }
   return {*this, from, arrival.slot, arrival.header, payload};
 }
 
@@ -161,7 +222,9 @@ std::optional<Message> NetworkChannel::try_next(Rank from) {
   Peer& sender = peer(from);
   GOSSIP_ASSERT(!sender.is_reading, "the previous message of rank {} is still being read", from);
   if (sender.arrivals.empty() || !sender.arrivals.front().is_complete) {
-    sender.is_wanted = options().has_rounds;
+    if (options().has_rounds && !std::exchange(sender.is_wanted, true) && waiting_ > 0) {
+      network_.background_.wake();
+    }
     return std::nullopt;
   }
   sender.is_wanted = false;
@@ -182,18 +245,20 @@ std::optional<Message> NetworkChannel::latest(Rank from) {
 }
 
 void NetworkChannel::release(Rank from, int slot) noexcept {
+  bool has_waiting = false;
   {
     const std::lock_guard lock(network_.mutex_);
     Peer& sender = peer(from);
     sender.is_reading = false;
     sender.reading = -1;
     const bool is_newest =
-        options().reading == Reading::kLatest &&
+        is_latest() &&
         std::ranges::find(sender.arrivals, slot, &Arrival::slot) != sender.arrivals.end();
     if (slot < 0 || is_newest) return;
     free_receive_slot_of(slot);
+    has_waiting = waiting_ > 0;
   }
-  network_.background_.wake();
+  if (has_waiting) network_.background_.wake();
 }
 
 void NetworkChannel::free_receive_slot_of(int slot) noexcept {
@@ -203,11 +268,18 @@ void NetworkChannel::free_receive_slot_of(int slot) noexcept {
 // --- the communication thread's side -------------------------------------------------------------
 
 void NetworkChannel::on_offer(Rank from, const Header& header) {
-  peer(from).arrivals.push_back({.header = header});
-  if (header.bytes > 0) return;
-  // A header alone needs no slot: it is here.
-  peer(from).arrivals.back().is_complete = true;
-  if (options().reading == Reading::kLatest) drop_older(from);
+  Arrival& arrival = peer(from).arrivals.emplace_back();
+  arrival.header = header;
+  if (header.bytes == 0) {
+    complete(from, arrival);  // a header alone needs no slot: it is here
+  } else {
+    ++waiting_;
+  }
+}
+
+void NetworkChannel::complete(Rank from, Arrival& arrival) {
+  arrival.is_complete = true;
+  if (is_latest()) drop_older(from);
 }
 
 void NetworkChannel::drop_older(Rank from) {
@@ -226,8 +298,10 @@ void NetworkChannel::on_arrived(int slot) {
     return candidate.slot == slot && !candidate.is_complete;
   });
   GOSSIP_ASSERT(arrival != sender.arrivals.end(), "slot {} of rank {}", slot, from);
-  arrival->is_complete = true;
-  if (options().reading == Reading::kLatest) drop_older(from);
+  if (is_latest()) {
+    std::memcpy(&arrival->header, receive_memory_->slot(slot).data(), sizeof(arrival->header));
+  }
+  complete(from, *arrival);
 }
 
 void NetworkChannel::on_grant(Rank from, const Network::Record& grant) {
@@ -236,11 +310,19 @@ void NetworkChannel::on_grant(Rank from, const Network::Record& grant) {
   });
   GOSSIP_ASSERT(departure != departures_.end(), "a grant for message {} to rank {}",
                 grant.header.sequence, from);
+  if (is_latest()) {
+    departure->slot = newest_;
+    departure->header = newest_header_;
+    peer(from).posted = newest_header_.sequence;
+    ++send_slots_[static_cast<std::size_t>(newest_)].departures;
+  }
   departure->transfer = ++transfers_;
   SlotMemory& source = *send_slots_[static_cast<std::size_t>(departure->slot)].memory;
+  const std::span<std::byte> payload =
+      source.slot(0).first(prefix_bytes() + departure->header.bytes);
   network_.mover_->put(
-      from, source.slot(0).first(departure->header.bytes),
-      filling(grant.slot, departure->header.bytes, grant.stamp, departure->transfer));
+      from, payload,
+      filling(grant.slot, filling_bytes(grant.header), grant.stamp, departure->transfer));
 }
 
 void NetworkChannel::on_sent(std::uint64_t transfer) {
@@ -254,9 +336,9 @@ Filling NetworkChannel::filling(int slot, std::size_t bytes, std::uint64_t stamp
   return {.memory = receive_memory_.get(),
           .slot = slot,
           .bytes = bytes,
-          .tag = static_cast<int>(number_) * kMostSlots + slot,
+          .tag = static_cast<int>(number_) * kMostReceiveSlots + slot,
           .stamp = stamp,
-          .number = std::uint64_t{number_} << kChannelShift | number};
+          .number = std::uint64_t{number_} << Network::kChannelShift | number};
 }
 
 bool NetworkChannel::advance() {
@@ -265,17 +347,18 @@ bool NetworkChannel::advance() {
   return grant() || has_offered;
 }
 
-bool NetworkChannel::offer() {
-  bool has_moved = false;
-  if (options().reading == Reading::kLatest && newest_ >= 0) {
-    for (const Rank to : correspondents_) {
-      if (peer(to).posted == newest_header_.sequence) continue;
-      if (std::ranges::find(departures_, to, &Departure::to) != departures_.end()) continue;
-      peer(to).posted = newest_header_.sequence;
-      departures_.push_back({.to = to, .slot = newest_, .header = newest_header_});
-      ++send_slots_[static_cast<std::size_t>(newest_)].departures;
-    }
+void NetworkChannel::offer_newest() {
+  for (const Rank to : correspondents_) {
+    if (peer(to).posted == newest_header_.sequence) continue;
+    if (std::ranges::find(departures_, to, &Departure::to) != departures_.end()) continue;
+    peer(to).posted = newest_header_.sequence;
+    departures_.push_back({.to = to, .slot = -1, .header = newest_header_});
   }
+}
+
+bool NetworkChannel::offer() {
+  if (is_latest() && newest_ >= 0) offer_newest();
+  bool has_moved = false;
   for (std::size_t i = 0; i < departures_.size(); ++i) {
     Departure& departure = departures_[i];
     if (departure.is_offered) continue;
@@ -285,60 +368,65 @@ bool NetworkChannel::offer() {
         departure.to,
         {.kind = Network::RecordKind::kOffer, .channel = number_, .header = departure.header});
     if (departure.header.bytes > 0) continue;
-    --send_slots_[static_cast<std::size_t>(departure.slot)].departures;
+    if (departure.slot >= 0) --send_slots_[static_cast<std::size_t>(departure.slot)].departures;
     departures_.erase(departures_.begin() + static_cast<std::ptrdiff_t>(i--));
   }
   return has_moved;
 }
 
 bool NetworkChannel::may_grant(const Peer& peer, std::size_t arrival) const {
-  return options().reading == Reading::kLatest || !options().has_rounds ||
-         (peer.is_wanted && arrival == 0) ||
+  return is_latest() || !options().has_rounds || (peer.is_wanted && arrival == 0) ||
          peer.arrivals[arrival].header.round <= committed_round_;
 }
 
 int NetworkChannel::free_receive_slot(Rank from) const {
   const auto is_free = [&](std::size_t slot) { return filled_by_[slot] < 0; };
-  if (options().reading == Reading::kNext) {
-    for (std::size_t slot = 0; slot < filled_by_.size(); ++slot) {
-      if (is_free(slot)) return static_cast<int>(slot);
-    }
-    return -1;
+  if (!is_latest()) {
+    const auto free = std::ranges::find(filled_by_, -1);
+    return free == filled_by_.end() ? -1 : static_cast<int>(free - filled_by_.begin());
   }
-  const auto position = std::ranges::lower_bound(correspondents_, from) - correspondents_.begin();
-  const auto first = 2 * static_cast<std::size_t>(position);
+  const auto place = std::ranges::lower_bound(correspondents_, from);
+  if (place == correspondents_.end() || *place != from) return -1;  // it has no place here
+  const auto first = 2 * static_cast<std::size_t>(place - correspondents_.begin());
   if (is_free(first)) return static_cast<int>(first);
   return is_free(first + 1) ? static_cast<int>(first + 1) : -1;
 }
 
+/// At most one message of each sender, in turn, so that none starves.
 bool NetworkChannel::grant() {
+  if (waiting_ == 0) return false;
   bool has_moved = false;
   const auto count = static_cast<Rank>(peers_.size());
-  const Rank first = granted_last_ + 1;  // in turn, so that none starves
+  const Rank first = granted_last_ + 1;
   for (Rank turn = 0; turn < count; ++turn) {
     const Rank from = (first + turn) % count;
     Peer& sender = peer(from);
-    for (std::size_t i = 0; i < sender.arrivals.size(); ++i) {
-      Arrival& arrival = sender.arrivals[i];
-      if (arrival.is_complete || arrival.slot >= 0) continue;
-      const int slot = may_grant(sender, i) ? free_receive_slot(from) : -1;
-      if (slot < 0) break;  // later messages of this sender come after it
-      granted_last_ = from;
-      const auto index = static_cast<std::size_t>(slot);
-      arrival.slot = slot;
-      filled_by_[index] = from;
-      const std::uint64_t stamp = ++stamps_[index];
-      network_.mover_->expect(
-          from, filling(slot, arrival.header.bytes, stamp, static_cast<std::uint64_t>(slot)));
-      network_.send(from, {.kind = Network::RecordKind::kGrant,
-                           .channel = number_,
-                           .header = arrival.header,
-                           .slot = slot,
-                           .stamp = stamp});
-      has_moved = true;
-    }
+    const auto arrival = std::ranges::find_if(sender.arrivals, [](const Arrival& candidate) {
+      return !candidate.is_complete && candidate.slot < 0;
+    });
+    if (arrival == sender.arrivals.end()) continue;
+    const auto place = static_cast<std::size_t>(arrival - sender.arrivals.begin());
+    const int slot = may_grant(sender, place) ? free_receive_slot(from) : -1;
+    if (slot < 0) continue;
+    grant(from, *arrival, slot);
+    granted_last_ = from;
+    has_moved = true;
   }
   return has_moved;
+}
+
+void NetworkChannel::grant(Rank from, Arrival& arrival, int slot) {
+  const auto index = static_cast<std::size_t>(slot);
+  --waiting_;
+  arrival.slot = slot;
+  filled_by_[index] = from;
+  const std::uint64_t stamp = ++stamps_[index];
+  network_.mover_->expect(from, filling(slot, filling_bytes(arrival.header), stamp, index));
+  network_.send(from, {.kind = Network::RecordKind::kGrant,
+                       .channel = number_,
+                       .header = arrival.header,
+                       .slot = slot,
+                       .stamp = stamp});
 }
 
 }  // namespace gossip::transport

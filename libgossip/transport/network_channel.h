@@ -5,6 +5,7 @@
 /// The channel between ranks that share no memory.
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -15,6 +16,10 @@ namespace gossip::transport {
 /// Made by Network. A message is copied once, by the network, from the sender's slot into a slot of
 /// each receiver.
 ///
+/// kNext: a message keeps its slot until the payload has moved to all its receivers; without a
+/// payload it needs none. kLatest: a receiver that has room gets what is the newest then; only that
+/// one, and what is on its way, keep their slots. No rank is its own peer there.
+///
 /// Memory: `slots` at the sender, made when first used; `receive_slots` at the receiver, with
 /// kLatest two for each of `peers`.
 class NetworkChannel final : public Channel {
@@ -23,10 +28,16 @@ class NetworkChannel final : public Channel {
                  std::vector<Rank> peers, const ChannelOptions& options);
   ~NetworkChannel() override;
 
+  /// Throws gossip::Error for options that make no sense with so many peers.
+  static void check(const ChannelOptions& options, std::size_t num_peers);
+
   void commit(const Header& header) override;
 
   /// Gives an acquired slot back instead of committing it.
   void cancel();
+
+  /// This rank takes part in `round`, with a message that goes another way.
+  void enter(std::int64_t round);
 
   [[nodiscard]] std::optional<Message> try_next(Rank from) override;
   [[nodiscard]] std::optional<Message> latest(Rank from) override;
@@ -46,13 +57,13 @@ class NetworkChannel final : public Channel {
   /// A message on its way from this rank to one other.
   struct Departure {
     Rank to;
-    int slot;
+    int slot;  // kLatest: none before it is granted
     Header header;
     bool is_offered = false;
     std::uint64_t transfer = 0;  // while the payload moves
   };
   struct Peer {
-    std::uint64_t posted = 0;       // messages to it; kLatest: the newest one offered
+    std::uint64_t posted = 0;       // messages to it; kLatest: the newest one offered or sent
     std::vector<Arrival> arrivals;  // kNext: in order; kLatest: the newest and its successor
     int reading = -1;               // slot of the living Message
     bool is_reading = false;
@@ -80,13 +91,22 @@ class NetworkChannel final : public Channel {
   [[nodiscard]] Filling filling(int slot, std::size_t bytes, std::uint64_t stamp,
                                 std::uint64_t number) const;
   [[nodiscard]] bool is_under_way() const;
+  [[nodiscard]] bool is_latest() const { return options().reading == Reading::kLatest; }
+  void offer_newest();
+  void grant(Rank from, Arrival& arrival, int slot);
+  void complete(Rank from, Arrival& arrival);
 
   [[nodiscard]] Peer& peer(Rank rank) { return peers_[static_cast<std::size_t>(rank)]; }
-  [[nodiscard]] std::size_t padded_capacity() const;
+  [[nodiscard]] std::size_t slot_bytes() const;
+  [[nodiscard]] std::size_t prefix_bytes() const;
+  [[nodiscard]] std::size_t filling_bytes(const Header& header) const;
   [[nodiscard]] Message message(Peer& peer, Rank from, const Arrival& arrival);
-  void settle();  // before the end
+  void write_newest_header();
+  [[nodiscard]] bool settle();  // before the end
+  void leave_memory() noexcept;
 
   Network& network_;
+  int exceptions_ = std::uncaught_exceptions();
   std::uint32_t number_;
   std::vector<Rank> correspondents_;  // ascending
   std::vector<Peer> peers_;           // by rank
@@ -100,6 +120,7 @@ class NetworkChannel final : public Channel {
   int newest_ = -1;  // kLatest: the slot of the last commit
   Header newest_header_;
   std::uint64_t transfers_ = 0;
+  int waiting_ = 0;  // arrivals without a slot that need one
   std::int64_t committed_round_ = -1;
   Rank granted_last_ = 0;
   bool is_closing_ = false;

@@ -37,7 +37,7 @@ class SlotMemory {
 struct Filling {
   SlotMemory* memory;
   int slot;              ///< of the receiver
-  std::size_t bytes;     ///< of the payload
+  std::size_t bytes;     ///< at least those of the payload; both sides name the same number
   int tag;               ///< tells a receiver's slots apart, those of other memories too
   std::uint64_t stamp;   ///< tells the fillings of a slot apart; never 0
   std::uint64_t number;  ///< the caller's, named when it is done

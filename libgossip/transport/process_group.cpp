@@ -8,6 +8,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/mpi/communicator.h>
+#include <libgossip/transport/agreement.h>
 #include <libgossip/transport/memory_channel.h>
 #include <libgossip/transport/mixed_channel.h>
 #include <libgossip/transport/process_group.h>
@@ -95,6 +96,10 @@ class ProcessGroup final : public Group {
       index_in_host_[static_cast<std::size_t>(members_.back())] = static_cast<Rank>(index);
     }
     if (options_.kind == TransportKind::kShared) check_one_host();
+    if (has_one_memory()) return;
+    for (const std::string& size : communicator_.all_gather(std::to_string(host_.size()))) {
+      has_memories_ |= size != "1";
+    }
   }
 
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
@@ -161,9 +166,6 @@ std::vector<Rank> ProcessGroup::distant(const std::vector<Rank>& peers) const {
 Network& ProcessGroup::network(const std::vector<Rank>& peers) {
   if (!network_) {
     network_ = select_network(communicator_, options_, background_, peers);
-    for (const std::string& size : communicator_.all_gather(std::to_string(host_.size()))) {
-      has_memories_ |= size != "1";
-    }
     name_ = fmt::format("{}{}", has_memories_ ? "shared+" : "", network_->mover().name());
   }
   return *network_;
@@ -172,8 +174,13 @@ Network& ProcessGroup::network(const std::vector<Rank>& peers) {
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
   if (has_one_memory()) return make_memory_channel(options);
   const std::vector<Rank> far = distant(options.peers);
+  const bool needs_memory = has_memories_ && !options.only_between_hosts;
+  check_together(*this, [&] {
+    NetworkChannel::check(options, far.size());
+    if (needs_memory) static_cast<void>(MemoryChannel::region_bytes(options, size()));
+  });
   Network& far_ways = network(far);
-  if (!has_memories_) return far_ways.make_channel(options, far);
+  if (!needs_memory) return far_ways.make_channel(options, far);
   auto memory = make_memory_channel(options);
   std::vector<bool> is_near;
   for (Rank other = 0; other < size(); ++other) is_near.push_back(shares_memory_with(other));
@@ -182,7 +189,13 @@ std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& option
 }
 
 std::unique_ptr<MemoryChannel> ProcessGroup::make_memory_channel(const ChannelOptions& options) {
-  auto region = make_region(MemoryChannel::region_bytes(options, size()));
+  const std::size_t bytes = MemoryChannel::region_bytes(options, size());
+  std::unique_ptr<Region> region;
+  if (has_one_memory()) {
+    region = make_region(bytes);
+  } else {  // what one host lacks, the others hear of
+    check_together(*this, [&] { region = make_region(bytes); });
+  }
   auto channel =
       std::make_unique<MemoryChannel>(std::move(region), rank(), size(), members_, options);
   barrier();
@@ -211,6 +224,7 @@ void ProcessGroup::check_one_host() {
 
 std::unique_ptr<Group> make_process_group(mpi::Communicator communicator,
                                           const TransportOptions& options) {
+  require_agreement(communicator.all_gather(describe(options)), "transport");
   return std::make_unique<ProcessGroup>(std::move(communicator), options);
 }
 

@@ -14,17 +14,31 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kNames{"auto", "shared", "rma", "message"};
 
-/// A whole number of at least `least`, or `otherwise` when the variable is not set.
+constexpr std::size_t kMostPieceBytes = std::size_t{1} << 30U;  // the counts of MPI 3 are ints
+constexpr int kMostRanksPerMemory = 1 << 20;
+
+/// A whole number between these, or `otherwise` when the variable is not set.
 template <class T>
-T number_from(const char* variable, T least, T otherwise) {
+T number_from(const char* variable, T least, T most, T otherwise) {
   const char* text = std::getenv(variable);
   if (text == nullptr || *text == '\0') return otherwise;
   const std::string_view digits(text);
   T value{};
   const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
-  GOSSIP_CHECK(error == std::errc() && end == digits.end() && value >= least,
-               "{} is '{}': it must be a whole number of at least {}.", variable, digits, least);
+  GOSSIP_CHECK(error == std::errc() && end == digits.end() && value >= least && value <= most,
+               "The environment variable {} is '{}': it must be a whole number between {} and {}.",
+               variable, digits, least, most);
   return value;
+}
+
+TransportKind kind_from(const char* variable) {
+  const char* name = std::getenv(variable);
+  if (name == nullptr || *name == '\0') return TransportKind::kAuto;
+  try {
+    return transport_kind(name);
+  } catch (const Error& error) {
+    throw Error(fmt::format("The environment variable {}: {}", variable, error.what()));
+  }
 }
 
 }  // namespace
@@ -41,15 +55,16 @@ TransportKind transport_kind(std::string_view name) {
   throw Error(unknown_name("transport", name, known));
 }
 
+std::string describe(const TransportOptions& options) {
+  return fmt::format("transport {}, pieces of {} bytes, {} ranks a memory", name_of(options.kind),
+                     options.piece_bytes, options.ranks_per_memory);
+}
+
 TransportOptions transport_options_from_environment() {
-  TransportOptions options;
-  if (const char* name = std::getenv("GOSSIP_TRANSPORT"); name != nullptr && *name != '\0') {
-    options.kind = transport_kind(name);
-  }
-  options.piece_bytes =
-      number_from<std::size_t>("GOSSIP_PIECE_BYTES", 1, TransportOptions().piece_bytes);
-  options.ranks_per_memory = number_from("GOSSIP_RANKS_PER_MEMORY", 0, 0);
-  return options;
+  return {.kind = kind_from("GOSSIP_TRANSPORT"),
+          .piece_bytes = number_from<std::size_t>("GOSSIP_PIECE_BYTES", 1, kMostPieceBytes,
+                                                  TransportOptions().piece_bytes),
+          .ranks_per_memory = number_from("GOSSIP_RANKS_PER_MEMORY", 0, kMostRanksPerMemory, 0)};
 }
 
 }  // namespace gossip::transport

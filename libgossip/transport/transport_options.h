@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace gossip::transport {
@@ -21,7 +22,7 @@ enum class TransportKind {
 struct TransportOptions {
   TransportKind kind = TransportKind::kAuto;
 
-  /// Of one put or message between hosts. Positive.
+  /// Of one put or message between hosts, 1 to 2^30.
   std::size_t piece_bytes = std::size_t{1} << 20U;
 
   /// How many ranks of a host share memory at most, 0: all. With 1 all ranks reach each other as if
@@ -35,6 +36,9 @@ struct TransportOptions {
 
 /// The kind called `name`; throws gossip::Error, with the nearest names, for others.
 [[nodiscard]] TransportKind transport_kind(std::string_view name);
+
+/// All settings in one line, to compare between ranks.
+[[nodiscard]] std::string describe(const TransportOptions& options);
 
 /// The options that the environment variables GOSSIP_TRANSPORT, GOSSIP_PIECE_BYTES and
 /// GOSSIP_RANKS_PER_MEMORY set. Throws gossip::Error for values that make no sense.

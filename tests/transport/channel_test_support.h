@@ -48,6 +48,27 @@ inline std::vector<Rank> all_ranks(const Group& group) {
   return ranks;
 }
 
+/// The ranks whose newest message this one can read. A rank is a sender to itself where it shares
+/// memory.
+inline std::vector<Rank> latest_senders(const Group& group) {
+  std::vector<Rank> ranks = all_ranks(group);
+  if (!is_one_host(group)) std::erase(ranks, group.rank());
+  return ranks;
+}
+
+/// The newest message of this rank as soon as it is the one of `round`; between hosts that takes a
+/// moment.
+inline std::optional<Message> latest_of(Channel& channel, Rank from, std::int64_t round) {
+  std::optional<Message> message;
+  const bool is_there = wait_until(Deadline(kLong), [&] {
+    message.reset();
+    message = channel.latest(from);
+    return message && message->header().round == round;
+  });
+  if (!is_there) message.reset();
+  return message;
+}
+
 /// What a wait that must time out threw, after how many seconds.
 template <class Wait>
 std::pair<std::optional<TimeoutError>, double> timed(Wait&& wait) {

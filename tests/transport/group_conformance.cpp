@@ -31,6 +31,32 @@ constexpr std::chrono::seconds kLong{30};
 
 class GroupTest : public testing::TestWithParam<int> {};
 
+/// The ranks whose memory this one addresses, itself included.
+std::vector<Rank> near_ranks(const Group& group) {
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < group.size(); ++rank) {
+    if (group.shares_memory_with(rank)) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
+TEST_P(GroupTest, MemoryIsSharedInBothDirectionsAndWithOneself) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::string shares;
+    for (Rank rank = 0; rank < group.size(); ++rank) {
+      shares += group.shares_memory_with(rank) ? '1' : '0';
+    }
+
+    const std::vector<std::string> all = group.all_gather(shares);
+
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(all[i][i], '1');
+      for (std::size_t k = 0; k < all.size(); ++k) EXPECT_EQ(all[i][k], all[k][i]) << i << " " << k;
+    }
+    EXPECT_EQ(is_one_host(group), shares.find('0') == std::string::npos);
+  });
+}
+
 TEST_P(GroupTest, RanksAreNumberedFromZero) {
   on_ranks(GetParam(), [](Group& group) {
     EXPECT_EQ(group.size(), GetParam());
@@ -48,7 +74,7 @@ TEST_P(GroupTest, RegionsAreAlignedAndOfTheSizesAskedFor) {
 
     const auto region = group.make_region(bytes_of(group.rank()));
 
-    for (Rank rank = 0; rank < group.size(); ++rank) {
+    for (const Rank rank : near_ranks(group)) {
       EXPECT_EQ(region->of(rank).size(), bytes_of(rank));
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(region->of(rank).data()) % 64, 0U);
     }
@@ -56,18 +82,19 @@ TEST_P(GroupTest, RegionsAreAlignedAndOfTheSizesAskedFor) {
   });
 }
 
-TEST_P(GroupTest, EveryRankAddressesAllOfARegion) {
+TEST_P(GroupTest, EveryRankOfAHostAddressesAllOfARegion) {
   on_ranks(GetParam(), [](Group& group) {
     constexpr std::size_t kBytes = 1001;
     const auto region = group.make_region(kBytes);
-    const auto size = static_cast<std::size_t>(group.size());
-    const auto own = static_cast<std::size_t>(group.rank());
+    const std::vector<Rank> near = near_ranks(group);
+    const std::size_t size = near.size();
+    const auto own = static_cast<std::size_t>(std::ranges::find(near, group.rank()) - near.begin());
     group.barrier();
 
-    // Rank r writes byte k of every part where k mod n == r.
+    // The r-th rank of the host writes byte k of every part where k mod n == r.
     for (std::size_t part = 0; part < size; ++part) {
       for (std::size_t k = own; k < kBytes; k += size) {
-        region->of(static_cast<Rank>(part))[k] = static_cast<std::byte>(part * 17 + k);
+        region->of(near[part])[k] = static_cast<std::byte>(part * 17 + k);
       }
     }
     group.barrier();
@@ -75,7 +102,7 @@ TEST_P(GroupTest, EveryRankAddressesAllOfARegion) {
     std::size_t wrong = 0;
     for (std::size_t part = 0; part < size; ++part) {
       for (std::size_t k = 0; k < kBytes; ++k) {
-        const std::byte value = region->of(static_cast<Rank>(part))[k];
+        const std::byte value = region->of(near[part])[k];
         wrong += value != static_cast<std::byte>(part * 17 + k) ? 1U : 0U;
       }
     }
@@ -97,7 +124,7 @@ TEST_P(GroupTest, BarrierWaitsForAll) {
     for (int round = 1; round <= 200; ++round) {
       counter(group.rank()).store(round, std::memory_order_relaxed);
       group.barrier();
-      for (Rank rank = 0; rank < group.size(); ++rank) {
+      for (const Rank rank : near_ranks(group)) {
         const int value = counter(rank).load(std::memory_order_relaxed);
         early += value < round || value > round + 1 ? 1 : 0;
       }

@@ -10,8 +10,8 @@
 
 namespace gossip::transport::message {
 
-/// The receiver posts its receives before the sender is told of the slot; the sender keeps a few
-/// pieces of each payload under way. Works with every MPI library.
+/// The receiver posts receives before the sender is told of the slot; the sender keeps a few pieces
+/// of each payload under way. Works with every MPI library.
 class MessageMover final : public PayloadMover {
  public:
   /// Takes the communicator over. `piece_bytes`: of one message.
@@ -25,19 +25,27 @@ class MessageMover final : public PayloadMover {
   [[nodiscard]] bool is_busy() const override { return !receiving_.empty() || !sending_.empty(); }
 
  private:
-  struct Receiving {
-    std::uint64_t number;
-    std::size_t pieces_left;
-  };
-  struct Sending {
-    Rank to;
+  /// The pieces of one filling, whose number both sides know beforehand.
+  struct Transfer {
+    Rank peer;
     int tag;
     std::uint64_t number;
-    std::span<const std::byte> left;  // not yet started
+    std::size_t bytes;        // of the filling
+    std::size_t started = 0;  // bytes
     int pieces_under_way = 0;
   };
+  struct Receiving : Transfer {
+    std::span<std::byte> slot;
+  };
+  struct Sending : Transfer {
+    std::span<const std::byte> payload;
+  };
 
+  void start_pieces(Receiving& receiving);
   void start_pieces(Sending& sending);
+  template <class Direction>
+  void advance(mpi::Operations& operations, std::vector<Direction>& transfers,
+               std::vector<std::uint64_t>& done);
 
   mpi::Communicator communicator_;
   std::size_t piece_bytes_;

@@ -54,16 +54,30 @@ std::unique_ptr<SlotMemory> PutMover::make_slots(int count, std::size_t capacity
   return slots;
 }
 
-void PutMover::expect(Rank /*from*/, const Filling& filling) { expected_.push_back(filling); }
+void PutMover::expect(Rank from, const Filling& filling) {
+  signs_of_life_.receive(communicator_, {}, from, filling.tag, filling.number);
+  expected_.push_back(filling);
+}
 
 void PutMover::put(Rank to, std::span<const std::byte> payload, const Filling& filling) {
-  sending_.push_back({.to = to,
-                      .memory = static_cast<WindowSlots*>(filling.memory),
-                      .slot = filling.slot,
-                      .stamp = filling.stamp,
-                      .number = filling.number,
-                      .payload = payload});
-  start_pieces(sending_.back());
+  if (spare_.empty()) spare_.emplace_back();
+  auto* memory = static_cast<WindowSlots*>(filling.memory);
+  const bool is_first = std::ranges::none_of(
+      sending_, [&](const Sending& other) { return other.to == to && other.memory == memory; });
+  sending_.splice(sending_.end(), spare_, spare_.begin());
+  sending_.back() = {.to = to,
+                     .memory = memory,
+                     .slot = filling.slot,
+                     .tag = filling.tag,
+                     .stamp = filling.stamp,
+                     .number = filling.number,
+                     .payload = payload};
+  if (is_first) start(sending_.back());
+}
+
+void PutMover::start(Sending& sending) {
+  sending.stage = Stage::kPieces;
+  start_pieces(sending);
 }
 
 void PutMover::start_pieces(Sending& sending) {
@@ -77,30 +91,54 @@ void PutMover::start_pieces(Sending& sending) {
   }
 }
 
+/// All operations of its stage are over.
+void PutMover::go_on(Sending& sending) {
+  if (sending.stage == Stage::kPieces) {
+    sending.stage = Stage::kSignOfLife;
+    puts_.send_synchronously(communicator_, {}, sending.to, sending.tag, sending.number);
+    ++sending.under_way;
+  } else {
+    put_word(sending);
+  }
+}
+
 void PutMover::put_word(Sending& sending) {
-  sending.memory->window().flush(sending.to);
-  sending.has_put_word = true;
+  sending.memory->window().flush(sending.to);  // the payload is there
+  sending.stage = Stage::kWord;
   sending.memory->window().put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
                                sending.memory->word_of(sending.slot), puts_, sending.number);
   ++sending.under_way;
 }
 
-void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) {
+void PutMover::start_next(Rank to, const WindowSlots* memory) {
+  const auto next = std::ranges::find_if(sending_, [&](const Sending& candidate) {
+    return candidate.to == to && candidate.memory == memory;
+  });
+  if (next != sending_.end()) start(*next);
+}
+
+void PutMover::poll_puts(std::vector<std::uint64_t>& sent) {
   finished_.clear();
   puts_.poll(finished_);
   for (const std::uint64_t number : finished_) {
     const auto entry = std::ranges::find(sending_, number, &Sending::number);
     --entry->under_way;
-    start_pieces(*entry);
+    if (entry->stage == Stage::kPieces) start_pieces(*entry);
     if (entry->under_way > 0) continue;
-    if (!entry->has_put_word) {
-      put_word(*entry);
+    if (entry->stage != Stage::kWord) {
+      go_on(*entry);
       continue;
     }
     entry->memory->window().flush(entry->to);
-    sending_.erase(entry);
+    spare_.splice(spare_.end(), sending_, entry);
     sent.push_back(number);
+    start_next(entry->to, entry->memory);
   }
+}
+
+void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
+  finished_.clear();
+  signs_of_life_.poll(finished_);
   for (std::size_t i = 0; i < expected_.size();) {
     auto* memory = static_cast<WindowSlots*>(expected_[i].memory);
     if (memory->stamp_of(expected_[i].slot) != expected_[i].stamp) {
@@ -111,6 +149,11 @@ void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64
     arrived.push_back(expected_[i].number);
     expected_.erase(expected_.begin() + static_cast<std::ptrdiff_t>(i));
   }
+}
+
+void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) {
+  poll_puts(sent);
+  poll_words(arrived);
 }
 
 }  // namespace gossip::transport::rma

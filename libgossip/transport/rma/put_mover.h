@@ -15,6 +15,10 @@ namespace gossip::transport::rma {
 
 /// The sender puts the pieces into the receiver's window and flushes; only then it puts the slot's
 /// sequence word, which the receiver looks at. The receiver's MPI takes no part beyond progress.
+///
+/// A flush has no form that does not block, and one towards a process that is stopped or dead would
+/// hold up everything else. So the sender first makes sure that the receiver lives, by an empty
+/// message to it, and has one payload at a time under way to each slot memory of a rank.
 class PutMover final : public PayloadMover {
  public:
   /// Takes the communicator over. `piece_bytes`: of one put.
@@ -32,27 +36,36 @@ class PutMover final : public PayloadMover {
 
  private:
   class WindowSlots;
+  enum class Stage { kWaiting, kPieces, kSignOfLife, kWord };
   struct Sending {
-    Rank to;
-    WindowSlots* memory;
-    int slot;
-    std::uint64_t stamp;
-    std::uint64_t number;
+    Rank to = 0;
+    WindowSlots* memory = nullptr;
+    int slot = 0;
+    int tag = 0;
+    std::uint64_t stamp = 0;
+    std::uint64_t number = 0;
     std::span<const std::byte> payload;
     std::size_t started = 0;  // bytes
-    int under_way = 0;        // puts
-    bool has_put_word = false;
+    int under_way = 0;        // operations
+    Stage stage = Stage::kWaiting;
   };
 
+  void start(Sending& sending);
   void start_pieces(Sending& sending);
+  void go_on(Sending& sending);
   void put_word(Sending& sending);
+  void start_next(Rank to, const WindowSlots* memory);
+  void poll_puts(std::vector<std::uint64_t>& sent);
+  void poll_words(std::vector<std::uint64_t>& arrived);
 
   mpi::Communicator communicator_;
   std::size_t piece_bytes_;
   std::string component_;
   mpi::Operations puts_;
+  mpi::Operations signs_of_life_;  // received
   std::vector<Filling> expected_;
   std::list<Sending> sending_;  // nodes stay where they are while MPI reads the stamp
+  std::list<Sending> spare_;    // so that a payload allocates nothing
   std::vector<std::uint64_t> finished_;
 };
 
