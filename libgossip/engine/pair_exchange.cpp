@@ -154,19 +154,24 @@ void PairExchange::close() {
   }
 }
 
-/// model += state[0]; the rest of the state stays what it is.
+/// model += state[0]; the rest of the state stays what it is, relative to the new model.
 void PairExchange::take_in(std::size_t piece) {
   bool& is_changed = pieces_.is_changed(rank_, piece);
   if (!is_changed) return;
   is_changed = false;
   visit(pieces_.piece(rank_, kModelCopy, piece), [&]<class T>(std::span<T> model) {
-    const std::span<T> moved = pieces_.piece(rank_, kStateCopy, piece).as<T>();
-    const std::span<const T> increment(moved);
-    kernels::axpby(1.0, increment, 1.0, model);
-    for (int v = 1; v < algorithm_->num_vectors(); ++v) {
-      kernels::axpby(-1.0, increment, 1.0, pieces_.piece(rank_, kStateCopy + v, piece).as<T>());
+    for (std::size_t begin = 0; begin < model.size(); begin += kBlock) {
+      const std::size_t size = std::min(kBlock, model.size() - begin);
+      const auto block = [&](int copy) {
+        return pieces_.piece(rank_, copy, piece).as<T>().subspan(begin, size);
+      };
+      const std::span<const T> increment(block(kStateCopy));
+      kernels::axpby(1.0, increment, 1.0, model.subspan(begin, size));
+      for (int v = 1; v < algorithm_->num_vectors(); ++v) {
+        kernels::axpby(-1.0, increment, 1.0, block(kStateCopy + v));
+      }
+      std::ranges::fill(block(kStateCopy), T{0});
     }
-    std::ranges::fill(moved, T{0});
   });
 }
 
@@ -330,6 +335,20 @@ std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
   return state;
 }
 
+/// Calls `work(begin, block of the model)` for each block of this rank's piece, which is locked, with
+/// own_block_ set to the state's, and marks the piece.
+template <class Work>
+void PairExchange::in_blocks(std::size_t piece, Work&& work) {
+  const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
+  const std::vector<VectorView>& state = state_of(rank_, piece);
+  for (std::size_t begin = 0; begin < model.size; begin += kBlock) {
+    const std::size_t size = std::min(kBlock, model.size - begin);
+    ranges(state, begin, size, own_block_);
+    work(begin, range(model, begin, size));
+  }
+  pieces_.is_changed(rank_, piece) = true;
+}
+
 /// Both ranks' halves in one pass, block by block. Both pieces are locked.
 void PairExchange::event(Rank peer, std::size_t piece) {
   const VectorView own = pieces_.piece(rank_, kModelCopy, piece);
@@ -385,9 +404,11 @@ bool PairExchange::ask(Stream& stream) {
       break;
     }
     const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    algorithm_->flow(state_of(rank_, piece), options_.elapsed[static_cast<std::size_t>(rank_)]);
-    write_sum({model.dtype, slot->data(), model.size}, model, state_[0]);
-    pieces_.is_changed(rank_, piece) = true;
+    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
+      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
+      write_sum(range({model.dtype, slot->data(), model.size}, begin, own.size), own,
+                own_block_[0]);
+    });
     pieces_.unlock(rank_, piece);
     requests_->commit({.round = static_cast<std::int64_t>(piece), .bytes = model.bytes()});
     ++stream.next;
@@ -414,10 +435,12 @@ bool PairExchange::serve(Stream& stream) {
     const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
     const VectorView difference{model.dtype, slot->data(), model.size};
     const VectorView theirs = view_of(stream.request->payload(), model.dtype);
-    algorithm_->flow(state_of(rank_, piece), options_.elapsed[static_cast<std::size_t>(rank_)]);
-    write_difference(difference, theirs, model, state_[0]);
-    algorithm_->jump(state_, difference, -1.0);
-    pieces_.is_changed(rank_, piece) = true;
+    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
+      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
+      const VectorView block = range(difference, begin, own.size);
+      write_difference(block, range(theirs, begin, own.size), own, own_block_[0]);
+      algorithm_->jump(own_block_, block, -1.0);
+    });
     pieces_.unlock(rank_, piece);
     answers_->commit({.round = stream.request->header().round, .bytes = model.bytes()});
     stream.request.reset();

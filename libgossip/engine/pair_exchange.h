@@ -130,6 +130,8 @@ class PairExchange {
   void watch(Stream& stream, bool has_moved);
   void event(Rank peer, std::size_t piece);
   void take_in(std::size_t piece);
+  template <class Work>
+  void in_blocks(std::size_t piece, Work&& work);
   [[nodiscard]] std::vector<VectorView>& state_of(Rank rank, std::size_t piece);
   [[nodiscard]] Stream* find(Rank peer) const;
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
