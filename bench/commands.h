@@ -4,7 +4,9 @@
 /// @file The subcommands of gossip-bench. docs/benchmarks.md defines what each prints. All are
 /// collective over the session.
 
+#include <chrono>
 #include <cstddef>
+#include <string>
 
 #include <libgossip/runtime/session.h>
 
@@ -15,6 +17,19 @@ void pair_command(Session& session, std::size_t bytes, int repetitions);
 
 /// A ring averages vectors of `bytes` through the Mixer, against MPI_Sendrecv.
 void neighbor_command(Session& session, std::size_t bytes, int rounds, int repetitions);
+
+/// How `hosts` measures.
+struct HostsOptions {
+  std::size_t bytes = 0;             ///< of the model
+  std::chrono::milliseconds step{};  ///< that a step waits or computes
+  double seconds = 0.0;              ///< of steps of each contender in each repetition
+  int repetitions = 0;
+  double exchanges_per_step = 1.0;
+  std::string link = "none";  ///< what limits each host's link, as scripts/hosts --rate
+};
+
+/// One rank on each of several hosts: steps with gossip, with all-reduce and without communication.
+void hosts_command(Session& session, const HostsOptions& options);
 
 /// From construction to the end of the first round of a model like ResNet-50, against touching and
 /// copying its bytes.

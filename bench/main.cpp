@@ -12,6 +12,25 @@ namespace {
 /// Without LibTorch (GOSSIP_WITH_TORCH=OFF) the commands that train are not built.
 constexpr bool kWithTorch = GOSSIP_WITH_TORCH != 0;
 
+CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
+  CLI::App* hosts =
+      app.add_subcommand("hosts", "One rank a host: steps with gossip, all-reduce and neither");
+  options = {.bytes = 46137344, .step = std::chrono::milliseconds(100), .seconds = 4.0};
+  hosts->add_option("--bytes", options.bytes, "Bytes of the model")->capture_default_str();
+  hosts->add_option_function<int>(
+      "--step", [&](int time) { options.step = std::chrono::milliseconds(time); },
+      "Milliseconds that a step waits or computes (100)");
+  hosts->add_option("--seconds", options.seconds, "Seconds of each contender and repetition")
+      ->capture_default_str();
+  hosts
+      ->add_option("--exchanges-per-step", options.exchanges_per_step,
+                   "Exchanges that a rank starts per step")
+      ->capture_default_str();
+  hosts->add_option("--link", options.link, "What limits each host's link: none, 1gbit, 10gbit")
+      ->capture_default_str();
+  return hosts;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -23,6 +42,7 @@ int main(int argc, char** argv) {
     std::size_t small_bytes = 4096;
     int rounds = 2000;
     int iterations = 50;
+    gossip::bench::HostsOptions hosts_options;
     app.add_option("--repetitions", repetitions, "Measurements of each contender")
         ->capture_default_str();
     CLI::App* pair =
@@ -32,6 +52,7 @@ int main(int argc, char** argv) {
         app.add_subcommand("neighbor", "A ring: the neighbor average against Sendrecv");
     neighbor->add_option("--bytes", small_bytes, "Bytes of the vector")->capture_default_str();
     neighbor->add_option("--rounds", rounds, "Rounds of one measurement")->capture_default_str();
+    CLI::App* hosts = add_hosts(app, hosts_options);
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
     if constexpr (kWithTorch) {
@@ -48,6 +69,10 @@ int main(int argc, char** argv) {
     using namespace gossip::bench;
     if (*pair) pair_command(session, bytes, repetitions);
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
+    if (*hosts) {
+      hosts_options.repetitions = repetitions;
+      hosts_command(session, hosts_options);
+    }
     if constexpr (kWithTorch) {
       if (*setup) setup_command(session, repetitions);
       if (*overhead) overhead_command(session, iterations, repetitions);

@@ -11,12 +11,6 @@
 namespace gossip::bench {
 namespace {
 
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 double slowest(transport::Group& group, double seconds) {
   double most = 0.0;
   for (const std::string& text : group.all_gather(fmt::format("{}", seconds))) {
@@ -26,6 +20,12 @@ double slowest(transport::Group& group, double seconds) {
 }
 
 }  // namespace
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
 
 double Times::median() const { return median_of(seconds); }
 

@@ -33,6 +33,8 @@ struct Times {
 [[nodiscard]] std::vector<Times> measure(transport::Group& group,
                                          const std::vector<Contender>& contenders, int repetitions);
 
+[[nodiscard]] double median_of(std::vector<double> values);
+
 /// The median over repetitions of the ratio of two contenders' times in the same repetition.
 [[nodiscard]] double median_ratio(const Times& numerator, const Times& denominator);
 
