@@ -10,8 +10,12 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-/// Puts of one payload under way at a time.
+/// Puts of one route under way at a time: enough to keep the wire busy, few enough for several routes
+/// to share it.
 constexpr int kPiecesUnderWay = 8;
+
+/// A batch that has so much takes no further payload.
+constexpr std::size_t kBatchBytes = std::size_t{4} << 20U;
 
 }  // namespace
 
@@ -59,80 +63,100 @@ void PutMover::expect(Rank from, const Filling& filling) {
   expected_.push_back(filling);
 }
 
+PutMover::Route& PutMover::route(Rank to, WindowSlots* memory) {
+  for (Route& route : routes_) {
+    if (route.to == to && route.memory == memory) return route;
+  }
+  Route& made = routes_.emplace_back();
+  made.to = to;
+  made.memory = memory;
+  return made;
+}
+
+PutMover::Route& PutMover::route_of(std::uint64_t number) {
+  const auto has_number = [&](const Route& route) {
+    return std::ranges::find(route.batch, number, &Sending::number) != route.batch.end();
+  };
+  return *std::ranges::find_if(routes_, has_number);
+}
+
+bool PutMover::is_busy() const {
+  return !expected_.empty() || std::ranges::any_of(routes_, [](const Route& route) {
+    return !route.batch.empty() || !route.waiting.empty();
+  });
+}
+
 void PutMover::put(Rank to, std::span<const std::byte> payload, const Filling& filling) {
   if (spare_.empty()) spare_.emplace_back();
-  auto* memory = static_cast<WindowSlots*>(filling.memory);
-  const bool is_first = std::ranges::none_of(
-      sending_, [&](const Sending& other) { return other.to == to && other.memory == memory; });
-  sending_.splice(sending_.end(), spare_, spare_.begin());
-  sending_.back() = {.to = to,
-                     .memory = memory,
-                     .slot = filling.slot,
-                     .tag = filling.tag,
-                     .stamp = filling.stamp,
-                     .number = filling.number,
-                     .payload = payload};
-  if (is_first) start(sending_.back());
+  Route& way = route(to, static_cast<WindowSlots*>(filling.memory));
+  way.waiting.splice(way.waiting.end(), spare_, spare_.begin());
+  way.waiting.back() = {.to = to,
+                        .memory = way.memory,
+                        .slot = filling.slot,
+                        .tag = filling.tag,
+                        .stamp = filling.stamp,
+                        .number = filling.number,
+                        .payload = payload};
+  start_pieces(way);
 }
 
-void PutMover::start(Sending& sending) {
-  sending.stage = Stage::kPieces;
-  start_pieces(sending);
+void PutMover::start_pieces(Route& route) {
+  if (route.stage != Stage::kPieces) return;
+  for (Sending& sending : route.batch) start_pieces(route, sending);
+  while (!route.waiting.empty() && route.under_way < kPiecesUnderWay &&
+         route.batch_bytes < kBatchBytes) {
+    route.batch.splice(route.batch.end(), route.waiting, route.waiting.begin());
+    route.batch_bytes += route.batch.back().payload.size();
+    start_pieces(route, route.batch.back());
+  }
 }
 
-void PutMover::start_pieces(Sending& sending) {
-  while (sending.started < sending.payload.size() && sending.under_way < kPiecesUnderWay) {
+void PutMover::start_pieces(Route& route, Sending& sending) {
+  while (sending.started < sending.payload.size() && route.under_way < kPiecesUnderWay) {
     const std::size_t bytes = std::min(piece_bytes_, sending.payload.size() - sending.started);
     sending.memory->window().put(sending.payload.subspan(sending.started, bytes), sending.to,
                                  sending.memory->offset_of(sending.slot) + sending.started, puts_,
                                  sending.number);
     sending.started += bytes;
-    ++sending.under_way;
+    ++route.under_way;
   }
 }
 
-/// All operations of its stage are over.
-void PutMover::go_on(Sending& sending) {
-  if (sending.stage == Stage::kPieces) {
-    sending.stage = Stage::kSignOfLife;
-    puts_.send_synchronously(communicator_, {}, sending.to, sending.tag, sending.number);
-    ++sending.under_way;
-  } else {
-    put_word(sending);
+/// All operations of the route's stage are over.
+void PutMover::go_on(Route& route, std::vector<std::uint64_t>& sent) {
+  if (route.stage == Stage::kPieces) {
+    route.stage = Stage::kSignsOfLife;
+    for (const Sending& sending : route.batch) {
+      puts_.send_synchronously(communicator_, {}, sending.to, sending.tag, sending.number);
+      ++route.under_way;
+    }
+    return;
   }
-}
-
-void PutMover::put_word(Sending& sending) {
-  sending.memory->window().flush(sending.to);  // the payload is there
-  sending.stage = Stage::kWord;
-  sending.memory->window().put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
-                               sending.memory->word_of(sending.slot), puts_, sending.number);
-  ++sending.under_way;
-}
-
-void PutMover::start_next(Rank to, const WindowSlots* memory) {
-  const auto next = std::ranges::find_if(sending_, [&](const Sending& candidate) {
-    return candidate.to == to && candidate.memory == memory;
-  });
-  if (next != sending_.end()) start(*next);
+  route.memory->window().flush(route.to);  // what was put is there
+  if (route.stage == Stage::kSignsOfLife) {
+    route.stage = Stage::kWords;
+    for (const Sending& sending : route.batch) {
+      sending.memory->window().put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
+                                   sending.memory->word_of(sending.slot), puts_, sending.number);
+      ++route.under_way;
+    }
+    return;
+  }
+  for (const Sending& sending : route.batch) sent.push_back(sending.number);
+  spare_.splice(spare_.end(), route.batch);
+  route.stage = Stage::kPieces;
+  route.batch_bytes = 0;
+  start_pieces(route);
 }
 
 void PutMover::poll_puts(std::vector<std::uint64_t>& sent) {
   finished_.clear();
   puts_.poll(finished_);
   for (const std::uint64_t number : finished_) {
-    const auto entry = std::ranges::find(sending_, number, &Sending::number);
-    --entry->under_way;
-    if (entry->stage == Stage::kPieces) start_pieces(*entry);
-    if (entry->under_way > 0) continue;
-    if (entry->stage != Stage::kWord) {
-      go_on(*entry);
-      continue;
-    }
-    entry->memory->window().flush(entry->to);
-    spare_.splice(spare_.end(), sending_, entry);
-    sent.push_back(number);
-    start_next(entry->to, entry->memory);
+    Route& way = route_of(number);
+    --way.under_way;
+    start_pieces(way);
+    if (way.under_way == 0) go_on(way, sent);
   }
 }
 
