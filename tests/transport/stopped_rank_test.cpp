@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last rank is stopped by a signal for some seconds, in the middle of all kinds of traffic.
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/transport/group.h>
+
+#include "transport/channel_test_support.h"
+#include "transport/on_ranks.h"
+
+namespace gossip::transport {
+namespace {
+
+using test::on_ranks;
+
+constexpr int kStoppedSeconds = 5;
+constexpr int kRounds = 20;
+constexpr std::size_t kBytes = (std::size_t{3} << 19U) + 17;
+constexpr std::size_t kSmallBytes = 4096;
+
+/// Stops this process, with all its threads; another one wakes it up again.
+void stop() {
+  const std::string alarm = "(sleep " + std::to_string(kStoppedSeconds) + "; kill -CONT " +
+                            std::to_string(getpid()) + ") >/dev/null 2>&1 &";
+  EXPECT_EQ(std::system(alarm.c_str()), 0);
+  EXPECT_EQ(std::raise(SIGSTOP), 0);
+}
+
+class StoppedRank : public testing::TestWithParam<int> {};
+
+TEST_P(StoppedRank, HoldsUpNobodyElseAndIsNamed) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    std::vector<Rank> active = all_ranks(group);
+    std::erase(active, last);
+    std::erase(active, group.rank());
+    const auto rounds = group.make_channel({.capacity_bytes = kSmallBytes,
+                                            .slots = 2,
+                                            .timeout = kLong,
+                                            .receive_slots = group.size()});
+    const auto newest = group.make_channel(
+        {.capacity_bytes = kBytes, .slots = 3, .reading = Reading::kLatest, .timeout = kLong});
+    const auto mail = group.make_channel({.capacity_bytes = kBytes,
+                                          .slots = 2,
+                                          .timeout = std::chrono::milliseconds(300),
+                                          .receive_slots = 2 * group.size(),
+                                          .has_rounds = false});
+    send(group, *newest, {}, 0, kBytes);
+    int mailed = 0;
+    if (group.rank() != last) send(group, *mail, {last}, mailed++, kBytes);
+    group.barrier();
+
+    if (group.rank() == last) {
+      stop();
+    } else {
+      const Deadline clock(kLong);
+      int wrong = 0;
+      for (int round = 1; round <= kRounds; ++round) {
+        send(group, *newest, {}, round, kBytes);
+        send(group, *rounds, active, round, kSmallBytes);
+        for (const Rank from : active) {
+          const Message message = rounds->next(from);
+          wrong += message.header().round != round || !is_whole(message, kSmallBytes) ? 1 : 0;
+          const std::optional<Message> other = newest->latest(from);
+          wrong += other && !is_whole(*other, kBytes) ? 1 : 0;
+        }
+      }
+      EXPECT_EQ(wrong, 0);
+      const auto [error, seconds] = timed([&] {
+        for (;; ++mailed) send(group, *mail, {last}, mailed, kBytes);
+      });
+      EXPECT_TRUE(error && error->peer() == last);
+      EXPECT_LT(clock.elapsed_seconds(), kStoppedSeconds) << "it is over only with the stop";
+    }
+    const std::vector<std::string> counts = group.all_gather(std::to_string(mailed));
+
+    if (group.rank() == last) {
+      for (const Rank from : active) {
+        for (int k = 0; k < std::stoi(counts[static_cast<std::size_t>(from)]); ++k) {
+          std::optional<Message> message;
+          EXPECT_TRUE(wait_until(Deadline(kLong), [&] {
+            message = mail->try_next(from);
+            return message.has_value();
+          }));
+          EXPECT_TRUE(message && message->header().round == k && is_whole(*message, kBytes));
+        }
+      }
+    }
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, StoppedRank, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::transport
