@@ -22,7 +22,7 @@ LogLevel level_of_environment() {
 void log_line(LogLevel level, Rank rank, std::string_view message) {
   static const LogLevel kShown = level_of_environment();
   if (level < kShown) return;
-  if (rank != 0 && level != LogLevel::kError && kShown != LogLevel::kDebug) return;
+  if (rank != 0 && level < LogLevel::kWarning && kShown != LogLevel::kDebug) return;
   const char* prefix = level == LogLevel::kError     ? "error: "
                        : level == LogLevel::kWarning ? "warning: "
                                                      : "";

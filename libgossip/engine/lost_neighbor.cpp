@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/engine/lost_neighbor.h>
 
@@ -20,6 +21,18 @@ bool Watch::has_run_out(Rank self, Rank peer, std::chrono::milliseconds timeout)
         silent, limit);
   }
   return false;
+}
+
+void LostNeighbors::add(Rank peer, std::string_view what, double seconds, Counters& counters) {
+  if (!may_drop()) {
+    throw TimeoutError(peer, fmt::format("Rank {} did not {} for {:.1f} s (rank {} waited): it has "
+                                         "ended, hangs, or needs a longer timeout.",
+                                         peer, what, seconds, self_));
+  }
+  log(LogLevel::kWarning, self_, "goes on without rank {}, which did not {} for {:.1f} s", peer,
+      what, seconds);
+  is_lost_[static_cast<std::size_t>(peer)] = true;
+  ++counters.neighbors_lost;
 }
 
 }  // namespace gossip::engine

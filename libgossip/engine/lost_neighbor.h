@@ -5,9 +5,12 @@
 /// Neighbors that do not answer.
 
 #include <chrono>
+#include <string_view>
+#include <vector>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
+#include <libgossip/engine/counters.h>
 
 namespace gossip::engine {
 
@@ -34,6 +37,25 @@ class Watch {
  private:
   Clock::time_point since_ = Clock::now();
   bool has_warned_ = false;
+};
+
+/// The neighbors that a rank has given up. Local; not for calls from several threads.
+class LostNeighbors {
+ public:
+  LostNeighbors(Rank self, int size, OnLostNeighbor policy)
+      : self_(self), policy_(policy), is_lost_(static_cast<std::size_t>(size), false) {}
+
+  [[nodiscard]] bool may_drop() const noexcept { return policy_ == OnLostNeighbor::kDrop; }
+  [[nodiscard]] bool contains(Rank rank) const { return is_lost_[static_cast<std::size_t>(rank)]; }
+
+  /// `peer` was silent for `seconds`: gives it up, with a warning and in `counters`, or throws a
+  /// TimeoutError that names it. `what` says what it did not do.
+  void add(Rank peer, std::string_view what, double seconds, Counters& counters);
+
+ private:
+  Rank self_;
+  OnLostNeighbor policy_;
+  std::vector<bool> is_lost_;
 };
 
 }  // namespace gossip::engine

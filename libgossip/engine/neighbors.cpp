@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
+#include <libgossip/base/log.h>
 #include <libgossip/engine/neighbors.h>
+#include <libgossip/topology/checks.h>
 
 namespace gossip::engine {
 
@@ -18,6 +20,16 @@ topology::Graph union_graph(const topology::Schedule& schedule) {
     }
   }
   return topology::Graph::undirected(schedule.size(), edges, schedule.name());
+}
+
+void warn_if_apart(Rank self, const topology::Schedule& schedule) {
+  constexpr std::int64_t kRoundsExamined = 1000;
+  const std::int64_t rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
+  if (self != 0 || topology::rounds_to_connect(schedule, rounds)) return;
+  log(LogLevel::kWarning, self,
+      "the topology '{}' does not connect all ranks in the {} rounds examined: parts of them train "
+      "apart",
+      schedule.name(), rounds);
 }
 
 }  // namespace gossip::engine

@@ -17,9 +17,10 @@ constexpr std::chrono::milliseconds kInterval{20};
 Roster::Roster(transport::Group& group, std::vector<Rank> peers)
     : rank_(group.rank()),
       peers_(std::move(peers)),
-      steps_(static_cast<std::size_t>(group.size()), 0) {
+      numbers_(2 * static_cast<std::size_t>(group.size()), 0),
+      taken_by_(static_cast<std::size_t>(group.size()), 0) {
   if (group.size() == 1) return;
-  channel_ = group.make_channel({.capacity_bytes = steps_.size() * sizeof(std::int64_t),
+  channel_ = group.make_channel({.capacity_bytes = numbers_.size() * sizeof(std::int64_t),
                                  .slots = 4,
                                  .reading = transport::Reading::kLatest,
                                  .peers = peers_});
@@ -29,20 +30,32 @@ Roster::Roster(transport::Group& group, std::vector<Rank> peers)
 
 Roster::~Roster() { work_.reset(); }
 
-void Roster::set_steps(std::int64_t steps) {
+void Roster::set_steps(std::int64_t steps) { set(static_cast<std::size_t>(rank_), steps); }
+
+void Roster::set_taken(Rank peer, std::int64_t count) {
+  set(taken_by_.size() + static_cast<std::size_t>(peer), count);
+}
+
+void Roster::set(std::size_t index, std::int64_t number) {
   const std::lock_guard lock(mutex_);
-  steps_[static_cast<std::size_t>(rank_)] = steps;
+  numbers_[index] = number;
   has_changed_ = true;
 }
 
 std::int64_t Roster::steps_of(Rank rank) const {
   const std::lock_guard lock(mutex_);
-  return steps_[static_cast<std::size_t>(rank)];
+  return numbers_[static_cast<std::size_t>(rank)];
+}
+
+std::int64_t Roster::taken_by(Rank peer) const {
+  const std::lock_guard lock(mutex_);
+  return taken_by_[static_cast<std::size_t>(peer)];
 }
 
 std::int64_t Roster::job_steps() const {
   const std::lock_guard lock(mutex_);
-  return std::reduce(steps_.begin(), steps_.end(), std::int64_t{0});
+  const auto end = numbers_.begin() + static_cast<std::ptrdiff_t>(taken_by_.size());
+  return std::reduce(numbers_.begin(), end, std::int64_t{0});
 }
 
 Activity Roster::look() {
@@ -50,25 +63,33 @@ Activity Roster::look() {
   next_look_ = Clock::now() + kInterval;
   const std::lock_guard lock(mutex_);
   for (const Rank peer : peers_) {
-    const auto message = channel_->latest(peer);
-    if (!message) continue;
-    for (std::size_t rank = 0; rank < steps_.size(); ++rank) {
-      std::int64_t known = 0;
-      std::memcpy(&known, message->payload().data() + rank * sizeof(known), sizeof(known));
-      if (known <= steps_[rank] || std::cmp_equal(rank, rank_)) continue;
-      steps_[rank] = known;
-      has_changed_ = true;
-    }
+    if (const auto message = channel_->latest(peer)) read(peer, message->payload());
   }
   return has_changed_ && publish() ? Activity::kMoved : Activity::kIdle;
+}
+
+void Roster::read(Rank peer, std::span<const std::byte> payload) {
+  const auto number = [&](std::size_t index) {
+    std::int64_t value = 0;
+    std::memcpy(&value, payload.data() + index * sizeof(value), sizeof(value));
+    return value;
+  };
+  const std::size_t ranks = taken_by_.size();
+  taken_by_[static_cast<std::size_t>(peer)] = number(ranks + static_cast<std::size_t>(rank_));
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const std::int64_t known = number(rank);
+    if (known <= numbers_[rank] || std::cmp_equal(rank, rank_)) continue;
+    numbers_[rank] = known;
+    has_changed_ = true;
+  }
 }
 
 bool Roster::publish() {
   Rank blocking = -1;
   const auto slot = channel_->try_acquire(peers_, blocking);
   if (!slot) return false;
-  const std::size_t bytes = steps_.size() * sizeof(std::int64_t);
-  std::memcpy(slot->data(), steps_.data(), bytes);
+  const std::size_t bytes = numbers_.size() * sizeof(std::int64_t);
+  std::memcpy(slot->data(), numbers_.data(), bytes);
   channel_->commit({.bytes = bytes});
   has_changed_ = false;
   return true;

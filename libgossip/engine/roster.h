@@ -4,10 +4,11 @@
 /// @file
 /// How far all ranks are, known everywhere without waiting.
 
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include <libgossip/base/deadline.h>
@@ -17,7 +18,8 @@ namespace gossip::engine {
 
 /// Each rank tells its neighbors, some fifty times a second, how many steps it knows that each rank
 /// has made; so the numbers spread over a connected graph, and a rank that is slow, paused or lost
-/// holds nobody up. Runs in the group's communication thread.
+/// holds nobody up. It also tells each neighbor how many of its messages it has taken in, where a
+/// method counts them. Runs in the group's communication thread.
 ///
 /// Collective: construction and destruction. Everything else is local and does not block.
 /// Threads: any.
@@ -32,20 +34,29 @@ class Roster {
   /// This rank has made `steps` steps.
   void set_steps(std::int64_t steps);
 
+  /// This rank has taken in `count` messages of `peer`.
+  void set_taken(Rank peer, std::int64_t count);
+
+  /// How many messages of this rank `peer` has taken in; never more than it has.
+  [[nodiscard]] std::int64_t taken_by(Rank peer) const;
+
   [[nodiscard]] std::int64_t steps_of(Rank rank) const;
 
   /// Of all ranks together: never more than they have made.
   [[nodiscard]] std::int64_t job_steps() const;
 
  private:
+  void set(std::size_t index, std::int64_t number);
   transport::Activity look();
+  void read(Rank peer, std::span<const std::byte> payload);
   bool publish();
 
   Rank rank_;
   std::vector<Rank> peers_;
   std::unique_ptr<transport::Channel> channel_;
   mutable std::mutex mutex_;
-  std::vector<std::int64_t> steps_;  // by rank
+  std::vector<std::int64_t> numbers_;   // by rank: steps, and then messages taken in
+  std::vector<std::int64_t> taken_by_;  // by rank
   bool has_changed_ = true;
   Clock::time_point next_look_ = Clock::now();
   std::unique_ptr<transport::Background::Work> work_;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <libgossip/base/log.h>
+#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
@@ -11,22 +11,6 @@ namespace gossip::engine {
 
 using algorithm::Action;
 using algorithm::Stage;
-
-namespace {
-
-/// Rounds of a schedule that never repeats in which all ranks should have met.
-constexpr std::int64_t kRoundsExamined = 1000;
-
-void warn_if_apart(const transport::Group& group, const topology::Schedule& schedule) {
-  const std::int64_t rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
-  if (topology::rounds_to_connect(schedule, rounds)) return;
-  log(LogLevel::kWarning, group.rank(),
-      "the topology '{}' does not connect all ranks in the {} rounds examined: parts of them train "
-      "apart",
-      schedule.name(), rounds);
-}
-
-}  // namespace
 
 StagedWorker::StagedWorker(transport::Group& group,
                            std::shared_ptr<const algorithm::Algorithm> algorithm,
@@ -40,7 +24,7 @@ StagedWorker::StagedWorker(transport::Group& group,
   patience.while_waiting = [this] { presence_.check(needed_step_); };
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
     transport::check_together(group, [&] { topology::validate_doubly_stochastic(schedule); });
-    warn_if_apart(group, schedule);
+    warn_if_apart(group.rank(), schedule);
     model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), patience);
   }
   if (algorithm_->averages_gradient()) {

@@ -40,13 +40,13 @@ INSTANTIATE_TEST_SUITE_P(
     Levels, LogDeathTest,
     testing::Values(Expected{nullptr,
                              "^gossip.0.: i0\ngossip.0.: warning: w0\ngossip.0.: error: e0\n"
-                             "gossip.1.: error: e1\n$"},
+                             "gossip.1.: warning: w1\ngossip.1.: error: e1\n$"},
                     Expected{"info",
                              "^gossip.0.: i0\ngossip.0.: warning: w0\ngossip.0.: error: e0\n"
-                             "gossip.1.: error: e1\n$"},
+                             "gossip.1.: warning: w1\ngossip.1.: error: e1\n$"},
                     Expected{"warning",
                              "^gossip.0.: warning: w0\ngossip.0.: error: e0\n"
-                             "gossip.1.: error: e1\n$"},
+                             "gossip.1.: warning: w1\ngossip.1.: error: e1\n$"},
                     Expected{"error", "^gossip.0.: error: e0\ngossip.1.: error: e1\n$"},
                     Expected{"debug",
                              "^gossip.0.: d0\ngossip.0.: i0\ngossip.0.: warning: w0\n"

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <chrono>
 #include <numeric>
+#include <thread>
 
+#include <libgossip/base/random.h>
 #include <libgossip/engine/mixer.h>
+#include <libgossip/engine/overlap_worker.h>
+#include <libgossip/engine/push_sum_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"
@@ -116,6 +121,126 @@ TEST(MixerMemory, DoesNotGrowWithTheNeighborsOf64Ranks) {
     // Two messages, and the words for each rank.
     EXPECT_GE(complete, 2 * kElements * sizeof(float));
     EXPECT_LE(complete, 2 * kElements * sizeof(float) + 256 * kRanks);
+  });
+}
+
+/// Up to 2 ms, another for each message.
+std::chrono::microseconds random_delay(Rank from, Rank to, std::uint64_t sequence) {
+  auto random = SplitMix64::at(static_cast<std::uint64_t>(from * 64 + to), sequence);
+  return std::chrono::microseconds(random.below(10) == 0 ? random.below(2000) : random.below(50));
+}
+
+TEST(OverlapUnderFaults, LateMessagesLeaveTheSumsAlone) {
+  constexpr int kRanks = 5;
+  constexpr int kSteps = 20'000;
+  Cluster cluster(kRanks);
+  cluster.faults().delay = random_delay;
+  run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{start_value(rank, 0, 0), start_value(rank, 0, 1)};
+    const double mean = transport::mean_of(*group, own[1]);
+    OverlapWorker worker(*group, topology::one_peer_exponential(kRanks), {std::span<double>(own)},
+                         [] {}, {.timeout = std::chrono::seconds(20)});
+
+    for (int step = 0; step < kSteps; ++step) worker.finish();
+    worker.leave();
+
+    const double numerator = own[1] + worker.state()[0].vector.as<double>()[1];
+    EXPECT_NEAR(transport::mean_of(*group, numerator), mean, 1e-12);
+    EXPECT_NEAR(transport::mean_of(*group, worker.position().weight), 1.0, 1e-12);
+    EXPECT_GT(worker.counters().gossip_rounds, 0);
+    EXPECT_EQ(worker.counters().gossip_rounds + worker.counters().skipped, worker.position().round);
+  });
+}
+
+TEST(PushSumUnderFaults, ASilentNeighborMayBeDropped) {
+  std::array<double, 4> models{};
+  Cluster cluster(4);
+  run_ranks(4, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{static_cast<double>(rank), 1.0};
+    PushSumWorker worker(*group, topology::complete(4), {std::span<double>(own)}, [] {},
+                         {.timeout = kShort, .on_lost_neighbor = OnLostNeighbor::kDrop});
+    worker.finish();
+    group->barrier();
+    if (rank == 2) cluster.faults().pause(2);
+    group->barrier();
+    own[0] = rank;
+    if (rank == 2) {
+      group->barrier();
+      return;
+    }
+    for (int step = 0; step < 60; ++step) worker.finish();
+
+    EXPECT_EQ(worker.counters().neighbors_lost, 1);
+    EXPECT_GT(worker.counters().mass_lost, 0.0);
+    EXPECT_NEAR(own[1], 1.0, 1e-12);
+    // All three have the same model, between those that they had.
+    EXPECT_GT(own[0], 0.0);
+    EXPECT_LT(own[0], 3.0);
+    models[static_cast<std::size_t>(rank)] = own[0];
+    group->barrier();
+  });
+  EXPECT_NEAR(models[0], models[1], 1e-9);
+  EXPECT_NEAR(models[0], models[3], 1e-9);
+}
+
+TEST(OverlapUnderFaults, AReceiverThatTakesNothingMayBeDropped) {
+  Cluster cluster(3);
+  run_ranks(3, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{static_cast<double>(rank)};
+    OverlapWorker worker(*group, topology::complete(3), {std::span<double>(own)}, [] {},
+                         {.timeout = kShort, .on_lost_neighbor = OnLostNeighbor::kDrop});
+    worker.finish();
+    group->barrier();
+    if (rank == 2) cluster.faults().pause(2);  // nobody hears that it takes what it gets
+    group->barrier();
+    const auto step = [&] {
+      worker.finish();
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      return worker.counters().neighbors_lost > 0;
+    };
+    if (rank != 2) {
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), step));
+      EXPECT_GT(worker.counters().mass_lost, 0.0);
+      const std::int64_t rounds = worker.counters().gossip_rounds;
+      const auto goes_on = [&] {
+        step();
+        return worker.counters().gossip_rounds > rounds + 5;
+      };
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), goes_on));
+      EXPECT_EQ(worker.counters().neighbors_lost, 1);
+    }
+    group->barrier();
+    if (rank == 2) cluster.faults().resume(2);
+    worker.leave();
+  });
+}
+
+TEST(OverlapUnderFaults, AReceiverThatTakesNothingIsAnErrorThatNamesIt) {
+  Cluster cluster(2);
+  run_ranks(2, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{1.0};
+    Rank named = -1;
+    try {
+      OverlapWorker worker(*group, topology::ring(2), {std::span<double>(own)}, [] {},
+                           {.timeout = kShort});
+      if (rank == 1) cluster.faults().pause(1);
+      group->barrier();
+      const Deadline deadline(std::chrono::seconds(20));
+      while (rank == 0 && !deadline.has_passed()) {
+        worker.finish();
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+      group->barrier();
+      throw TimeoutError(-1, "the end of the other rank, which the error unwinds as well");
+    } catch (const TimeoutError& error) {
+      named = error.peer();
+      if (rank == 0) group->barrier();
+    }
+    EXPECT_EQ(named, rank == 0 ? 1 : -1);
   });
 }
 

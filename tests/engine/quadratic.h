@@ -13,6 +13,7 @@
 
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/topology/families.h>
+#include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/topology/schedules.h>
 
@@ -48,6 +49,27 @@ class Quadratic {
   [[nodiscard]] topology::Schedule mixing_matrix() const {
     return topology::MixingMatrix(
         data_.at("matrices").at("W").get<std::vector<std::vector<double>>>());
+  }
+  [[nodiscard]] topology::Schedule column_stochastic_matrix() const {
+    return topology::MixingMatrix(
+        data_.at("matrices").at("C").get<std::vector<std::vector<double>>>());
+  }
+  [[nodiscard]] topology::Graph directed_graph() const {
+    std::vector<topology::Arc> arcs;
+    for (const auto& arc : data_.at("matrices").at("directed_arcs_sender_receiver")) {
+      arcs.push_back({arc.at(0).get<Rank>(), arc.at(1).get<Rank>()});
+    }
+    return topology::Graph::directed(8, arcs, "directed");
+  }
+  /// The push-sum weight of a rank.
+  [[nodiscard]] double weight(const std::string& method, int step, Rank rank) const {
+    return data_.at("algorithms")
+        .at(method)
+        .at("iterates")
+        .at(std::to_string(step))
+        .at("w")
+        .at(static_cast<std::size_t>(rank))
+        .get<double>();
   }
   /// The model of a rank after `step` iterations of `method`.
   [[nodiscard]] std::vector<double> iterate(const std::string& method, int step, Rank rank) const {

@@ -40,7 +40,7 @@ TEST_P(WorkerReference, IteratesAgree) {
       }
     };
     // Two buckets.
-    const WorkerOptions options{.timeout = std::chrono::seconds(30), .bucket_bytes = 24};
+    const StagedWorkerOptions options{.timeout = std::chrono::seconds(30), .bucket_bytes = 24};
     StagedWorker worker(group, algorithm_of(method), method.schedule(problem),
                         {{std::span<double>(x)}, {std::span<double>(gradient)}},
                         {.local_update = update, .average_gradient = {}}, options);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include <libgossip/engine/message_layout.h>
+
+namespace gossip::engine {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+}  // namespace
+
+MessageLayout::MessageLayout(const std::vector<VectorView>& vectors) : shapes_(vectors) {
+  for (const VectorView& vector : vectors) {
+    offsets_.push_back(bytes_);
+    bytes_ += (vector.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+}
+
+VectorView MessageLayout::view(std::span<const std::byte> message, std::size_t index) const {
+  auto* start = const_cast<std::byte*>(message.data()) + offsets_[index];
+  return {shapes_[index].dtype, start, shapes_[index].size};
+}
+
+void MessageLayout::write(std::span<std::byte> message,
+                          const std::vector<VectorView>& vectors) const {
+  for (std::size_t v = 0; v < vectors.size(); ++v) {
+    if (vectors[v].size == 0) continue;
+    std::memcpy(message.data() + offsets_[v], vectors[v].data, vectors[v].bytes());
+  }
+}
+
+std::string MessageLayout::description() const {
+  std::string text = fmt::format("{} vectors:", shapes_.size());
+  for (const VectorView& shape : shapes_) {
+    text += fmt::format(" {} of {} bytes", shape.size, size_of(shape.dtype));
+  }
+  return text;
+}
+
+}  // namespace gossip::engine

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/engine/push_sum_vectors.h>
+#include <libgossip/kernels/vector.h>
+#include <libgossip/topology/checks.h>
+
+namespace gossip::engine {
+namespace {
+
+bool is_column_stochastic(const topology::Schedule& schedule) {
+  try {
+    topology::validate_column_stochastic(schedule);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
+    : model_(model), layout_(model), memory_(layout_.bytes()) {
+  GOSSIP_CHECK(!model.empty(), "Push-sum got a model of no vectors.");
+  for (std::size_t v = 0; v < model.size(); ++v) {
+    excess_.push_back(layout_.view(memory_, v));
+    rules_.emplace_back(model[v], excess_.back());
+  }
+}
+
+void PushSumVectors::open() {
+  for (algorithm::PushSum& rule : rules_) rule.open();
+}
+
+double PushSumVectors::send(double share, std::span<std::byte> message, int receivers) {
+  double weight = 0.0;
+  for (std::size_t v = 0; v < rules_.size(); ++v) {
+    weight = rules_[v].send(share, layout_.view(message, v), receivers);
+  }
+  return weight;
+}
+
+void PushSumVectors::absorb(std::span<const std::byte> message, double weight) {
+  for (std::size_t v = 0; v < rules_.size(); ++v) {
+    rules_[v].absorb(layout_.view(message, v), weight);
+  }
+}
+
+void PushSumVectors::close() {
+  for (algorithm::PushSum& rule : rules_) rule.close();
+}
+
+/// u + a z = (u - z) + a z + z, and the model does not change when z = (u + a z) / (w + a).
+void PushSumVectors::make_up(double weight) {
+  for (std::size_t v = 0; v < model_.size(); ++v) {
+    visit(excess_[v], [&]<class T>(std::span<T> excess) {
+      kernels::axpby(weight, std::span<const T>(model_[v].as<T>()), 1.0, excess);
+    });
+  }
+  restore(rules_.front().weight() + weight);
+}
+
+void PushSumVectors::restore(double weight) {
+  for (algorithm::PushSum& rule : rules_) rule.restore(weight);
+}
+
+std::vector<StateVector> PushSumVectors::state() {
+  std::vector<StateVector> result;
+  for (std::size_t v = 0; v < excess_.size(); ++v) {
+    result.push_back({fmt::format("push-sum_{}", v), excess_[v]});
+  }
+  return result;
+}
+
+PushSumShares::PushSumShares(const topology::Schedule& schedule)
+    : is_even_(!is_column_stochastic(schedule)) {
+  if (is_even_) topology::validate_consistent(schedule);
+}
+
+int PushSumShares::most_messages(const topology::Schedule& schedule) const {
+  if (is_even_) return 1;
+  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
+  const int rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
+  std::size_t most = 1;
+  topology::Neighborhood neighborhood;
+  for (int round = 0; round < rounds; ++round) {
+    for (Rank rank = 0; rank < schedule.size(); ++rank) {
+      schedule.neighborhood(round, rank, neighborhood);
+      std::set<double> shares;
+      for (const topology::Neighbor& receiver : neighborhood.out) shares.insert(receiver.weight);
+      most = std::max(most, shares.size());
+    }
+  }
+  return static_cast<int>(most);
+}
+
+}  // namespace gossip::engine

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include <libgossip/base/error.h>
+#include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::engine {
+namespace {
+
+/// As in Mixer: small messages get a second slot, so that fast rounds do not wait for readers.
+constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
+
+/// What a channel can have.
+constexpr int kMostSlots = 14;
+
+const topology::Schedule& checked(transport::Group& group, const topology::Schedule& schedule) {
+  transport::check_together(group, [&] {
+    GOSSIP_CHECK(schedule.size() == group.size(),
+                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
+                 "group's size.",
+                 schedule.name(), schedule.size(), group.size());
+    const int messages = PushSumShares(schedule).most_messages(schedule);
+    GOSSIP_CHECK(messages <= kMostSlots,
+                 "The topology '{}' has a rank that sends {} different shares in a round, but push-"
+                 "sum can send {}: give its receivers equal shares.",
+                 schedule.name(), messages, kMostSlots);
+  });
+  return schedule;
+}
+
+/// The most in-neighbors that a rank has in a round.
+int most_senders(const topology::Schedule& schedule) {
+  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
+  return std::max(1,
+                  schedule.max_degree(schedule.period() > 0 ? schedule.period() : kRoundsExamined));
+}
+
+}  // namespace
+
+PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedule,
+                             std::vector<VectorView> model, std::function<void()> local_update,
+                             const PushSumWorkerOptions& options)
+    : group_(group),
+      schedule_(std::move(schedule)),
+      local_update_(std::move(local_update)),
+      options_(options),
+      shares_(checked(group, schedule_)),
+      vectors_(model),
+      presence_(group),
+      lost_(group.rank(), group.size(), options.on_lost_neighbor),
+      last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
+  transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
+  warn_if_apart(group.rank(), schedule_);
+  if (group.size() == 1) return;
+  const std::size_t bytes = vectors_.layout().bytes();
+  const int messages = shares_.most_messages(schedule_);
+  const int slots = bytes <= kSecondSlotBytes ? 2 * messages : messages;
+  channel_ =
+      group.make_channel({.capacity_bytes = bytes,
+                          .slots = lost_.may_drop() ? kMostSlots : std::min(slots, kMostSlots),
+                          .timeout = options.timeout,
+                          .while_waiting = [this] { presence_.check(position_.step); },
+                          .receive_slots = most_senders(schedule_),
+                          .peers = union_graph(schedule_).out_neighbors(group.rank())});
+}
+
+void PushSumWorker::finish(bool communicate) {
+  local_update_();
+  if (communicate) pull(position_.round++);
+  ++position_.step;
+}
+
+void PushSumWorker::pull(std::int64_t round) {
+  ++counters_.gossip_rounds;
+  if (!channel_) return;
+  schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  const auto is_lost = [this](const topology::Neighbor& neighbor) {
+    return lost_.contains(neighbor.rank);
+  };
+  std::erase_if(neighborhood_.out, is_lost);
+  vectors_.open();
+  send(round);
+  receive(round);
+  vectors_.close();
+}
+
+void PushSumWorker::send(std::int64_t round) {
+  std::vector<topology::Neighbor>& out = neighborhood_.out;
+  const std::size_t count = out.size();
+  if (count == 0) {  // also who sends nothing says that it is in this round
+    receivers_.clear();
+    static_cast<void>(acquire());
+    channel_->commit({.round = round, .kind = transport::MessageKind::kSkip});
+  }
+  while (!out.empty()) {
+    const double share = shares_.share(out.front(), count);
+    receivers_.clear();
+    std::erase_if(out, [&](const topology::Neighbor& receiver) {
+      const bool is_equal = shares_.share(receiver, count) == share;
+      if (is_equal) receivers_.push_back(receiver.rank);
+      return is_equal;
+    });
+    send_share(round, share);
+  }
+}
+
+void PushSumWorker::send_share(std::int64_t round, double share) {
+  const std::span<std::byte> slot = acquire();
+  double weight = 0.0;
+  if (!receivers_.empty()) {
+    weight = vectors_.send(share, slot, static_cast<int>(receivers_.size()));
+  }
+  for (const Rank receiver : receivers_) last_weights_[static_cast<std::size_t>(receiver)] = weight;
+  const std::size_t bytes = receivers_.empty() ? 0 : vectors_.layout().bytes();
+  channel_->commit({.round = round, .weight = weight, .bytes = bytes});
+  counters_.bytes_sent += bytes * receivers_.size();
+}
+
+/// A slot for `receivers_`, less those that turn out to be lost.
+std::span<std::byte> PushSumWorker::acquire() {
+  const Clock::time_point start = Clock::now();
+  for (;;) {
+    try {
+      const std::span<std::byte> slot = channel_->acquire(receivers_);
+      counters_.wait_seconds += seconds_between(start, Clock::now());
+      return slot;
+    } catch (const TimeoutError& error) {
+      if (!lost_.may_drop() || lost_.contains(error.peer())) throw;
+      give_up(error.peer(), "read a message", start);
+      std::erase(receivers_, error.peer());
+    }
+  }
+}
+
+void PushSumWorker::receive(std::int64_t round) {
+  for (const topology::Neighbor& sender : neighborhood_.in) {
+    if (lost_.contains(sender.rank)) {
+      while (channel_->try_next(sender.rank)) {  // late: its sender counts it as lost, too
+      }
+      continue;
+    }
+    const Clock::time_point start = Clock::now();
+    try {
+      receive_from(sender.rank, round);
+    } catch (const TimeoutError&) {
+      if (!lost_.may_drop()) throw;
+      give_up(sender.rank, "send a message", start);
+    }
+  }
+}
+
+void PushSumWorker::give_up(Rank peer, std::string_view what, Clock::time_point since) {
+  lost_.add(peer, what, seconds_between(since, Clock::now()), counters_);
+  counters_.mass_lost += last_weights_[static_cast<std::size_t>(peer)];
+}
+
+void PushSumWorker::receive_from(Rank sender, std::int64_t round) {
+  const Clock::time_point start = Clock::now();
+  const transport::Message message = channel_->next(sender);
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+  const transport::Header& header = message.header();
+  GOSSIP_CHECK(header.round == round,
+               "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same "
+               "steps.",
+               sender, header.round, group_.rank(), round);
+  vectors_.absorb(message.payload(), header.weight);
+  counters_.bytes_received += header.bytes;
+  counters_.bytes_averaged += header.bytes;
+}
+
+Position PushSumWorker::position() const {
+  Position result = position_;
+  result.weight = vectors_.weight();
+  return result;
+}
+
+void PushSumWorker::set_position(const Position& position) {
+  vectors_.restore(position.weight);
+  position_ = position;
+}
+
+std::size_t PushSumWorker::memory_bytes() const {
+  return vectors_.memory_bytes() + (channel_ ? channel_->memory_bytes() : 0);
+}
+
+}  // namespace gossip::engine

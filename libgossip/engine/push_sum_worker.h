@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The driver of push-sum in rounds.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/engine/counters.h>
+#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/presence.h>
+#include <libgossip/engine/push_sum_vectors.h>
+#include <libgossip/engine/worker.h>
+#include <libgossip/topology/schedule.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+struct PushSumWorkerOptions {
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+};
+
+/// SGP, in rounds that all ranks make together: \f$ U \leftarrow P (U - \eta G(Z)),\ w \leftarrow P
+/// w,\ Z = U / w \f$ with a column-stochastic P of the schedule (see PushSumShares). The graph may be
+/// directed; neighbors need not be mutual.
+///
+/// kDrop: a neighbor that has been silent for the whole timeout gets and gives nothing any more; what
+/// it would have got its senders keep, and the mass that it had is lost to the others. A message
+/// that it never takes keeps its memory: up to a dozen can.
+///
+/// Memory: the excess (one copy of the model) and what is sent: a copy for each different share of a
+/// round (one when senders split evenly), twice that up to 1 MB; with kDrop more as messages get lost.
+///
+/// Collective: construction and destruction; finish() waits for this round's in-neighbors only.
+/// Threads: one per rank.
+class PushSumWorker final : public Worker {
+ public:
+  /// `model` must outlive the worker. Throws gossip::Error on every rank when the schedule is for
+  /// another number of ranks, is not consistent, or has more different shares than a channel slots;
+  /// warns when it does not connect all ranks.
+  PushSumWorker(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> model,
+                std::function<void()> local_update, const PushSumWorkerOptions& options = {});
+
+  void prepare(bool /*communicate*/) override {}
+  void finish(bool communicate = true) override;
+  void leave() override { presence_.leave(position_.step); }
+  void come_back() override { presence_.come_back(); }
+  [[nodiscard]] Position position() const override;
+  void set_position(const Position& position) override;
+  [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
+  [[nodiscard]] std::int64_t job_steps() const override { return position_.step * group_.size(); }
+  [[nodiscard]] Counters counters() const override { return counters_; }
+  [[nodiscard]] std::size_t memory_bytes() const override;
+
+ private:
+  void pull(std::int64_t round);
+  void send(std::int64_t round);
+  void send_share(std::int64_t round, double share);
+  [[nodiscard]] std::span<std::byte> acquire();
+  void receive(std::int64_t round);
+  void receive_from(Rank sender, std::int64_t round);
+  void give_up(Rank peer, std::string_view what, Clock::time_point since);
+
+  transport::Group& group_;
+  topology::Schedule schedule_;
+  std::function<void()> local_update_;
+  PushSumWorkerOptions options_;
+  PushSumShares shares_;
+  PushSumVectors vectors_;
+  Position position_;
+  Presence presence_;
+  LostNeighbors lost_;
+  std::vector<double> last_weights_;  // by rank: what the last message to it carried
+  Counters counters_;
+  std::unique_ptr<transport::Channel> channel_;  // none for one rank
+  // Kept between rounds so that a round allocates nothing.
+  topology::Neighborhood neighborhood_;
+  std::vector<Rank> receivers_;
+};
+
+}  // namespace gossip::engine

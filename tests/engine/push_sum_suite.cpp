@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// Push-sum in rounds and without, on every kind of group: see transport/on_ranks.h.
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <thread>
+
+#include <libgossip/base/random.h>
+#include <libgossip/engine/overlap_worker.h>
+#include <libgossip/engine/push_sum_worker.h>
+
+#include "engine/engine_test_support.h"
+
+namespace gossip::engine {
+namespace {
+
+using test::expect_throw;
+using test::on_ranks;
+using test::start_value;
+using transport::Group;
+
+const PushSumWorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
+
+/// Column stochastic at no rank when split by its rows: a directed ring with two shortcuts.
+topology::Graph uneven(int size) {
+  std::vector<topology::Arc> arcs;
+  for (Rank rank = 0; rank < size && size > 1; ++rank) arcs.push_back({rank, (rank + 1) % size});
+  for (const Rank to : {2, 3}) {
+    if (to < size) arcs.push_back({0, to});
+  }
+  return topology::Graph::directed(size, arcs, "uneven");
+}
+
+std::vector<double> start(Rank rank, std::size_t size) {
+  std::vector<double> values(size);
+  for (std::size_t k = 0; k < size; ++k) values[k] = start_value(rank, 0, k);
+  return values;
+}
+
+double mean_start(int size, std::size_t k) {
+  double sum = 0.0;
+  for (Rank rank = 0; rank < size; ++rank) sum += start_value(rank, 0, k);
+  return sum / size;
+}
+
+/// Element `k` of this rank's numerator.
+double numerator(Worker& worker, const std::vector<double>& model, std::size_t k) {
+  return model[k] + worker.state()[0].vector.as<double>()[k];
+}
+
+class PushSumTest : public testing::TestWithParam<int> {};
+
+TEST_P(PushSumTest, RoundsOnADirectedGraphAverage) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 3);
+    std::vector<float> single(5, static_cast<float>(group.rank()));
+    PushSumWorker worker(
+        group, uneven(group.size()), {std::span<double>(own), std::span<float>(single)}, [] {},
+        kOptions);
+
+    for (int step = 0; step < 300; ++step) worker.finish();
+
+    for (std::size_t k = 0; k < own.size(); ++k) {
+      EXPECT_NEAR(own[k], mean_start(group.size(), k), 1e-10);
+    }
+    EXPECT_NEAR(single[4], 0.5 * (group.size() - 1), 1e-5);
+    const double weight = worker.position().weight;
+    EXPECT_NEAR(transport::mean_of(group, weight), 1.0, 1e-12);
+    // The shortcuts take more from rank 0's neighbors than they give to the last ones.
+    const double unevenness = transport::mean_of(group, std::abs(weight - 1.0));
+    if (group.size() > 2) {
+      EXPECT_GT(unevenness, 0.01);
+    }
+    EXPECT_EQ(worker.counters().gossip_rounds, 300);
+    EXPECT_EQ(worker.counters().ages.quantile(1.0), 0);
+  });
+}
+
+TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 4);
+    std::vector<double> model;
+    std::vector<double> excess;
+    Position position;
+    PushSumWorker worker(
+        group, uneven(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; }, kOptions);
+    for (int step = 0; step < 7; ++step) worker.finish();
+    const auto state = worker.state()[0].vector.as<double>();
+    model = own;
+    excess.assign(state.begin(), state.end());
+    position = worker.position();
+    for (int step = 0; step < 6; ++step) worker.finish();
+    const std::vector<double> first = own;
+
+    own = model;
+    std::ranges::copy(excess, state.begin());
+    worker.set_position(position);
+    for (int step = 0; step < 6; ++step) worker.finish();
+
+    EXPECT_EQ(own, first);
+    EXPECT_EQ(worker.position().step, 13);
+    EXPECT_EQ(worker.position().round, 13);
+  });
+}
+
+TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 2);
+    PushSumWorker worker(
+        group, uneven(group.size()), {std::span<double>(own)}, [&] { own[1] += 1.0; }, kOptions);
+
+    worker.finish(false);
+
+    EXPECT_EQ(own[0], start_value(group.rank(), 0, 0));
+    EXPECT_EQ(own[1], start_value(group.rank(), 0, 1) + 1.0);
+    EXPECT_EQ(worker.position().step, 1);
+    EXPECT_EQ(worker.position().round, 0);
+  });
+}
+
+TEST_P(PushSumTest, ATopologyOfAnotherSizeIsRefusedOnAllRanks) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own{1.0};
+    const auto make = [&](auto* type) {
+      using Type = std::remove_pointer_t<decltype(type)>;
+      Type(
+          group, topology::ring(group.size() + 1), {std::span<double>(own)}, [] {}, kOptions);
+    };
+    expect_throw<Error>([&] { make(static_cast<PushSumWorker*>(nullptr)); }, {"is made for"});
+    expect_throw<Error>([&] { make(static_cast<OverlapWorker*>(nullptr)); }, {"is made for"});
+  });
+}
+
+/// Many steps at random paces: then the sums are what they were, plus the ranks' own updates.
+void check_conservation(Group& group, const topology::Schedule& schedule, int steps) {
+  const std::size_t size = 5;
+  std::vector<double> own = start(group.rank(), size);
+  auto random = SplitMix64::at(11, static_cast<std::uint64_t>(group.rank()));
+  double added = 0.0;
+  OverlapWorker worker(
+      group, schedule, {std::span<double>(own)},
+      [&] {
+        const double increment = random.unit() - 0.5;
+        own[0] += increment;
+        added += increment;
+      },
+      kOptions);
+
+  for (int part = 0; part < 2; ++part) {  // the second after a pause
+    for (int step = 0; step < steps; ++step) {
+      worker.finish();
+      if (random.below(200) == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    worker.leave();
+
+    EXPECT_NEAR(transport::mean_of(group, worker.position().weight), 1.0, 1e-12);
+    for (std::size_t k = 0; k < size; ++k) {
+      const double expected =
+          mean_start(group.size(), k) + (k == 0 ? transport::mean_of(group, added) : 0.0);
+      EXPECT_NEAR(transport::mean_of(group, numerator(worker, own, k)), expected, 1e-12) << k;
+    }
+    const double total_sent =
+        transport::mean_of(group, static_cast<double>(worker.counters().bytes_sent));
+    const double total_averaged =
+        transport::mean_of(group, static_cast<double>(worker.counters().bytes_averaged));
+    EXPECT_EQ(total_sent, total_averaged);
+    worker.come_back();
+  }
+  EXPECT_EQ(worker.position().step, 2 * steps);
+}
+
+TEST_P(PushSumTest, NothingIsLostWithoutRounds) {
+  on_ranks(GetParam(), [](Group& group) {
+    check_conservation(group, uneven(group.size()), 50'000 / group.size());
+    check_conservation(group, topology::one_peer_exponential(group.size()), 2000);
+  });
+}
+
+TEST_P(PushSumTest, WithoutRoundsRanksOfDifferentPacesAgree) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 2);
+    OverlapWorker worker(
+        group, topology::ring(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+
+    const int steps = 200 * (group.rank() + 1);
+    for (int step = 0; step < steps; ++step) {
+      worker.finish();
+      std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
+    worker.leave();
+
+    // The weights tell how much each model counts.
+    const double mean = transport::mean_of(group, worker.position().weight * own[0]);
+    EXPECT_NEAR(mean, mean_start(group.size(), 0), 1e-12);
+    EXPECT_NEAR(own[0], mean, 1e-3);
+    EXPECT_EQ(worker.position().step, steps);
+    worker.come_back();
+  });
+}
+
+TEST_P(PushSumTest, ARankThatIsDoneServesTheOthers) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 2);
+    OverlapWorker worker(
+        group, topology::complete(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+
+    // Rank 0 alone makes steps, and yet all that it sends is taken: it goes on until they agree.
+    if (group.rank() == 0) {
+      const auto is_near = [&] {
+        worker.finish();
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+        return std::abs(own[0] - mean_start(group.size(), 0)) < 1e-2;
+      };
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(25)), is_near)) << own[0];
+    }
+    worker.leave();
+
+    EXPECT_NEAR(transport::mean_of(group, worker.position().weight), 1.0, 1e-12);
+    worker.come_back();
+  });
+}
+
+TEST_P(PushSumTest, TheJobsStepsBecomeKnown) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own{1.0};
+    OverlapWorker worker(
+        group, topology::directed_ring(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+
+    for (int step = 0; step <= group.rank(); ++step) worker.finish();
+
+    const int total = group.size() * (group.size() + 1) / 2;
+    EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), [&] {
+      return worker.job_steps() == total;
+    })) << worker.job_steps();
+    EXPECT_LE(worker.job_steps(), total);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, PushSumTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::engine
