@@ -23,7 +23,7 @@ constexpr std::size_t kBlock = 8192;
 
 /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
 /// the wire, few enough for the second half of an event to come soon.
-constexpr std::size_t kWindow = 4;
+constexpr std::size_t kWindow = 8;
 
 /// Slots of a channel for pieces, whatever the number of peers.
 constexpr int kMostSlots = 16;
@@ -79,7 +79,8 @@ PairExchange::PairExchange(transport::Group& group,
       rank_(group.rank()),
       pieces_(group, shapes, kStateCopy + algorithm_->num_vectors(), options_.timeout),
       meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
-      block_(kBlock * sizeof(double)) {
+      block_(kBlock * sizeof(double)),
+      random_(SplitMix64::at(0, static_cast<std::uint64_t>(rank_))) {
   meetings_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Meeting));
   for (Rank other = 0; other < group.size(); ++other) new (&meeting(rank_, other)) Meeting;
   std::vector<Rank> far;
@@ -277,6 +278,9 @@ bool PairExchange::advance(Stream& stream) {
   if (stream.is_asked && !stream.has_started) {
     stream.has_started = true;
     stream.next = stream.answered = 0;
+    // Ranks that start together must not go through the pieces in step: where a rank asks with a
+    // piece that it is being asked for, both exchanges average less.
+    stream.first = random_.below(pieces_.count());
     stream.asked_at = step_;
     stream.watch.reset();
   }
@@ -376,7 +380,7 @@ bool PairExchange::advance_near(Stream& stream) {
   const Rank second = std::max(rank_, stream.peer);
   int done = 0;
   for (; stream.next < pieces_.count() && done < kNearPieces; ++done) {
-    const std::size_t piece = stream.next;
+    const std::size_t piece = (stream.first + stream.next) % pieces_.count();
     if (!pieces_.try_lock(first, piece)) break;
     if (!pieces_.try_lock(second, piece)) {
       pieces_.unlock(first, piece);
@@ -395,7 +399,7 @@ bool PairExchange::advance_near(Stream& stream) {
 bool PairExchange::ask(Stream& stream) {
   bool has_moved = false;
   while (stream.next < pieces_.count() && stream.next - stream.answered < kWindow) {
-    const std::size_t piece = stream.next;
+    const std::size_t piece = (stream.first + stream.next) % pieces_.count();
     if (!pieces_.try_lock(rank_, piece)) break;
     Rank blocking = -1;
     const auto slot = requests_->try_acquire(std::span(&stream.peer, 1), blocking);

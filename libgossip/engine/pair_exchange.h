@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/base/random.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
@@ -75,7 +76,8 @@ class PairExchange {
   /// Adds to the model what events did, piece by piece, and lets events go on. Local.
   void close();
 
-  /// Asks for one event with `peer`. False when the last one with it is still going on. Local; does
+  /// Asks for one event with `peer`. Of two ranks on different hosts only one should do so: two
+  /// requests that cross each other swap what they should average. False when the last one with it is still going on. Local; does
   /// not block.
   bool request(Rank peer);
 
@@ -111,7 +113,8 @@ class PairExchange {
     std::atomic<bool> is_asked{false};  // from request() until the event is over
     std::atomic<bool> is_lost{false};
     bool has_started = false;
-    std::size_t next = 0;                       // piece to ask for
+    std::size_t first = 0;                      // piece that this event begins with
+    std::size_t next = 0;                       // pieces asked for
     std::size_t answered = 0;                   // pieces done
     std::int64_t asked_at = 0;                  // step
     Watch watch;                                // since the peer last moved
@@ -154,6 +157,7 @@ class PairExchange {
   std::vector<VectorView> own_block_;
   std::vector<VectorView> peer_block_;
   std::vector<std::byte> block_;
+  SplitMix64 random_;
   mutable std::mutex mutex_;  // of what follows
   Counters counters_;
   std::exception_ptr error_;

@@ -20,6 +20,23 @@ double degree(const topology::Graph& graph, Rank rank) {
   return static_cast<double>(graph.out_neighbors(rank).size());
 }
 
+/// Which of two neighbors starts exchanges when only one shall: every rank for about half of its
+/// edges, on a ring each for the one to the next rank.
+bool starts(Rank rank, Rank neighbor, int size) {
+  const int ahead = (neighbor - rank + size) % size;
+  return 2 * ahead < size || (2 * ahead == size && (rank < neighbor) == (rank % 2 == 0));
+}
+
+std::vector<Rank> asked_by(const transport::Group& group, const std::vector<Rank>& neighbors) {
+  std::vector<Rank> asked;
+  for (const Rank neighbor : neighbors) {
+    const bool is_near = group.shares_memory_with(neighbor);
+    if (!is_near && !starts(group.rank(), neighbor, group.size())) continue;
+    asked.insert(asked.end(), is_near ? 1 : 2, neighbor);
+  }
+  return asked;
+}
+
 /// With one event per rank and unit of time on average, a rank's share is its part of the edges.
 std::vector<double> times_between_events(const topology::Graph& graph) {
   std::vector<double> times;
@@ -58,9 +75,11 @@ PairWorker::PairWorker(transport::Group& group,
       options_(options),
       rank_(group.rank()),
       neighbors_(checked(group, graph, options).out_neighbors(group.rank())),
-      exchanges_per_step_(neighbors_.empty() ? 0.0
-                                             : options.exchanges_per_step * degree(graph, rank_) /
-                                                   mean_degree(graph)),
+      asked_(asked_by(group, neighbors_)),
+      exchanges_per_step_(asked_.empty()
+                              ? 0.0
+                              : options.exchanges_per_step * static_cast<double>(asked_.size()) /
+                                    mean_degree(graph)),
       roster_(group, neighbors_),
       exchange_(group, algorithm_, shapes,
                 {.peers = neighbors_,
@@ -90,14 +109,14 @@ void PairWorker::finish(bool communicate) {
 }
 
 void PairWorker::start_exchanges() {
-  if (neighbors_.empty()) return;
+  if (asked_.empty()) return;
   // A function of rank and step, so that a resumed run chooses as the first one did.
   auto random = SplitMix64::at(options_.seed, static_cast<std::uint64_t>(position_.step) << 16U |
                                                   static_cast<std::uint64_t>(rank_));
   const double whole = std::floor(exchanges_per_step_);
   const int count = static_cast<int>(whole) + (random.unit() < exchanges_per_step_ - whole ? 1 : 0);
   for (int i = 0; i < count; ++i) {
-    exchange_.request(neighbors_[random.below(neighbors_.size())]);
+    exchange_.request(asked_[random.below(asked_.size())]);
   }
 }
 

@@ -30,8 +30,9 @@ struct PairWorkerOptions {
 };
 
 /// Drives a PairAlgorithm: ranks step at their own pace, and after each step ask random neighbors
-/// for exchanges, which run in the background. All edges of the graph are used alike: a rank of
-/// twice the neighbors starts twice the exchanges. Model time is counted by a rank's own events, so
+/// for exchanges, which run in the background. All edges of the graph are used alike. Inside a host
+/// both ends of an edge start exchanges; between hosts only one does, twice as often: two that cross
+/// each other there would swap the models instead of averaging them. Model time is counted by a rank's own events, so
 /// that a network that is slower than planned stretches it, and the method stays stable.
 ///
 /// Collective: construction, leave() and destruction. Threads: one per rank.
@@ -66,6 +67,8 @@ class PairWorker final : public Worker {
   PairWorkerOptions options_;
   Rank rank_;
   std::vector<Rank> neighbors_;
+  std::vector<Rank> asked_;    // to choose from: neighbors that this rank starts exchanges with,
+                               // twice where it alone does
   double exchanges_per_step_;  // that this rank starts
   Position position_;
   bool is_away_ = true;  // the exchange is open

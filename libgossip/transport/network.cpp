@@ -49,6 +49,11 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
     channels_.push_back(channel.get());
   }
   communicator.barrier();  // records of a channel find it on the other side
+  {
+    const std::lock_guard lock(mutex_);
+    channel->is_open_ = true;
+  }
+  background_.wake();
   return channel;
 }
 
@@ -71,7 +76,9 @@ void Network::dispatch(Rank from, const Record& record) {
   NetworkChannel* channel = channels_[record.channel];
   if (channel == nullptr) return;  // closed, and the message dropped with it
   if (record.kind == RecordKind::kOffer) {
-    channel->on_offer(from, record.header);
+    channel->on_offer(from, record);
+  } else if (record.kind == RecordKind::kCredit) {
+    channel->on_credit(from, record);
   } else {
     channel->on_grant(from, record);
   }

@@ -49,12 +49,13 @@ class Network {
   /// The mover's numbers name the channel and, in these low bits, what it calls the filling.
   static constexpr unsigned kChannelShift = 40;
 
-  enum class RecordKind : std::uint32_t { kOffer, kGrant };
+  enum class RecordKind : std::uint32_t { kOffer, kGrant, kCredit };
   struct Record {
     RecordKind kind = RecordKind::kOffer;
     std::uint32_t channel = 0;
     Header header = {};      // of the message in question
-    std::int32_t slot = -1;  // kGrant: the receiver's, and the stamp of its filling
+    std::int32_t slot = -1;  // kGrant, kCredit: the receiver's, and the stamp of its filling;
+                             // kOffer: the one of the credit that is used
     std::uint64_t stamp = 0;
   };
 

@@ -23,8 +23,21 @@ constexpr std::size_t round_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+/// Larger messages would need more memory for slots that are lent to peers who do not use them, and
+/// gain little by not asking.
+constexpr std::size_t kLargestWithCredits = std::size_t{1} << 20U;
+
+bool has_credits(const ChannelOptions& options) {
+  return options.reading == Reading::kNext && !options.has_rounds &&
+         options.capacity_bytes <= kLargestWithCredits;
+}
+
 std::size_t receive_slots(const ChannelOptions& options, std::size_t num_peers) {
   if (options.reading == Reading::kLatest) return 2 * num_peers;
+  if (has_credits(options)) {
+    return std::max<std::size_t>(static_cast<std::size_t>(std::max(options.receive_slots, 0)),
+                                 num_peers);
+  }
   return static_cast<std::size_t>(std::max(options.receive_slots, 0));
 }
 
@@ -57,6 +70,7 @@ NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, Rank self
       peers_(static_cast<std::size_t>(size)),
       send_slots_(static_cast<std::size_t>(options.slots)) {
   std::ranges::sort(correspondents_);
+  has_credits_ = has_credits(options);
   const std::size_t slots = receive_slots(options, correspondents_.size());
   receive_memory_ = network_.mover_->make_slots(static_cast<int>(slots), slot_bytes());
   filled_by_.assign(slots, -1);
@@ -104,7 +118,8 @@ bool NetworkChannel::settle() {
     is_closing_ = true;
   }
   const mpi::Communicator& communicator = network_.mailbox_.communicator();
-  communicator.barrier();  // from here on nobody grants
+  communicator.barrier();  // from here on nobody offers or grants
+  announce();
   const auto is_quiet = [this] {
     const std::lock_guard lock(network_.mutex_);
     return network_.error_ == nullptr && !is_under_way();
@@ -118,7 +133,29 @@ bool NetworkChannel::settle() {
   return settle_all() && have_arrived;  // and their senders know
 }
 
+/// Tells all ranks how many messages this one has offered to each, and waits for what they tell.
+void NetworkChannel::announce() {
+  std::string offered(peers_.size() * sizeof(std::uint64_t), '\0');
+  const mpi::Communicator& communicator = network_.mailbox_.communicator();
+  {
+    const std::lock_guard lock(network_.mutex_);
+    for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
+      std::memcpy(offered.data() + rank * sizeof(std::uint64_t), &peers_[rank].offered,
+                  sizeof(std::uint64_t));
+    }
+  }
+  const std::vector<std::string> all = communicator.all_gather(offered);
+  const auto own = static_cast<std::size_t>(communicator.rank());
+  const std::lock_guard lock(network_.mutex_);
+  for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
+    std::memcpy(&peers_[rank].announced, all[rank].data() + own * sizeof(std::uint64_t),
+                sizeof(std::uint64_t));
+  }
+}
+
 bool NetworkChannel::is_under_way() const {
+  const auto is_missing = [](const Peer& peer) { return peer.received < peer.announced; };
+  if (std::ranges::any_of(peers_, is_missing)) return true;
   const auto is_moving = [](const Departure& departure) { return departure.transfer != 0; };
   if (std::ranges::any_of(departures_, is_moving)) return true;
   const auto is_expected = [](const Arrival& arrival) {
@@ -256,7 +293,7 @@ void NetworkChannel::release(Rank from, int slot) noexcept {
         std::ranges::find(sender.arrivals, slot, &Arrival::slot) != sender.arrivals.end();
     if (slot < 0 || is_newest) return;
     free_receive_slot_of(slot);
-    has_waiting = waiting_ > 0;
+    has_waiting = waiting_ > 0 || has_credits_;
   }
   if (has_waiting) network_.background_.wake();
 }
@@ -267,11 +304,16 @@ void NetworkChannel::free_receive_slot_of(int slot) noexcept {
 
 // --- the communication thread's side -------------------------------------------------------------
 
-void NetworkChannel::on_offer(Rank from, const Header& header) {
+void NetworkChannel::on_offer(Rank from, const Network::Record& offer) {
   Arrival& arrival = peer(from).arrivals.emplace_back();
-  arrival.header = header;
-  if (header.bytes == 0) {
+  ++peer(from).received;
+  arrival.header = offer.header;
+  arrival.slot = offer.slot;
+  if (offer.header.bytes == 0) {
     complete(from, arrival);  // a header alone needs no slot: it is here
+  } else if (offer.slot >= 0) {
+    network_.mover_->expect(from, filling(offer.slot, offer.header.bytes, offer.stamp,
+                                          static_cast<std::uint64_t>(offer.slot)));
   } else {
     ++waiting_;
   }
@@ -316,13 +358,19 @@ void NetworkChannel::on_grant(Rank from, const Network::Record& grant) {
     peer(from).posted = newest_header_.sequence;
     ++send_slots_[static_cast<std::size_t>(newest_)].departures;
   }
-  departure->transfer = ++transfers_;
-  SlotMemory& source = *send_slots_[static_cast<std::size_t>(departure->slot)].memory;
-  const std::span<std::byte> payload =
-      source.slot(0).first(prefix_bytes() + departure->header.bytes);
-  network_.mover_->put(
-      from, payload,
-      filling(grant.slot, filling_bytes(grant.header), grant.stamp, departure->transfer));
+  put(*departure, grant.slot, grant.stamp);
+}
+
+void NetworkChannel::on_credit(Rank from, const Network::Record& credit) {
+  peer(from).credits.push_back({credit.slot, credit.stamp});
+}
+
+/// Starts to fill the receiver's slot.
+void NetworkChannel::put(Departure& departure, int slot, std::uint64_t stamp) {
+  departure.transfer = ++transfers_;
+  SlotMemory& source = *send_slots_[static_cast<std::size_t>(departure.slot)].memory;
+  network_.mover_->put(departure.to, source.slot(0).first(prefix_bytes() + departure.header.bytes),
+                       filling(slot, filling_bytes(departure.header), stamp, departure.transfer));
 }
 
 void NetworkChannel::on_sent(std::uint64_t transfer) {
@@ -342,9 +390,10 @@ Filling NetworkChannel::filling(int slot, std::size_t bytes, std::uint64_t stamp
 }
 
 bool NetworkChannel::advance() {
-  if (is_closing_) return false;
+  if (!is_open_ || is_closing_) return false;
+  const bool has_lent = lend();
   const bool has_offered = offer();
-  return grant() || has_offered;
+  return grant() || has_offered || has_lent;
 }
 
 void NetworkChannel::offer_newest() {
@@ -359,17 +408,54 @@ void NetworkChannel::offer_newest() {
 bool NetworkChannel::offer() {
   if (is_latest() && newest_ >= 0) offer_newest();
   bool has_moved = false;
+  for (Peer& receiver : peers_) receiver.is_blocked = false;
   for (std::size_t i = 0; i < departures_.size(); ++i) {
     Departure& departure = departures_[i];
-    if (departure.is_offered) continue;
-    departure.is_offered = true;
+    if (departure.is_offered || !offer(departure)) continue;
     has_moved = true;
-    network_.send(
-        departure.to,
-        {.kind = Network::RecordKind::kOffer, .channel = number_, .header = departure.header});
     if (departure.header.bytes > 0) continue;
     if (departure.slot >= 0) --send_slots_[static_cast<std::size_t>(departure.slot)].departures;
     departures_.erase(departures_.begin() + static_cast<std::ptrdiff_t>(i--));
+  }
+  return has_moved;
+}
+
+/// False when it has to wait for a credit, or for an earlier message that does.
+bool NetworkChannel::offer(Departure& departure) {
+  Peer& receiver = peer(departure.to);
+  const bool needs_credit = has_credits_ && departure.header.bytes > 0;
+  receiver.is_blocked |= needs_credit && receiver.credits.empty();
+  if (receiver.is_blocked) return false;
+  departure.is_offered = true;
+  ++receiver.offered;
+  Network::Record record{
+      .kind = Network::RecordKind::kOffer, .channel = number_, .header = departure.header};
+  if (needs_credit) {
+    const Credit credit = receiver.credits.front();
+    receiver.credits.erase(receiver.credits.begin());
+    record.slot = credit.slot;
+    record.stamp = credit.stamp;
+    network_.send(departure.to, record);
+    put(departure, credit.slot, credit.stamp);
+  } else {
+    network_.send(departure.to, record);
+  }
+  return true;
+}
+
+/// Gives each free receive slot to the peer that it belongs to.
+bool NetworkChannel::lend() {
+  if (!has_credits_ || correspondents_.empty()) return false;
+  bool has_moved = false;
+  for (std::size_t slot = 0; slot < filled_by_.size(); ++slot) {
+    if (filled_by_[slot] >= 0) continue;
+    const Rank to = correspondents_[slot % correspondents_.size()];
+    filled_by_[slot] = to;
+    network_.send(to, {.kind = Network::RecordKind::kCredit,
+                       .channel = number_,
+                       .slot = static_cast<std::int32_t>(slot),
+                       .stamp = ++stamps_[slot]});
+    has_moved = true;
   }
   return has_moved;
 }

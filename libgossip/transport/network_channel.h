@@ -20,6 +20,9 @@ namespace gossip::transport {
 /// payload it needs none. kLatest: a receiver that has room gets what is the newest then; only that
 /// one, and what is on its way, keep their slots. No rank is its own peer there.
 ///
+/// Small messages without rounds do not ask: each receive slot is lent to one peer in turn, so a
+/// piece goes off as soon as it is committed.
+///
 /// Memory: `slots` at the sender, made when first used; `receive_slots` at the receiver, with
 /// kLatest two for each of `peers`.
 class NetworkChannel final : public Channel {
@@ -62,8 +65,18 @@ class NetworkChannel final : public Channel {
     bool is_offered = false;
     std::uint64_t transfer = 0;  // while the payload moves
   };
+  /// A slot of a peer that this rank may fill without asking.
+  struct Credit {
+    int slot;
+    std::uint64_t stamp;
+  };
   struct Peer {
     std::uint64_t posted = 0;       // messages to it; kLatest: the newest one offered or sent
+    std::uint64_t offered = 0;      // of them
+    std::uint64_t received = 0;     // offers from it
+    std::uint64_t announced = 0;    // while closing: what it says that it has offered
+    std::vector<Credit> credits;    // of its slots
+    bool is_blocked = false;        // an earlier message to it has not left yet
     std::vector<Arrival> arrivals;  // kNext: in order; kLatest: the newest and its successor
     int reading = -1;               // slot of the living Message
     bool is_reading = false;
@@ -77,13 +90,17 @@ class NetworkChannel final : public Channel {
   void release(Rank from, int slot) noexcept override;
 
   // The communication thread's part, under the network's mutex.
-  void on_offer(Rank from, const Header& header);
+  void on_offer(Rank from, const Network::Record& offer);
+  void on_credit(Rank from, const Network::Record& credit);
   void on_grant(Rank from, const Network::Record& grant);
   void on_arrived(int slot);
   void on_sent(std::uint64_t transfer);
   bool advance();  // offers and grants; whether something moved
   bool offer();
+  bool offer(Departure& departure);
   bool grant();
+  bool lend();
+  void put(Departure& departure, int slot, std::uint64_t stamp);
   void drop_older(Rank from);
   [[nodiscard]] bool may_grant(const Peer& peer, std::size_t arrival) const;
   [[nodiscard]] int free_receive_slot(Rank from) const;
@@ -92,6 +109,7 @@ class NetworkChannel final : public Channel {
                                 std::uint64_t number) const;
   [[nodiscard]] bool is_under_way() const;
   [[nodiscard]] bool is_latest() const { return options().reading == Reading::kLatest; }
+  void announce();
   void offer_newest();
   void grant(Rank from, Arrival& arrival, int slot);
   void complete(Rank from, Arrival& arrival);
@@ -123,6 +141,8 @@ class NetworkChannel final : public Channel {
   int waiting_ = 0;  // arrivals without a slot that need one
   std::int64_t committed_round_ = -1;
   Rank granted_last_ = 0;
+  bool has_credits_ = false;
+  bool is_open_ = false;  // on all ranks: records may be sent
   bool is_closing_ = false;
 };
 

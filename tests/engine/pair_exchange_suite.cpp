@@ -207,6 +207,7 @@ TEST_P(PairExchangeTest, AveragesToTheMean) {
     exchange.close();
     for (int event = 0; event < 40; ++event) {
       for (const Rank peer : peers) {
+        if (peer < group.rank()) continue;  // one rank of each pair asks
         static_cast<void>(exchange.request(peer));
         finish(exchange, peer);
       }
