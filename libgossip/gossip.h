@@ -6,9 +6,13 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/version.h>
+#include <libgossip/optim/a2cid2.h>
+#include <libgossip/optim/ad_psgd.h>
 #include <libgossip/optim/all_reduce.h>
+#include <libgossip/optim/async_gossip.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/optim/gossip_sgd.h>
+#include <libgossip/optim/push_sum.h>
 #include <libgossip/runtime/run_main.h>
 #include <libgossip/runtime/session.h>
 #include <libgossip/topology/factory.h>

@@ -60,6 +60,12 @@ class Snapshot {
   std::vector<std::byte> copy_;
 };
 
+void scale_(const VectorView& vector, double factor) {
+  visit(vector, [&]<class T>(std::span<T> values) {
+    for (T& value : values) value = static_cast<T>(factor * static_cast<double>(value));
+  });
+}
+
 /// Replaces a tensor by rank 0's, whatever its type and layout.
 void broadcast_(transport::Group& group, at::Tensor tensor) {
   const at::NoGradGuard no_grad;
@@ -243,9 +249,13 @@ void Decentralized::with_mean_model(const std::function<void()>& body) {
     body();
     return;
   }
+  // With push-sum a model counts by its weight: the mean is that of the numerators.
+  const double weight = worker_->position().weight;
+  const double share = weight / transport::mean_of(group_, weight);
   std::vector<Snapshot> parameters;
   for (const VectorView& vector : flat_model_->parameters()) {
     parameters.emplace_back(vector);
+    if (share != 1.0) scale_(vector, share);
     transport::average_(group_, vector);
   }
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers;

@@ -10,16 +10,22 @@
 #include <libgossip/optim/a2cid2.h>
 #include <libgossip/optim/ad_psgd.h>
 #include <libgossip/optim/all_reduce.h>
+#include <libgossip/optim/async_gossip.h>
 #include <libgossip/optim/factory.h>
+#include <libgossip/optim/push_sum.h>
 
 namespace gossip::optim {
 namespace {
 
-constexpr std::array<OptimizerName, 4> kNames{{
+constexpr std::array<OptimizerName, 6> kNames{{
     {"allreduce", "the baseline: every step uses the mean of all gradients", "-"},
     {"gossip-sgd",
      "averages parameters with the topology's neighbors after (atc) or before (cta) the update",
      "Lian et al. 2017, arXiv 1705.09056"},
+    {"push-sum", "splits what it has among receivers that need not answer; --overlap: nobody waits",
+     "Assran et al. 2019, arXiv 1811.10792"},
+    {"async-gossip", "mixes with the newest models of its neighbors at its own pace",
+     "Xie et al. 2019, arXiv 1903.03934", true},
     {"ad-psgd",
      "averages with random neighbors, pair by pair, while all ranks train at their own pace",
      "Lian et al. 2018, arXiv 1710.06952", true},
@@ -44,6 +50,19 @@ void check_optimizer_name(std::string_view name) {
                unknown_name("optimizer", name, known));
 }
 
+bool is_asynchronous(std::string_view name, const OptimizerOptions& options) {
+  check_optimizer_name(name);
+  if (name == "push-sum") return options.overlap;
+  return std::ranges::find(kNames, name, &OptimizerName::name)->is_asynchronous;
+}
+
+OnLostNeighbor on_lost_neighbor(std::string_view name) {
+  if (name == "error") return OnLostNeighbor::kError;
+  if (name == "drop") return OnLostNeighbor::kDrop;
+  const std::vector<std::string> known{"error", "drop"};
+  throw Error(unknown_name("way with lost neighbors", name, known));
+}
+
 MixingOrder mixing_order(std::string_view name) {
   std::vector<std::string> known;
   for (const auto& [text, order] : kOrders) {
@@ -63,6 +82,21 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
     return std::make_unique<AllReduce>(
         group, module, std::move(local),
         AllReduceOptions().initial(options.initial).timeout(options.timeout));
+  }
+  if (name == "push-sum") {
+    return std::make_unique<PushSum>(group, module, std::move(local), schedule,
+                                     PushSumOptions()
+                                         .overlap(options.overlap)
+                                         .initial(options.initial)
+                                         .timeout(options.timeout)
+                                         .on_lost_neighbor(options.on_lost_neighbor));
+  }
+  if (name == "async-gossip") {
+    return std::make_unique<AsyncGossip>(group, module, std::move(local), schedule,
+                                         AsyncGossipOptions()
+                                             .initial(options.initial)
+                                             .timeout(options.timeout)
+                                             .on_lost_neighbor(options.on_lost_neighbor));
   }
   if (name == "ad-psgd") {
     return std::make_unique<ADPSGD>(group, module, std::move(local), schedule,

@@ -21,7 +21,7 @@ struct OptimizerName {
   std::string_view name;         ///< "gossip-sgd"
   std::string_view description;  ///< one line, without a full stop
   std::string_view paper;
-  bool is_asynchronous = false;  ///< ranks step at their own pace
+  bool is_asynchronous = false;  ///< ranks step at their own pace; push-sum: with `overlap` only
 };
 
 /// All names, in the order in which a list shows them.
@@ -32,6 +32,7 @@ struct OptimizerOptions {
   MixingOrder order = MixingOrder::kAdaptThenCombine;
   std::int64_t local_steps = 1;
   double exchanges_per_step = 1.0;
+  bool overlap = false;
   std::uint64_t seed = 0;  ///< of the choice of neighbors
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
   Initial initial = Initial::kBroadcast;
@@ -48,6 +49,13 @@ struct OptimizerOptions {
 
 /// Throws gossip::Error, with the nearest names, unless make_optimizer() knows `name`. Local.
 void check_optimizer_name(std::string_view name);
+
+/// Whether ranks step at their own pace, so that a run ends by job_steps(). Throws gossip::Error for an
+/// unknown name. Local.
+[[nodiscard]] bool is_asynchronous(std::string_view name, const OptimizerOptions& options);
+
+/// "error" or "drop"; throws gossip::Error for others.
+[[nodiscard]] OnLostNeighbor on_lost_neighbor(std::string_view name);
 
 /// The mixing order called "atc", "cta" or "diffusion"; throws gossip::Error for others.
 [[nodiscard]] MixingOrder mixing_order(std::string_view name);

@@ -188,6 +188,7 @@ TEST_P(MixerTest, CountsTheTimeItWaits) {
 
 TEST_P(MixerTest, TakesTwoMessagesOfMemoryHoweverManyNeighbors) {
   on_ranks(GetParam(), [](Group& group) {
+    if (!transport::is_one_host(group)) return;  // else what arrives has memory of its own
     std::vector<double> own(100'000, 1.0);
     const Mixer ring(group, topology::ring(group.size()), {std::span<double>(own)}, kLong);
     const Mixer complete(group, topology::complete(group.size()), {std::span<double>(own)}, kLong);
