@@ -19,17 +19,19 @@ namespace {
 /// Short enough to keep the wire busy, and a small part of a core.
 constexpr std::chrono::microseconds kPoll{20};
 
-void blocking_all_reduce(const mpi::Communicator& communicator, std::span<float> vector) {
+void blocking_all_reduce(const mpi::Communicator& communicator, std::span<const float> source,
+                         std::span<float> sum) {
   const mpi::Serial serial;
-  MPI_Allreduce(MPI_IN_PLACE, vector.data(), narrow_count(vector.size()), MPI_FLOAT, MPI_SUM,
+  MPI_Allreduce(source.data(), sum.data(), narrow_count(sum.size()), MPI_FLOAT, MPI_SUM,
                 communicator.get());
 }
 
-void polled_all_reduce(const mpi::Communicator& communicator, std::span<float> vector) {
+void polled_all_reduce(const mpi::Communicator& communicator, std::span<const float> source,
+                       std::span<float> sum) {
   MPI_Request request = MPI_REQUEST_NULL;
   {
     const mpi::Serial serial;
-    MPI_Iallreduce(MPI_IN_PLACE, vector.data(), narrow_count(vector.size()), MPI_FLOAT, MPI_SUM,
+    MPI_Iallreduce(source.data(), sum.data(), narrow_count(sum.size()), MPI_FLOAT, MPI_SUM,
                    communicator.get(), &request);
   }
   for (int is_done = 0; is_done == 0;) {
@@ -46,11 +48,13 @@ void polled_all_reduce(const mpi::Communicator& communicator, std::span<float> v
 /// once, piece by piece, so that both directions of the link are always busy.
 class Ring {
  public:
-  Ring(const mpi::Communicator& communicator, std::span<float> vector, std::size_t piece_bytes)
+  Ring(const mpi::Communicator& communicator, std::span<float> source, std::span<float> sum,
+       std::size_t piece_bytes)
       : communicator_(communicator),
-        vector_(vector),
+        source_(source),
+        sum_(sum),
         ranks_(static_cast<std::size_t>(communicator.size())),
-        chunk_((vector.size() + ranks_ - 1) / ranks_),
+        chunk_((sum.size() + ranks_ - 1) / ranks_),
         piece_(std::min(chunk_, piece_bytes / sizeof(float))),
         pieces_((chunk_ + piece_ - 1) / piece_),
         receives_(std::min(kReceives, messages()), MPI_REQUEST_NULL),
@@ -85,10 +89,11 @@ class Ring {
     return (rank + 2 * ranks_ - round) % ranks_;
   }
 
-  [[nodiscard]] std::span<float> piece(std::size_t chunk, std::size_t index) const {
-    const std::size_t end = std::min(vector_.size(), (chunk + 1) * chunk_);
+  [[nodiscard]] std::span<float> piece(std::span<float> vector, std::size_t chunk,
+                                       std::size_t index) const {
+    const std::size_t end = std::min(vector.size(), (chunk + 1) * chunk_);
     const std::size_t begin = std::min(end, chunk * chunk_ + index * piece_);
-    return vector_.subspan(begin, std::min(piece_, end - begin));
+    return vector.subspan(begin, std::min(piece_, end - begin));
   }
 
   void receive(std::size_t place) {
@@ -102,7 +107,7 @@ class Ring {
 
   void send(std::size_t round, std::size_t index) {
     const std::size_t chunk = chunk_sent(round);
-    const std::span<float> values = piece(chunk, index);
+    const std::span<const float> values = piece(round == 0 ? source_ : sum_, chunk, index);
     const Rank next = (communicator_.rank() + 1) % communicator_.size();
     const mpi::Serial serial;
     MPI_Isend(values.data(), narrow_count(values.size()), MPI_FLOAT, next,
@@ -127,14 +132,15 @@ class Ring {
     const std::size_t round = received_[place] / pieces_;
     const std::size_t index = received_[place] % pieces_;
     const std::size_t chunk = chunk_sent(round + 1);
-    const std::span<float> values = piece(chunk, index);
+    const std::span<const float> own = piece(source_, chunk, index);
+    const std::span<float> values = piece(sum_, chunk, index);
     const float* arrived = &buffer_[place * piece_];
     {
       const mpi::Serial serial;  // its last sending is over: what arrives has gone around since
       MPI_Wait(&sends_[chunk * pieces_ + index], MPI_STATUS_IGNORE);
     }
     if (round < ranks_ - 1) {
-      for (std::size_t k = 0; k < values.size(); ++k) values[k] += arrived[k];
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] = own[k] + arrived[k];
     } else {
       std::copy_n(arrived, values.size(), values.data());
     }
@@ -143,7 +149,8 @@ class Ring {
   }
 
   const mpi::Communicator& communicator_;
-  std::span<float> vector_;
+  std::span<float> source_;
+  std::span<float> sum_;
   std::size_t ranks_;
   std::size_t chunk_;  // elements
   std::size_t piece_;  // elements
@@ -156,34 +163,37 @@ class Ring {
   std::vector<MPI_Request> sends_;  // by chunk and piece
 };
 
-void check(const mpi::Communicator& communicator, std::span<float> vector,
+void check(const mpi::Communicator& communicator, std::span<float> source, std::span<float> sum,
            const Contender& contender) {
-  for (std::size_t k = 0; k < vector.size(); ++k) {
-    vector[k] = static_cast<float>(communicator.rank()) + static_cast<float>(k % 7);
+  for (std::size_t k = 0; k < source.size(); ++k) {
+    source[k] = static_cast<float>(communicator.rank()) + static_cast<float>(k % 7);
   }
   contender.run();
   const auto ranks = static_cast<float>(communicator.size());
-  for (std::size_t k = 0; k < vector.size(); ++k) {
-    const float sum = ranks * ((ranks - 1) / 2 + static_cast<float>(k % 7));
-    GOSSIP_CHECK(vector[k] == sum, "Element {} of '{}' is {} instead of {}.", k, contender.name,
-                 vector[k], sum);
+  for (std::size_t k = 0; k < sum.size(); ++k) {
+    const float right = ranks * ((ranks - 1) / 2 + static_cast<float>(k % 7));
+    GOSSIP_CHECK(sum[k] == right, "Element {} of '{}' is {} instead of {}.", k, contender.name,
+                 sum[k], right);
   }
-  std::ranges::fill(vector, 0.0F);
+  std::ranges::fill(source, 0.0F);
+  std::ranges::fill(sum, 0.0F);
 }
 
 }  // namespace
 
-std::vector<Contender> all_reduces(const mpi::Communicator& communicator, std::span<float> vector) {
+std::vector<Contender> all_reduces(const mpi::Communicator& communicator, std::span<float> source,
+                                   std::span<float> sum) {
   const auto ring = [&](std::size_t piece_bytes) {
-    auto shared = std::make_shared<Ring>(communicator, vector, piece_bytes);
+    auto shared = std::make_shared<Ring>(communicator, source, sum, piece_bytes);
     return [shared] { shared->run(); };
   };
   std::vector<Contender> all{
-      {"MPI_Allreduce", [=, &communicator] { blocking_all_reduce(communicator, vector); }},
-      {"MPI_Iallreduce, polled", [=, &communicator] { polled_all_reduce(communicator, vector); }},
-      {"ring of our own, a message a chunk", ring(vector.size_bytes())},
+      {"MPI_Allreduce", [=, &communicator] { blocking_all_reduce(communicator, source, sum); }},
+      {"MPI_Iallreduce, polled",
+       [=, &communicator] { polled_all_reduce(communicator, source, sum); }},
+      {"ring of our own, a message a chunk", ring(sum.size_bytes())},
       {"ring of our own, pieces of 1 MB", ring(std::size_t{1} << 20U)}};
-  for (const Contender& contender : all) check(communicator, vector, contender);
+  for (const Contender& contender : all) check(communicator, source, sum, contender);
   return all;
 }
 

@@ -12,10 +12,11 @@
 
 namespace gossip::bench {
 
-/// Ways to replace `vector` by its sum over the ranks, by name: MPI's own, blocking and not, and
-/// ring all-reduces (reduce-scatter and all-gather) of our own. Both arguments must outlive the
-/// result; all ranks run the same in the same order. All were checked once. Collective.
+/// Ways to write the sum of `source` over the ranks to `sum`: MPI's own, blocking and not (out of
+/// place, for which Open MPI has the better algorithms), and ring all-reduces (reduce-scatter and
+/// all-gather) of our own. The arguments must outlive the result; all ranks run the same in the same
+/// order. All were checked once, and left both vectors zero. Collective.
 [[nodiscard]] std::vector<Contender> all_reduces(const mpi::Communicator& communicator,
-                                                 std::span<float> vector);
+                                                 std::span<float> source, std::span<float> sum);
 
 }  // namespace gossip::bench

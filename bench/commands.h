@@ -4,9 +4,11 @@
 /// @file The subcommands of gossip-bench. docs/benchmarks.md defines what each prints. All are
 /// collective over the session.
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include <libgossip/runtime/session.h>
 
@@ -18,6 +20,8 @@ void pair_command(Session& session, std::size_t bytes, int repetitions);
 /// A ring averages vectors of `bytes` through the Mixer, against MPI_Sendrecv.
 void neighbor_command(Session& session, std::size_t bytes, int rounds, int repetitions);
 
+inline constexpr std::array kHostsFigures{"exchange", "allreduce", "steps", "slow", "compute"};
+
 /// How `hosts` measures.
 struct HostsOptions {
   std::size_t bytes = 0;             ///< of the model
@@ -25,7 +29,8 @@ struct HostsOptions {
   double seconds = 0.0;              ///< of steps of each contender in each repetition
   int repetitions = 0;
   double exchanges_per_step = 1.0;
-  std::string link = "none";  ///< what limits each host's link, as scripts/hosts --rate
+  std::vector<std::string> figures;  ///< some of kHostsFigures; empty: all
+  std::string link = "none";         ///< what limits each host's link, as scripts/hosts --rate
 };
 
 /// One rank on each of several hosts: steps with gossip, with all-reduce and without communication.

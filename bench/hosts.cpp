@@ -84,20 +84,29 @@ class Measurement {
         options_(options),
         communicator_(mpi::Communicator::duplicate(MPI_COMM_WORLD)),
         gradient_(options.bytes / sizeof(float)),
-        all_reduces_(all_reduces(communicator_, gradient_)),
+        sum_(gradient_.size()),
+        all_reduces_(all_reduces(communicator_, gradient_, sum_)),
         no_communication_(make_no_communication(options.bytes)) {}
 
   void run() {
-    exchange_alone();
+    if (wants("exchange")) exchange_alone();
+    const bool trains = wants("steps") || wants("slow") || wants("compute");
+    if (!trains && !wants("allreduce")) return;
     const Contender best = all_reduce_alone();
+    if (!trains) return;
     GossipTrainer gossip(session_, options_.bytes, options_.exchanges_per_step);
-    const auto all_reduce = make_all_reduce_trainer(session_, gradient_, best);
-    steps(gossip, *all_reduce);
-    slow_rank(gossip, *all_reduce);
-    steps_that_compute(gossip, *all_reduce);
+    const auto all_reduce = make_all_reduce_trainer(session_, sum_, best);
+    if (wants("steps")) steps(gossip, *all_reduce);
+    if (wants("slow")) slow_rank(gossip, *all_reduce);
+    if (wants("compute")) steps_that_compute(gossip, *all_reduce);
   }
 
  private:
+  [[nodiscard]] bool wants(const std::string& figure) const {
+    return options_.figures.empty() ||
+           std::ranges::find(options_.figures, figure) != options_.figures.end();
+  }
+
   void say(const std::string& line) const {
     if (session_.rank() == 0) fmt::print(stderr, "{}\n", line);
   }
@@ -270,6 +279,7 @@ class Measurement {
   HostsOptions options_;
   mpi::Communicator communicator_;
   std::vector<float> gradient_;
+  std::vector<float> sum_;  // of all ranks' gradients
   std::vector<Contender> all_reduces_;
   std::unique_ptr<Trainer> no_communication_;
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the library. scripts/bench starts it with the ranks that each measurement needs.
+#include <set>
+#include <string>
+
 #include <CLI/CLI.hpp>
 
 #include <libgossip/runtime/run_main.h>
@@ -26,6 +29,10 @@ CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
       ->add_option("--exchanges-per-step", options.exchanges_per_step,
                    "Exchanges that a rank starts per step")
       ->capture_default_str();
+  hosts->add_option("--figures", options.figures, "Only these, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::set<std::string>(gossip::bench::kHostsFigures.begin(),
+                                                  gossip::bench::kHostsFigures.end())));
   hosts->add_option("--link", options.link, "What limits each host's link: none, 1gbit, 10gbit")
       ->capture_default_str();
   return hosts;

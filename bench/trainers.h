@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,7 @@ class Trainer {
 
 [[nodiscard]] std::unique_ptr<Trainer> make_no_communication(std::size_t bytes);
 
-/// `all_reduce` sums `gradient`.
+/// `all_reduce` writes the ranks' gradients together to `gradient`.
 [[nodiscard]] std::unique_ptr<Trainer> make_all_reduce_trainer(transport::Group& group,
                                                                std::span<const float> gradient,
                                                                Contender all_reduce);
