@@ -1,15 +1,17 @@
-// SPDX-License-Identifier: Apache-2.0 Readers and writers at different speeds; every payload
+// SPDX-License-Identifier: Apache-2.0
+// Readers and writers at different speeds; every payload
 // carries a checksum, and none may be torn. The control runs the same code over a channel that
-// tells of a message before its payload is there. See on_ranks.h.
+// tells of a message before its payload is there. See on_ranks.h and stress.h.
+#include "transport/stress.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -145,12 +147,7 @@ Outcome run_next(Group& group, Channel& channel, const Load& load, const Roles& 
 
 /// The newest message, while the writers go on until all readers have read enough.
 Outcome run_latest(Group& group, Channel& channel, const Load& load, const Roles& roles) {
-  const auto region = group.make_region(sizeof(std::atomic<bool>));
-  const auto is_done = [&](Rank rank) -> std::atomic<bool>& {
-    return *reinterpret_cast<std::atomic<bool>*>(region->of(rank).data());
-  };
-  new (region->of(group.rank()).data()) std::atomic<bool>(false);
-  group.barrier();
+  const auto ends = group.make_channel({.has_rounds = false});  // readers say that they are done
   Gait gait(group.rank());
   Outcome outcome;
   if (group.rank() < static_cast<Rank>(roles.writers.size())) {
@@ -158,7 +155,7 @@ Outcome run_latest(Group& group, Channel& channel, const Load& load, const Roles
     for (std::int64_t round = 0; done < roles.readers.size(); ++round) {
       write_one(channel, roles.readers, group.rank(), round, load.bytes);
       gait.maybe_pause();
-      while (done < roles.readers.size() && is_done(roles.readers[done])) ++done;
+      while (done < roles.readers.size() && ends->try_next(roles.readers[done])) ++done;
     }
   } else {
     const std::int64_t reads = load.reads / static_cast<std::int64_t>(roles.readers.size()) + 1;
@@ -175,22 +172,28 @@ Outcome run_latest(Group& group, Channel& channel, const Load& load, const Roles
       read_one(*message, gait, outcome);
       gait.maybe_pause();
     }
-    is_done(group.rank()) = true;
+    std::ignore = ends->acquire(roles.writers);
+    ends->commit({});
   }
   group.barrier();
   return outcome;
 }
 
-using Wrap = std::unique_ptr<Channel> (*)(std::unique_ptr<Channel>);
+using Make = std::unique_ptr<Channel> (*)(Group&, const ChannelOptions&);
+
+std::unique_ptr<Channel> make_channel(Group& group, const ChannelOptions& options) {
+  return group.make_channel(options);
+}
 
 /// What the readers of all ranks saw together.
-Outcome run(Group& group, const Load& load, Wrap wrap) {
+Outcome run(Group& group, const Load& load, Make make) {
   const Roles roles(group);
   const std::unique_ptr<Channel> channel =
-      wrap(group.make_channel({.capacity_bytes = load.bytes,
-                               .slots = 2,
-                               .reading = load.reading,
-                               .timeout = std::chrono::seconds(50)}));
+      make(group, {.capacity_bytes = load.bytes,
+                   .slots = 2,
+                   .reading = load.reading,
+                   .timeout = std::chrono::seconds(50),
+                   .receive_slots = static_cast<int>(roles.writers.size())});
   const Outcome own = load.reading == Reading::kNext ? run_next(group, *channel, load, roles)
                                                      : run_latest(group, *channel, load, roles);
   const auto total = [&](std::int64_t value) {
@@ -238,8 +241,7 @@ class Stress : public testing::TestWithParam<Case> {};
 TEST_P(Stress, NoReadIsTorn) {
   const Load& load = GetParam().load;
   on_ranks(GetParam().ranks, [&](Group& group) {
-    const Outcome outcome =
-        run(group, load, [](std::unique_ptr<Channel> channel) { return channel; });
+    const Outcome outcome = run(group, load, make_channel);
 
     EXPECT_GE(outcome.reads, load.reads);
     EXPECT_GE(outcome.distinct, kLeastDistinct);
@@ -248,75 +250,43 @@ TEST_P(Stress, NoReadIsTorn) {
 }
 
 constexpr Reading kAny = Reading::kNext;
-INSTANTIATE_TEST_SUITE_P(Channels, Stress,
-                         testing::ValuesIn(cases({{kAny, 4U << 10U, 1000000 / kLess},
-                                                  {kAny, 256U << 10U, 100000 / kLess},
-                                                  {kAny, 16U << 20U, 1000 / kLess}})),
-                         name_of);
+
+/// The reads that a program makes of 4 KB, 256 KB and 16 MB. Between hosts each takes some tenths of
+/// a millisecond, so that the full counts stand in a test of their own.
+std::vector<Case> main_cases() {
+  const std::int64_t less = kLess * test::stress_divisor();
+  return cases({{kAny, 4U << 10U, 1000000 / less},
+                {kAny, 256U << 10U, 100000 / less},
+                {kAny, 16U << 20U, 1000 / less}});
+}
+
+INSTANTIATE_TEST_SUITE_P(Channels, Stress, testing::ValuesIn(main_cases()), name_of);
 
 // So short that a pin which another core sees late, or an overwriting sender, is met in the act.
 INSTANTIATE_TEST_SUITE_P(OneCacheLine, Stress,
-                         testing::ValuesIn(cases({{kAny, 64, 5000000 / kLess}},
+                         testing::ValuesIn(cases({{kAny, 64,
+                                                   5000000 / kLess / test::stress_divisor()}},
                                                  {Reading::kLatest})),
                          name_of);
 
 #if !defined(__SANITIZE_THREAD__)  // which would report the race that is made on purpose here
 
-/// Writes its sequence word before the data.
-class EarlyChannel final : public Channel {
- public:
-  explicit EarlyChannel(std::unique_ptr<Channel> inner)
-      : Channel(inner->options(), 0),
-        inner_(std::move(inner)),
-        draft_(options().capacity_bytes / sizeof(std::uint64_t)) {}
-
-  void commit(const Header& header) override {
-    inner_->commit(header);
-    const std::span<const std::byte> draft = std::as_bytes(std::span(draft_)).first(header.bytes);
-    const std::size_t half = draft.size() / 2;
-    std::memcpy(slot_.data(), draft.data(), half);
-    std::this_thread::yield();
-    std::memcpy(slot_.data() + half, draft.data() + half, draft.size() - half);
-  }
-  [[nodiscard]] std::optional<Message> try_next(Rank from) override {
-    return inner_->try_next(from);
-  }
-  [[nodiscard]] std::optional<Message> latest(Rank from) override { return inner_->latest(from); }
-  [[nodiscard]] std::optional<std::span<std::byte>> try_acquire(std::span<const Rank> to,
-                                                                Rank& blocking) override {
-    const auto slot = inner_->try_acquire(to, blocking);
-    if (!slot) return std::nullopt;
-    slot_ = *slot;
-    return std::as_writable_bytes(std::span(draft_));
-  }
-  [[nodiscard]] std::size_t memory_bytes() const override { return inner_->memory_bytes(); }
-
- private:
-  void release(Rank /*from*/, int /*slot*/) noexcept override {}
-
-  std::unique_ptr<Channel> inner_;
-  std::vector<std::uint64_t> draft_;
-  std::span<std::byte> slot_;
-};
-
 class StressControl : public testing::TestWithParam<Case> {};
 
 TEST_P(StressControl, SeesTornReadsOfAChannelThatWritesItsSequenceWordBeforeTheData) {
   on_ranks(GetParam().ranks, [&](Group& group) {
-    const Outcome outcome = run(group, GetParam().load,
-                                [](std::unique_ptr<Channel> channel) -> std::unique_ptr<Channel> {
-                                  return std::make_unique<EarlyChannel>(std::move(channel));
-                                });
+    const Outcome outcome = run(group, GetParam().load, test::make_early_channel);
 
     EXPECT_GT(outcome.torn, 0);
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Channels, StressControl,
-                         testing::ValuesIn(cases({{kAny, 4U << 10U, 100000},
-                                                  {kAny, 256U << 10U, 10000},
-                                                  {kAny, 16U << 20U, 100}})),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Channels, StressControl,
+    testing::ValuesIn(cases({{kAny, 4U << 10U, 100000 / test::stress_divisor()},
+                             {kAny, 256U << 10U, 10000 / test::stress_divisor()},
+                             {kAny, 16U << 20U, 100}})),
+    name_of);
 
 #endif
 
