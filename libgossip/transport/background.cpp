@@ -37,12 +37,20 @@ Background::~Background() {
 std::unique_ptr<Background::Work> Background::add(
     Look look, std::function<void(std::exception_ptr)> on_error) {
   auto entry = std::make_shared<Entry>(std::move(look), std::move(on_error));
-  const std::lock_guard lock(looking_);
+  const auto lock = take_turn();
   entries_.push_back(entry);
   if (!thread_.joinable()) {
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
   return std::make_unique<Work>(*this, std::move(entry));
+}
+
+/// The thread would take the mutex again before anybody else wakes up.
+std::unique_lock<std::mutex> Background::take_turn() {
+  ++waiting_;
+  std::unique_lock lock(looking_);
+  --waiting_;
+  return lock;
 }
 
 void Background::wake() {
@@ -57,6 +65,7 @@ void Background::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Activity activity = look_at_all();
     idle_looks_ = activity == Activity::kIdle ? idle_looks_ + 1 : 0;
+    while (waiting_ > 0) std::this_thread::yield();
     if (activity == Activity::kMoved) {
       std::this_thread::yield();
     } else {
@@ -94,7 +103,7 @@ Background::Work::Work(Background& background, std::shared_ptr<Entry> entry)
     : background_(background), entry_(std::move(entry)) {}
 
 Background::Work::~Work() {
-  const std::lock_guard lock(background_.looking_);
+  const auto lock = background_.take_turn();
   background_.entries_.remove(entry_);
 }
 

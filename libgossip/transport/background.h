@@ -56,7 +56,10 @@ class Background {
   Activity look_at_all();
   void sleep(Activity activity);
 
-  std::mutex looking_;  // held while the thread looks at work, and to change the list
+  [[nodiscard]] std::unique_lock<std::mutex> take_turn();
+
+  std::mutex looking_;           // held while the thread looks at work, and to change the list
+  std::atomic<int> waiting_{0};  // for that, with precedence over the thread
   std::list<std::shared_ptr<Entry>> entries_;
   std::mutex sleeping_;
   std::condition_variable_any alarm_;

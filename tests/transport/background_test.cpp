@@ -98,6 +98,9 @@ TEST(Background, BusyWorkDoesNotKeepOthersFromComingAndGoing) {
   std::atomic<int> looks = 0;
   const auto busy = background.add(
       [&] {
+        const Clock::time_point start = Clock::now();
+        while (seconds_between(start, Clock::now()) < 300e-6) {
+        }
         ++looks;
         return Activity::kMoved;  // always something to do
       },
