@@ -36,6 +36,15 @@ struct HostsOptions {
 /// One rank on each of several hosts: steps with gossip, with all-reduce and without communication.
 void hosts_command(Session& session, const HostsOptions& options);
 
+/// How `doctor` examines.
+struct DoctorOptions {
+  std::chrono::seconds time{};  ///< no further pairs after that
+  std::string out;              ///< JSON; empty: none
+};
+
+/// One rank of each host: which transports work between which hosts, how well, and what to set.
+void doctor_command(Session& session, const DoctorOptions& options);
+
 /// From construction to the end of the first round of a model like ResNet-50, against touching and
 /// copying its bytes.
 void setup_command(Session& session, int repetitions);

@@ -18,7 +18,9 @@ constexpr bool kWithTorch = GOSSIP_WITH_TORCH != 0;
 CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
   CLI::App* hosts =
       app.add_subcommand("hosts", "One rank a host: steps with gossip, all-reduce and neither");
-  options = {.bytes = 46137344, .step = std::chrono::milliseconds(100), .seconds = 4.0};
+  options.bytes = 46137344;
+  options.step = std::chrono::milliseconds(100);
+  options.seconds = 4.0;
   hosts->add_option("--bytes", options.bytes, "Bytes of the model")->capture_default_str();
   hosts->add_option_function<int>(
       "--step", [&](int time) { options.step = std::chrono::milliseconds(time); },
@@ -36,6 +38,17 @@ CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
   hosts->add_option("--link", options.link, "What limits each host's link: none, 1gbit, 10gbit")
       ->capture_default_str();
   return hosts;
+}
+
+CLI::App* add_doctor(CLI::App& app, gossip::bench::DoctorOptions& options) {
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "Which transports work between these hosts, how well, and what to set");
+  options.time = std::chrono::seconds(60);
+  doctor->add_option_function<int>(
+      "--time", [&](int time) { options.time = std::chrono::seconds(time); },
+      "Seconds after which no further pairs of hosts are tested (60)");
+  doctor->add_option("--out", options.out, "Writes the results as JSON to this file");
+  return doctor;
 }
 
 }  // namespace
@@ -60,6 +73,8 @@ int main(int argc, char** argv) {
     neighbor->add_option("--bytes", small_bytes, "Bytes of the vector")->capture_default_str();
     neighbor->add_option("--rounds", rounds, "Rounds of one measurement")->capture_default_str();
     CLI::App* hosts = add_hosts(app, hosts_options);
+    gossip::bench::DoctorOptions doctor_options;
+    CLI::App* doctor = add_doctor(app, doctor_options);
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
     if constexpr (kWithTorch) {
@@ -76,6 +91,7 @@ int main(int argc, char** argv) {
     using namespace gossip::bench;
     if (*pair) pair_command(session, bytes, repetitions);
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
+    if (*doctor) doctor_command(session, doctor_options);
     if (*hosts) {
       hosts_options.repetitions = repetitions;
       hosts_command(session, hosts_options);
