@@ -34,7 +34,7 @@ struct CommunicatorTraits {
 /// communicator. Calls return errors (MPI_ERRORS_RETURN) and these become gossip::MpiError.
 /// Move-only.
 ///
-/// Collective: every member function except rank(), size() and get(), over the communicator; all
+/// Collective: every member function except rank(), size(), get() and leave(), over the communicator; all
 /// block until the others come, at most five minutes (TimeoutError), except sum_async. Threads: one
 /// at a time per process (MPI_THREAD_SERIALIZED).
 class Communicator {
@@ -45,6 +45,10 @@ class Communicator {
   [[nodiscard]] Rank rank() const noexcept { return rank_; }
   [[nodiscard]] int size() const noexcept { return size_; }
   [[nodiscard]] MPI_Comm get() const noexcept { return handle_.get(); }
+
+  /// Gives the communicator up instead of freeing it, because messages may be under way on it: MPI
+  /// would take them for messages of the next one that gets its number. Local.
+  void leave() noexcept { static_cast<void>(handle_.release()); }
 
   /// The processes on this process's host, in the order of their ranks here; with `most` > 0 at most
   /// so many of them.

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 #include <exception>
+#include <string>
 #include <string_view>
 
 #include <mpi.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/mpi/check.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/environment.h>
 #include <libgossip/mpi/launcher.h>
+#include <libgossip/mpi/mca.h>
 
 namespace gossip::mpi {
 namespace {
@@ -36,6 +39,17 @@ void check_thread_level(int level, std::string_view cure) {
                name_of_thread_level(level), cure);
 }
 
+/// Only Open MPI reads them.
+void prepare_open_mpi() {
+#if defined(OMPI_MAJOR_VERSION)
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  for (const std::string& name : set_mca_defaults(mca_files())) {
+    log(LogLevel::kDebug, rank == nullptr ? 0 : std::atoi(rank), "set OMPI_MCA_{}={}", name,
+        std::getenv(("OMPI_MCA_" + name).c_str()));
+  }
+#endif
+}
+
 }  // namespace
 
 Environment::Environment(int& argc, char**& argv)
@@ -52,6 +66,7 @@ Environment::Environment(int& argc, char**& argv)
     GOSSIP_MPI(MPI_Query_thread(&level));
     check_thread_level(level, "initialize with MPI_Init_thread(..., MPI_THREAD_SERIALIZED, ...)");
   } else {
+    prepare_open_mpi();
     GOSSIP_MPI(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &level));
     owns_ = true;
     check_thread_level(level, "use an MPI library built with thread support");

@@ -9,7 +9,8 @@ namespace gossip::mpi {
 class Communicator;
 
 /// Initializes MPI and finalizes it again, unless the application did so itself: then it only
-/// checks the thread level. Not copyable; one at a time per process.
+/// checks the thread level. Open MPI is initialized with the parameters of mca.h. Not copyable; one
+/// at a time per process.
 ///
 /// Collective: construction and destruction, over all processes of the job. The destructor does not
 /// finalize while an exception unwinds the stack (the other ranks would not come); end such a

@@ -31,6 +31,7 @@ Mailbox::~Mailbox() {
     MPI_Cancel(&slot.request);
     MPI_Wait(&slot.request, MPI_STATUS_IGNORE);  // at once: it was cancelled, or has arrived
   }
+  if (!is_finished_) communicator_.leave();
   // MPI may still read what finish() did not see off.
   if (!outgoing_.empty()) static_cast<void>(new std::list<Slot>(std::move(outgoing_)));
 }
@@ -48,6 +49,7 @@ void Mailbox::send(const Record& record, Rank to) {
   GOSSIP_MPI(MPI_Isend(slot.record.data(), kRecordBytes, MPI_BYTE, to, kTag, communicator_.get(),
                        &slot.request));
   ++sent_[static_cast<std::size_t>(to)];
+  is_finished_ = false;
 }
 
 std::optional<std::pair<Rank, Mailbox::Record>> Mailbox::receive() {
@@ -94,7 +96,8 @@ void Mailbox::finish(std::chrono::milliseconds timeout) {
     }
     return !progress() && received_ == count;
   };
-  if (wait_until(Deadline(timeout), is_over)) return;
+  is_finished_ = wait_until(Deadline(timeout), is_over);
+  if (is_finished_) return;
   throw TimeoutError(-1, fmt::format("Rank {} got {} of {} records within {} ms.",
                                      communicator_.rank(), received_, count, timeout.count()));
 }

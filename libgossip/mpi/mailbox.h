@@ -23,7 +23,8 @@ namespace gossip::mpi {
 /// Records of one size that any process may send to any other at any time; those of one sender
 /// arrive in order.
 ///
-/// Collective: construction, finish() and destruction, which does not wait for records under way.
+/// Collective: construction, finish() and destruction, which does not wait for records under way;
+/// unless finish() came before it, the communicator is left behind with them.
 /// Everything else is local and does not block; progress() must be called now and then.
 /// Threads: one at a time.
 class Mailbox {
@@ -68,6 +69,7 @@ class Mailbox {
   std::list<Slot> spare_;            // so that a record allocates nothing
   std::vector<std::uint64_t> sent_;  // records, by rank
   std::uint64_t received_ = 0;
+  bool is_finished_ = false;
 };
 
 }  // namespace gossip::mpi

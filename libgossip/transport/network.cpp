@@ -28,6 +28,7 @@ Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> m
 
 Network::~Network() {
   work_.reset();
+  if (!has_settled_) mover_->leave();
   if (std::uncaught_exceptions() > exceptions_ || error_) return;
   try {
     mailbox_.finish(kLastRecords);
@@ -57,8 +58,9 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
   return channel;
 }
 
-void Network::remove(std::uint32_t channel) {
+void Network::remove(std::uint32_t channel, bool has_settled) {
   const std::lock_guard lock(mutex_);
+  has_settled_ &= has_settled;
   channels_[channel] = nullptr;
 }
 

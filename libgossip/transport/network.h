@@ -67,7 +67,8 @@ class Network {
   /// Throws what the communication thread could not go on with.
   void check() const;
 
-  void remove(std::uint32_t channel);
+  /// `has_settled`: nothing of it is under way.
+  void remove(std::uint32_t channel, bool has_settled);
 
   int exceptions_ = std::uncaught_exceptions();
   mpi::Mailbox mailbox_;
@@ -78,6 +79,7 @@ class Network {
   std::vector<std::uint64_t> arrived_;
   std::vector<std::uint64_t> sent_;
   std::exception_ptr error_;
+  bool has_settled_ = true;                 // all channels that ended did so in order
   std::unique_ptr<Background::Work> work_;  // ends first
 };
 

@@ -100,7 +100,7 @@ NetworkChannel::~NetworkChannel() {
           "a channel between hosts was not closed in order: {}", error.what());
     }
   }
-  network_.remove(number_);
+  network_.remove(number_, is_settled);
   if (!is_settled) leave_memory();
 }
 

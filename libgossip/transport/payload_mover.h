@@ -70,6 +70,9 @@ class PayloadMover {
 
   /// Whether fillings are under way.
   [[nodiscard]] virtual bool is_busy() const = 0;
+
+  /// Before the end, where fillings were given up: what they use of MPI stays behind.
+  virtual void leave() noexcept = 0;
 };
 
 }  // namespace gossip::transport

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One way to start or end MPI, chosen on the command line; says what happened. See CMakeLists.txt.
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include <mpi.h>
@@ -9,6 +11,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/environment.h>
+#include <libgossip/mpi/mca.h>
 #include <libgossip/mpi/request.h>
 #include <libgossip/mpi/shared_window.h>
 
@@ -105,6 +108,37 @@ int throws_past_window(int argc, char** argv) {
   return 0;
 }
 
+/// What MPI says a parameter of Open MPI is; "unknown" where it has none of this name.
+std::string parameter(const char* name) {
+  int level = 0;
+  MPI_T_init_thread(MPI_THREAD_SERIALIZED, &level);
+  std::string value = "unknown";
+  int index = 0;
+  if (MPI_T_cvar_get_index(name, &index) == MPI_SUCCESS) {
+    MPI_T_cvar_handle handle{};
+    int count = 0;
+    unsigned long number = 0;
+    if (MPI_T_cvar_handle_alloc(index, nullptr, &handle, &count) == MPI_SUCCESS) {
+      if (MPI_T_cvar_read(handle, &number) == MPI_SUCCESS) value = std::to_string(number);
+      MPI_T_cvar_handle_free(&handle);
+    }
+  }
+  MPI_T_finalize();
+  return value;
+}
+
+/// What libgossip set for Open MPI, and what Open MPI made of it.
+int parameters(int argc, char** argv) {
+  const Environment environment(argc, argv);
+  for (const gossip::mpi::McaParameter& known : gossip::mpi::mca_defaults()) {
+    const char* text = std::getenv((std::string("OMPI_MCA_") + known.name).c_str());
+    std::printf("%s: %s\n", known.name, text == nullptr ? "not set" : text);
+  }
+  std::printf("osc: %s\n", std::getenv("OMPI_MCA_osc") == nullptr ? "not set" : "set");
+  std::printf("eager limit in use: %s\n", parameter("btl_tcp_eager_limit").c_str());
+  return 0;
+}
+
 /// Starts operations that never finish and lets them go, by destruction or by assignment.
 int unfinished(int argc, char** argv, bool assigns) {
   const Environment environment(argc, argv);
@@ -129,6 +163,7 @@ int main(int argc, char** argv) {
   if (name == "funneled") return refuses(argc, argv, MPI_THREAD_FUNNELED);
   if (name == "finalized") return finalized(argc, argv);
   if (name == "foreign_launcher") return refuses_to_start(argc, argv);
+  if (name == "parameters") return parameters(argc, argv);
   if (name == "throws_past_window") return throws_past_window(argc, argv);
   if (name == "unfinished") return unfinished(argc, argv, false);
   if (name == "overwritten") return unfinished(argc, argv, true);

@@ -47,6 +47,7 @@ class EarlyMover final : public PayloadMover {
     }
   }
   [[nodiscard]] bool is_busy() const override { return inner_->is_busy(); }
+  void leave() noexcept override { inner_->leave(); }
 
  private:
   struct Draft {

@@ -23,6 +23,7 @@ class MessageMover final : public PayloadMover {
   void put(Rank to, std::span<const std::byte> payload, const Filling& filling) override;
   void poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) override;
   [[nodiscard]] bool is_busy() const override { return !receiving_.empty() || !sending_.empty(); }
+  void leave() noexcept override { communicator_.leave(); }
 
  private:
   /// The pieces of one filling, whose number both sides know beforehand.
