@@ -15,6 +15,7 @@
 #include <libgossip/base/suggest.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/factory.h>
+#include <libgossip/transport/transport_options.h>
 
 #include "common/fashion_mnist.h"
 
@@ -22,7 +23,7 @@ namespace gossip::examples {
 namespace {
 
 const std::vector<std::string> kLocalOptimizers{"sgd", "adam", "adamw"};
-const std::vector<std::string> kTransports{"auto", "shared"};
+constexpr double kMostSeconds = 1e6;
 const std::vector<std::string> kLrSchedules{"one-cycle", "constant"};
 
 void check_name(std::string_view kind, const std::string& name,
@@ -40,7 +41,8 @@ void print_list() {
   for (const topology::TopologyName& entry : topology::topology_names()) {
     fmt::print("  {:<24} {}\n", entry.name, entry.description);
   }
-  fmt::print("Transports (--transport):        {}\n", fmt::join(kTransports, ", "));
+  fmt::print("Transports (--transport):        {}\n",
+             fmt::join(transport::transport_names(), ", "));
   fmt::print("Local optimizers:                {}\n", fmt::join(kLocalOptimizers, ", "));
   fmt::print("Learning-rate schedules:         {}\n", fmt::join(kLrSchedules, ", "));
 }
@@ -52,10 +54,19 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
       ->configurable(false);
   app.add_option("--optimizer", o.optimizer, "Distributed optimizer")->capture_default_str();
   app.add_option("--topology", o.topology, "Who talks to whom")->capture_default_str();
-  app.add_option("--transport", o.transport, "How bytes move: auto or shared")
+  app.add_option("--transport", o.transport, "How bytes move: auto, shared, rma or message")
       ->capture_default_str();
   app.add_option("--order", o.order, "gossip-sgd: atc, cta or diffusion")->capture_default_str();
   app.add_option("--local-steps", o.local_steps, "Steps between two mixings")
+      ->capture_default_str();
+  app.add_option("--exchanges-per-step", o.exchanges_per_step,
+                 "ad-psgd, a2cid2: exchanges that a rank starts per step")
+      ->capture_default_str();
+  app.add_flag("--overlap", o.overlap, "push-sum: nobody waits");
+  app.add_option("--on-lost-neighbor", o.on_lost_neighbor,
+                 "When a neighbor is silent too long: error, or drop it and go on")
+      ->capture_default_str();
+  app.add_option("--neighbor-timeout", o.neighbor_timeout, "Seconds that are too long")
       ->capture_default_str();
   app.add_option("--local-optimizer", o.local_optimizer, "sgd, adam or adamw")
       ->capture_default_str();
@@ -87,6 +98,11 @@ void check_ranges(const Options& o) {
   GOSSIP_CHECK(o.epochs >= 1, "--epochs is {}: it must be at least 1.", o.epochs);
   GOSSIP_CHECK(o.batch_size >= 1, "--batch-size is {}: it must be at least 1.", o.batch_size);
   GOSSIP_CHECK(o.local_steps >= 1, "--local-steps is {}: it must be at least 1.", o.local_steps);
+  GOSSIP_CHECK(std::isfinite(o.exchanges_per_step) && o.exchanges_per_step > 0,
+               "--exchanges-per-step is {}: it must be a positive number.", o.exchanges_per_step);
+  GOSSIP_CHECK(o.neighbor_timeout >= 0.001 && o.neighbor_timeout <= kMostSeconds,
+               "--neighbor-timeout is {}: it must be between 0.001 and {} seconds.",
+               o.neighbor_timeout, kMostSeconds);
   GOSSIP_CHECK(o.log_every >= 1, "--log-every is {}: it must be at least 1.", o.log_every);
   GOSSIP_CHECK(o.threads >= 0, "--threads is {}: it must be at least 1, or 0 for the rank's share.",
                o.threads);
@@ -128,13 +144,25 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
   optim::check_optimizer_name(options.optimizer);
   static_cast<void>(optim::mixing_order(options.order));
   static_cast<void>(topology::make_schedule(options.topology, size, options.seed));
-  check_name("transport", options.transport, kTransports);
+  static_cast<void>(optim::on_lost_neighbor(options.on_lost_neighbor));
+  static_cast<void>(transport::transport_kind(options.transport));
   check_name("local optimizer", options.local_optimizer, kLocalOptimizers);
   check_name("learning-rate schedule", options.lr_schedule, kLrSchedules);
   check_ranges(options);
   read_slow_rank(options, size);
   options.resolved = app.config_to_str(true, false);
   return options;
+}
+
+optim::OptimizerOptions optimizer_options(const Options& options) {
+  const std::chrono::duration<double> timeout(options.neighbor_timeout);
+  return {.order = optim::mixing_order(options.order),
+          .local_steps = options.local_steps,
+          .exchanges_per_step = options.exchanges_per_step,
+          .overlap = options.overlap,
+          .seed = options.seed,
+          .on_lost_neighbor = optim::on_lost_neighbor(options.on_lost_neighbor),
+          .timeout = std::chrono::duration_cast<std::chrono::milliseconds>(timeout)};
 }
 
 std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(

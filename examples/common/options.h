@@ -13,6 +13,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <libgossip/base/types.h>
+#include <libgossip/optim/factory.h>
 
 namespace torch::optim {
 class Optimizer;
@@ -26,6 +27,10 @@ struct Options {
   std::string transport = "auto";
   std::string order = "atc";
   std::int64_t local_steps = 1;
+  double exchanges_per_step = 1.0;
+  bool overlap = false;
+  std::string on_lost_neighbor = "error";
+  double neighbor_timeout = 300.0;  ///< seconds
   std::string local_optimizer = "sgd";
   std::string lr_schedule = "one-cycle";
   std::int64_t epochs = 8;
@@ -50,6 +55,9 @@ struct Options {
 /// unknown options and names (with the near ones), numbers out of range. Local.
 [[nodiscard]] std::optional<Options> parse_options(int argc, const char* const* argv, int size,
                                                    bool speaks);
+
+/// What the options say to the distributed optimizer.
+[[nodiscard]] optim::OptimizerOptions optimizer_options(const Options& options);
 
 /// The optimizer of LibTorch that --local-optimizer names, on `parameters`.
 [[nodiscard]] std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(

@@ -51,9 +51,26 @@ train::Totals RunRecord::totals(const optim::Decentralized& optimizer) const {
           .wait_seconds = counters.wait_seconds};
 }
 
-double RunRecord::images_per_second() const {
-  const auto images = static_cast<double>(steps_of_epoch_ * options_.batch_size * session_.size());
-  return images / seconds_between(epoch_begin_, last_step_);
+double RunRecord::images_per_second(const optim::Decentralized& optimizer) const {
+  const std::int64_t steps = optimizer.job_steps() - job_steps_before_;
+  return static_cast<double>(steps * options_.batch_size) /
+         seconds_between(epoch_begin_, last_step_);
+}
+
+/// The job's progress as this rank knows it, and what communication brought and cost.
+train::Fields RunRecord::more(const optim::Decentralized& optimizer) const {
+  const engine::Counters counters = optimizer.counters();
+  const double seconds = seconds_between(begin_, Clock::now());
+  const double cpu = session_.world().background().cpu_seconds();
+  return {{"job_steps", optimizer.job_steps()},
+          {"job_samples", optimizer.job_steps() * options_.batch_size},
+          {"bytes_averaged", static_cast<std::int64_t>(counters.bytes_averaged)},
+          {"skipped", counters.skipped},
+          {"age_median", counters.ages.quantile(0.5)},
+          {"age_p95", counters.ages.quantile(0.95)},
+          {"neighbors_lost", counters.neighbors_lost},
+          {"mass_lost", counters.mass_lost},
+          {"communication_cpu_share", seconds > 0 ? cpu / seconds : 0.0}};
 }
 
 void RunRecord::check_loss(const optim::Decentralized& optimizer, std::int64_t epoch, double loss) {
@@ -78,8 +95,8 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   last_step_ = Clock::now();
   if (progress_.is_due()) {
     progress_.update({.epoch = epoch,
-                      .step = optimizer.steps(),
-                      .images_per_second = images_per_second(),
+                      .step = optimizer.job_steps() / session_.size(),
+                      .images_per_second = images_per_second(optimizer),
                       .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
                       .consensus_distance = last_.consensus_distance});
   }
@@ -88,34 +105,55 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
                        .totals = totals(optimizer),
                        .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
                        .lr = learning_rate(optimizer),
-                       .images_per_second = images_per_second()});
+                       .images_per_second = images_per_second(optimizer),
+                       .extra = more(optimizer)});
   loss_since_record_ = 0.0;
   steps_since_record_ = 0;
 }
 
-void RunRecord::epoch(const optim::Decentralized& optimizer, std::int64_t epoch,
-                      double accuracy_mean_model, double accuracy_local,
-                      double consensus_distance) {
+train::EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, std::int64_t epoch) {
   training_seconds_ += seconds_between(epoch_begin_, last_step_);
-  last_ = {.epoch = epoch,
-           .totals = totals(optimizer),
-           .loss = loss_of_epoch_ / static_cast<double>(steps_of_epoch_),
-           .lr = learning_rate(optimizer),
-           .test_accuracy_mean_model = accuracy_mean_model,
-           .test_accuracy_local = accuracy_local,
-           .consensus_distance = consensus_distance,
-           .images_per_second = images_per_second(),
-           .status = epoch == options_.epochs ? train::Status::kComplete : train::Status::kRunning};
-  metrics_.write_epoch(last_);
+  train::EpochRecord record{
+      .epoch = epoch,
+      .totals = totals(optimizer),
+      .loss = loss_of_epoch_ / static_cast<double>(steps_of_epoch_),
+      .lr = learning_rate(optimizer),
+      .images_per_second = images_per_second(optimizer),
+      .status = epoch == options_.epochs ? train::Status::kComplete : train::Status::kRunning,
+      .extra = more(optimizer)};
+  // A rank of an asynchronous run may make no step in an epoch: its last figures stand.
+  if (steps_of_epoch_ == 0) record.loss = last_loss_;
+  last_loss_ = record.loss;
+  loss_of_epoch_ = 0.0;
+  steps_of_epoch_ = 0;
+  job_steps_before_ = optimizer.job_steps();
+  epoch_begin_ = last_step_ = Clock::now();
+  return record;
+}
+
+void RunRecord::write_epoch(const train::EpochRecord& record) {
+  last_ = record;
+  metrics_.write_epoch(record);
   progress_.print(
       fmt::format("epoch {}/{}: accuracy of the mean model {:.4f}, of rank 0's {:.4f}, loss "
                   "{:.4f}, consensus distance {:.3f}, "
                   "{:.0f} images/s",
-                  epoch, options_.epochs, accuracy_mean_model, accuracy_local, last_.loss,
-                  consensus_distance, *last_.images_per_second));
-  loss_of_epoch_ = 0.0;
-  steps_of_epoch_ = 0;
+                  record.epoch, options_.epochs, record.test_accuracy_mean_model.value_or(0.0),
+                  record.test_accuracy_local.value_or(0.0), record.loss,
+                  record.consensus_distance.value_or(0.0), record.images_per_second.value_or(0.0)));
   epoch_begin_ = last_step_ = Clock::now();
+}
+
+train::Fields RunRecord::means_of_more(const optim::Decentralized& optimizer) const {
+  train::Fields fields = more(optimizer);
+  for (train::Field& field : fields) {
+    if (auto* count = std::get_if<std::int64_t>(&field.value)) {
+      *count = std::llround(transport::mean_of(session_, static_cast<double>(*count)));
+    } else if (auto* number = std::get_if<double>(&field.value)) {
+      *number = transport::mean_of(session_, *number);
+    }
+  }
+  return fields;
 }
 
 void RunRecord::finish(const optim::Decentralized& optimizer) {
@@ -124,7 +162,7 @@ void RunRecord::finish(const optim::Decentralized& optimizer) {
     return std::llround(mean(static_cast<double>(value)));
   };
   const train::Totals own = totals(optimizer);
-  const auto images = static_cast<double>(own.samples * session_.size());
+  const double images = mean(static_cast<double>(own.samples)) * session_.size();
   const train::Result result{.start = start_,
                              .status = train::Status::kComplete,
                              .epoch = last_.epoch,
@@ -140,7 +178,8 @@ void RunRecord::finish(const optim::Decentralized& optimizer) {
                              .test_accuracy_mean_model = last_.test_accuracy_mean_model,
                              .test_accuracy_local = mean(*last_.test_accuracy_local),
                              .consensus_distance = last_.consensus_distance,
-                             .images_per_second = images / mean(training_seconds_)};
+                             .images_per_second = images / mean(training_seconds_),
+                             .extra = means_of_more(optimizer)};
   progress_.finish();
   if (session_.rank() == 0) metrics_.write_result(result);
 }

@@ -29,16 +29,21 @@ class RunRecord {
   /// After every step. Throws gossip::Error, naming rank and step, when the loss is not a number.
   void step(const optim::Decentralized& optimizer, std::int64_t epoch, double loss);
 
-  /// After the evaluation of every epoch; accuracies in [0, 1]. Collective.
-  void epoch(const optim::Decentralized& optimizer, std::int64_t epoch, double accuracy_mean_model,
-             double accuracy_local, double consensus_distance);
+  /// Ends a training epoch: what is known without an evaluation. Local.
+  [[nodiscard]] train::EpochRecord end_epoch(const optim::Decentralized& optimizer,
+                                             std::int64_t epoch);
+
+  /// Writes the record of a training epoch that was evaluated, and starts the next one.
+  void write_epoch(const train::EpochRecord& record);
 
   /// Writes result.json (rank 0). Collective.
   void finish(const optim::Decentralized& optimizer);
 
  private:
   [[nodiscard]] train::Totals totals(const optim::Decentralized& optimizer) const;
-  [[nodiscard]] double images_per_second() const;
+  [[nodiscard]] double images_per_second(const optim::Decentralized& optimizer) const;
+  [[nodiscard]] train::Fields more(const optim::Decentralized& optimizer) const;
+  [[nodiscard]] train::Fields means_of_more(const optim::Decentralized& optimizer) const;
   void check_loss(const optim::Decentralized& optimizer, std::int64_t epoch, double loss);
 
   const Options& options_;
@@ -53,8 +58,10 @@ class RunRecord {
   Clock::time_point last_step_ = Clock::now();
   double loss_since_record_ = 0.0;
   double loss_of_epoch_ = 0.0;
+  double last_loss_ = 0.0;
   std::int64_t steps_since_record_ = 0;
   std::int64_t steps_of_epoch_ = 0;
+  std::int64_t job_steps_before_ = 0;  // the epoch
 };
 
 }  // namespace gossip::examples

@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <vector>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
@@ -24,6 +26,11 @@ namespace gossip::engine {
 /// Memory: one copy of the vectors a rank, two of vectors up to 1 MB together, however many
 /// neighbors (none for a group of one rank).
 ///
+/// kDrop: a neighbor that has been silent for the whole timeout takes no part any more, and its weight
+/// goes to the own value: rows stay stochastic, and columns, because the neighbor hears nothing more
+/// either. It needs neighbors that are mutual in every round. A message that a lost neighbor never
+/// reads keeps its memory: up to two copies each.
+///
 /// Collective: construction and destruction. pull() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.
 class Mixer {
@@ -31,7 +38,7 @@ class Mixer {
   /// `vectors` (all ranks: the same types and sizes) must outlive the mixer. Throws gossip::Error
   /// on every rank when the schedule is for another number of ranks or the ranks' vectors differ.
   Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
-        const Patience& patience);
+        const Patience& patience, OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError);
 
   /// \f$ x_i \leftarrow x_i + \sum_j w_{ij} (x_j - x_i) \f$ for every vector, with the matrix of
   /// `round`. Blocks until the in-neighbors' values of this round are there. Throws TimeoutError
@@ -46,7 +53,10 @@ class Mixer {
 
  private:
   void send(std::int64_t round);
+  [[nodiscard]] std::span<std::byte> acquire();
   void receive(std::int64_t round);
+  bool receive_from(Rank sender, std::int64_t round);
+  void leave_out_lost();
   void combine();
 
   transport::Group& group_;
@@ -55,6 +65,7 @@ class Mixer {
   std::vector<std::size_t> offsets_;  // of the vectors in a message, 64-byte aligned
   std::size_t message_bytes_ = 0;
   std::unique_ptr<transport::Channel> channel_;
+  LostNeighbors lost_;
   Counters counters_;
   // Kept between rounds so that a round allocates nothing.
   topology::Neighborhood neighborhood_;

@@ -25,7 +25,8 @@ StagedWorker::StagedWorker(transport::Group& group,
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
     transport::check_together(group, [&] { topology::validate_doubly_stochastic(schedule); });
     warn_if_apart(group.rank(), schedule);
-    model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), patience);
+    model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), patience,
+                         options.on_lost_neighbor);
   }
   if (algorithm_->averages_gradient()) {
     gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);

@@ -26,6 +26,7 @@ namespace gossip::engine {
 struct StagedWorkerOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait for another rank
   std::size_t bucket_bytes = std::size_t{4} << 20U;             ///< of exact means
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;     ///< of mixings
 };
 
 /// Drives an Algorithm: its ranks go through the same steps and rounds.

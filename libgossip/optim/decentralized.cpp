@@ -163,7 +163,8 @@ Decentralized::MakeWorker Decentralized::make_staged(
         engine::StagedWorker::Caller{.local_update = std::move(local_update),
                                      .average_gradient = [this] { synchronize(); }},
         engine::StagedWorkerOptions{.timeout = settings.timeout,
-                                    .bucket_bytes = settings.bucket_bytes});
+                                    .bucket_bytes = settings.bucket_bytes,
+                                    .on_lost_neighbor = settings.on_lost_neighbor});
   };
 }
 
@@ -295,6 +296,8 @@ double Decentralized::consensus_distance() {
 engine::Counters Decentralized::counters() const { return worker_->counters(); }
 
 std::int64_t Decentralized::steps() const { return worker_->position().step; }
+
+double Decentralized::weight() const { return worker_->position().weight; }
 
 std::int64_t Decentralized::job_steps() const { return worker_->job_steps(); }
 

@@ -102,6 +102,10 @@ class Decentralized : public torch::optim::Optimizer {
   /// their budget; it then is a moment behind. Local, does not block.
   [[nodiscard]] std::int64_t job_steps() const;
 
+  /// How much this rank's model counts in the mean over the ranks: its push-sum weight; 1 with other
+  /// methods. Local.
+  [[nodiscard]] double weight() const;
+
   /// Name as in the factory: "gossip-sgd".
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
 
@@ -124,6 +128,7 @@ class Decentralized : public torch::optim::Optimizer {
     Initial initial = Initial::kBroadcast;
     std::chrono::milliseconds timeout = std::chrono::minutes(5);
     std::size_t bucket_bytes = std::size_t{4} << 20U;
+    engine::OnLostNeighbor on_lost_neighbor = engine::OnLostNeighbor::kError;
     std::string name;  ///< of the method
     std::string text;
   };

@@ -121,7 +121,8 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
                                          .order(options.order)
                                          .local_steps(options.local_steps)
                                          .initial(options.initial)
-                                         .timeout(options.timeout));
+                                         .timeout(options.timeout)
+                                         .on_lost_neighbor(options.on_lost_neighbor));
 }
 
 }  // namespace gossip::optim

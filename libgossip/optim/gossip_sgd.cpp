@@ -9,17 +9,19 @@ namespace gossip::optim {
 GossipSGD::GossipSGD(transport::Group& group, torch::nn::Module& module,
                      std::unique_ptr<torch::optim::Optimizer> local, topology::Schedule schedule,
                      const GossipSGDOptions& options)
-    : Decentralized(group, module, std::move(local),
-                    [&] {
-                      return std::make_unique<algorithm::GossipSGD>(options.order(),
-                                                                    options.local_steps());
-                    },
-                    std::move(schedule),
-                    {.initial = options.initial(),
-                     .timeout = options.timeout(),
-                     .name = "gossip-sgd",
-                     .text = fmt::format("order {}, local_steps {}, initial {}",
-                                         static_cast<int>(options.order()), options.local_steps(),
-                                         static_cast<int>(options.initial()))}) {}
+    : Decentralized(
+          group, module, std::move(local),
+          [&] {
+            return std::make_unique<algorithm::GossipSGD>(options.order(), options.local_steps());
+          },
+          std::move(schedule),
+          {.initial = options.initial(),
+           .timeout = options.timeout(),
+           .on_lost_neighbor = options.on_lost_neighbor(),
+           .name = "gossip-sgd",
+           .text = fmt::format("order {}, local_steps {}, on_lost_neighbor {}, initial {}",
+                               static_cast<int>(options.order()), options.local_steps(),
+                               static_cast<int>(options.on_lost_neighbor()),
+                               static_cast<int>(options.initial()))}) {}
 
 }  // namespace gossip::optim

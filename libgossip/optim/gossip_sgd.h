@@ -5,11 +5,13 @@
 /// Decentralized SGD for LibTorch modules.
 
 #include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 
 namespace gossip::optim {
 
 using algorithm::MixingOrder;
+using engine::OnLostNeighbor;
 
 /// Options of the mixing in GossipSGD; learning rate, momentum and decay stay the local
 /// optimizer's. Chainable: GossipSGDOptions().order(MixingOrder::kCombineThenAdapt).local_steps(4)
@@ -22,6 +24,8 @@ struct GossipSGDOptions {
   TORCH_ARG(Initial, initial) = Initial::kBroadcast;
   /// How long a step waits for a neighbor. Must be positive.
   TORCH_ARG(std::chrono::milliseconds, timeout) = std::chrono::minutes(5);
+  /// What happens then. Dropping needs a topology whose neighbors are mutual in every round.
+  TORCH_ARG(OnLostNeighbor, on_lost_neighbor) = OnLostNeighbor::kError;
 };
 
 /// Trains with any local optimizer and averages parameters with the topology's neighbors instead of

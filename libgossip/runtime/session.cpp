@@ -80,11 +80,16 @@ struct Session::Impl {
 Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, argv)) {
   mpi::Communicator communicator = impl_->environment.world();
   threads_ = choose_threads(share_of_cores(communicator.split_by_host()));
-  impl_->world = transport::make_process_group(
-      std::move(communicator), transport::transport_options_from_environment());
+  impl_->world = transport::make_process_group(std::move(communicator),
+                                               transport::transport_options_from_environment());
 }
 
 Session::~Session() = default;
+
+void Session::use_transport(const transport::TransportOptions& options) {
+  // The old group stays where the new one cannot be made.
+  impl_->world = transport::make_process_group(impl_->environment.world(), options);
+}
 
 Rank Session::rank() const { return impl_->world->rank(); }
 int Session::size() const { return impl_->world->size(); }

@@ -9,6 +9,7 @@
 
 #include <libgossip/base/types.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/transport_options.h>
 
 namespace gossip {
 
@@ -33,6 +34,11 @@ class Session {
   /// All ranks of the job.
   [[nodiscard]] transport::Group& world() const;
   operator transport::Group&() const { return world(); }  // NOLINT(google-explicit-constructor)
+
+  /// Has bytes move as `options` say, in place of what the environment variables GOSSIP_... say. All
+  /// that was made with the world() of before must be gone. Collective. Throws JointError when the
+  /// ranks' options differ, or when these ranks cannot use them.
+  void use_transport(const transport::TransportOptions& options);
 
   /// The device that this rank trains on, as torch::Device reads it: "cpu".
   [[nodiscard]] std::string device() const { return "cpu"; }

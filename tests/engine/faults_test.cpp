@@ -47,6 +47,46 @@ TEST(MixerUnderFaults, ARankWhoseMessagesStopIsNamed) {
   });
 }
 
+TEST(MixerUnderFaults, ASilentNeighborMayBeDropped) {
+  std::array<double, 4> models{};
+  Cluster cluster(4);
+  run_ranks(4, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{static_cast<double>(rank), 1.0};
+    Mixer mixer(*group, topology::complete(4), {std::span<double>(own)}, kShort,
+                OnLostNeighbor::kDrop);
+    mixer.pull(0);
+    group->barrier();
+    if (rank == 2) cluster.faults().pause(2);
+    own[0] = rank;
+    group->barrier();
+
+    if (rank != 2) {
+      for (std::int64_t round = 1; round < 60; ++round) mixer.pull(round);
+      EXPECT_EQ(mixer.counters().neighbors_lost, 1);
+      EXPECT_EQ(own[1], 1.0);  // rows are stochastic
+    }
+    models[static_cast<std::size_t>(rank)] = own[0];
+    group->barrier();
+  });
+  // The three agree, and on their own mean: columns are stochastic, too.
+  for (const std::size_t rank : {0U, 1U, 3U}) EXPECT_NEAR(models[rank], 4.0 / 3.0, 1e-9);
+}
+
+TEST(MixerUnderFaults, NeighborsThatAreNotMutualCannotBeDropped) {
+  Cluster cluster(4);
+  run_ranks(4, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{1.0};
+    test::expect_throw<Error>(
+        [&] {
+          Mixer(*group, topology::directed_ring(4), {std::span<double>(own)}, kShort,
+                OnLostNeighbor::kDrop);
+        },
+        {"'directed-ring'", "not mutual"});
+  });
+}
+
 TEST(MixerUnderFaults, LateMessagesChangeNothing) {
   Cluster cluster(5);
   cluster.faults().delay = [](Rank from, Rank to, std::uint64_t sequence) {
