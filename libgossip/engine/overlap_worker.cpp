@@ -57,7 +57,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
       graph_(checked_graph(group, schedule_)),
       peers_(graph_.out_neighbors(group.rank())),
       roster_(group, peers_),
-      vectors_(model),
+      vectors_(model, LocalStep::kOnModel),
       lost_(group.rank(), group.size(), options.on_lost_neighbor),
       edges_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());

@@ -30,6 +30,10 @@ namespace gossip::engine {
 /// counts that as skipped. The communication thread absorbs what arrives, at any time; the model
 /// moves at the end of a step only.
 ///
+/// The local update acts on the model, not on the numerator: \f$ u \leftarrow u + w \Delta \f$. Weights
+/// differ between ranks and change all the time here, and a \f$ \Delta \f$ on u moves z by \f$ \Delta /
+/// w \f$, up to four times as far, which makes training with momentum diverge.
+///
 /// leave() is collective: a rank that is done goes on absorbing, and forwarding half of what it has,
 /// until all ranks leave; then every message is absorbed before it returns. So the sums over the
 /// ranks of numerators and of weights are then exact, and a checkpoint is complete.

@@ -23,8 +23,8 @@ bool is_column_stochastic(const topology::Schedule& schedule) {
 
 }  // namespace
 
-PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
-    : model_(model), layout_(model), memory_(layout_.bytes()) {
+PushSumVectors::PushSumVectors(const std::vector<VectorView>& model, LocalStep local_step)
+    : local_step_(local_step), model_(model), layout_(model), memory_(layout_.bytes()) {
   GOSSIP_CHECK(!model.empty(), "Push-sum got a model of no vectors.");
   for (std::size_t v = 0; v < model.size(); ++v) {
     excess_.push_back(layout_.view(memory_, v));
@@ -33,6 +33,9 @@ PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
 }
 
 void PushSumVectors::open() {
+  if (local_step_ == LocalStep::kOnModel && weight_of_model_ != 1.0) {
+    add_model(weight_of_model_ - 1.0);  // and once more the rules
+  }
   for (algorithm::PushSum& rule : rules_) rule.open();
 }
 
@@ -52,20 +55,30 @@ void PushSumVectors::absorb(std::span<const std::byte> message, double weight) {
 
 void PushSumVectors::close() {
   for (algorithm::PushSum& rule : rules_) rule.close();
+  weight_of_model_ = weight();
+  if (local_step_ == LocalStep::kOnModel) {
+    for (const VectorView& excess : excess_) {
+      visit(excess, []<class T>(std::span<T> values) { std::ranges::fill(values, T{0}); });
+    }
+  }
 }
 
-/// u + a z = (u - z) + a z + z, and the model does not change when z = (u + a z) / (w + a).
 void PushSumVectors::make_up(double weight) {
+  add_model(weight);
+  for (algorithm::PushSum& rule : rules_) rule.restore(rule.weight() + weight);
+}
+
+void PushSumVectors::add_model(double factor) {
   for (std::size_t v = 0; v < model_.size(); ++v) {
     visit(excess_[v], [&]<class T>(std::span<T> excess) {
-      kernels::axpby(weight, std::span<const T>(model_[v].as<T>()), 1.0, excess);
+      kernels::axpby(factor, std::span<const T>(model_[v].as<T>()), 1.0, excess);
     });
   }
-  restore(rules_.front().weight() + weight);
 }
 
 void PushSumVectors::restore(double weight) {
   for (algorithm::PushSum& rule : rules_) rule.restore(weight);
+  weight_of_model_ = weight;
 }
 
 std::vector<StateVector> PushSumVectors::state() {

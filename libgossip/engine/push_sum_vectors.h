@@ -16,12 +16,18 @@
 
 namespace gossip::engine {
 
+/// What a local update of the model does to the numerator.
+enum class LocalStep {
+  kOnNumerator,  ///< \f$ u \leftarrow u + \Delta \f$: z moves by \f$ \Delta / w \f$, as in SGP
+  kOnModel,  ///< \f$ u \leftarrow u + w \Delta \f$: z moves by \f$ \Delta \f$, whatever the weight
+};
+
 /// algorithm::PushSum on all vectors of a model together, with the memory that it takes: one more
 /// copy of the model. Local; not for calls from several threads.
 class PushSumVectors {
  public:
   /// The memory of `model` must outlive this object. The weight is 1, and the model the numerator.
-  explicit PushSumVectors(const std::vector<VectorView>& model);
+  PushSumVectors(const std::vector<VectorView>& model, LocalStep local_step);
 
   /// See algorithm::PushSum. Between rounds absorb() is allowed, too: it leaves the model alone until
   /// the next close().
@@ -35,13 +41,18 @@ class PushSumVectors {
   [[nodiscard]] bool may_send() const { return rules_.front().may_send(); }
   void restore(double weight);
 
-  /// What the numerators exceed the model by.
+  /// What the numerators exceed the model by (kOnNumerator), or the model times the weight of the last
+  /// close() (kOnModel): then zero but for what was absorbed since.
   [[nodiscard]] std::vector<StateVector> state();
 
   [[nodiscard]] const MessageLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return layout_.bytes(); }
 
  private:
+  void add_model(double factor);
+
+  LocalStep local_step_;
+  double weight_of_model_ = 1.0;  // at the last close()
   std::vector<VectorView> model_;
   MessageLayout layout_;
   std::vector<std::byte> memory_;

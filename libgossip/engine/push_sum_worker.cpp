@@ -48,7 +48,7 @@ PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedul
       local_update_(std::move(local_update)),
       options_(options),
       shares_(checked(group, schedule_)),
-      vectors_(model),
+      vectors_(model, LocalStep::kOnNumerator),
       presence_(group),
       lost_(group.rank(), group.size(), options.on_lost_neighbor),
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {

@@ -34,6 +34,9 @@ struct PushSumOptions {
 /// steps, so end the loop when job_steps() reaches the budget. with_mean_model(), paused() and
 /// destruction then wait until all ranks come, and serve their neighbors meanwhile.
 ///
+/// With `overlap` the update acts on z: \f$ u_i \leftarrow u_i - \eta w_i g_i(z_i) \f$. Weights change
+/// all the time there, and a full step on u would move z by \f$ 1 / w_i \f$ of its length.
+///
 /// Conserved: the sums over all ranks of u and w, messages on their way included. with_mean_model()
 /// gives the mean of u over the mean of w.
 ///

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far all ranks are, on every kind of group: see transport/on_ranks.h.
+#include <chrono>
+
+#include <libgossip/engine/roster.h>
+
+#include "engine/engine_test_support.h"
+
+namespace gossip::engine {
+namespace {
+
+using test::on_ranks;
+using transport::Group;
+
+Deadline in_time() { return Deadline(std::chrono::seconds(20)); }
+
+class RosterTest : public testing::TestWithParam<int> {};
+
+TEST_P(RosterTest, NewsReachEveryRankFromNeighborToNeighbor) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> peers = topology::path(group.size()).out_neighbors(group.rank());
+    Roster roster(group, peers);
+    const auto expected = [&](std::int64_t factor) {
+      return factor * group.size() * (group.size() + 1) / 2;
+    };
+
+    for (const std::int64_t factor : {1, 10}) {
+      roster.set_steps(factor * (group.rank() + 1));
+      EXPECT_TRUE(wait_until(in_time(), [&] { return roster.job_steps() == expected(factor); }));
+      group.barrier();
+    }
+
+    for (Rank rank = 0; rank < group.size(); ++rank)
+      EXPECT_EQ(roster.steps_of(rank), 10 * (rank + 1));
+    group.barrier();
+  });
+}
+
+TEST_P(RosterTest, TellsANeighborHowManyOfItsMessagesWereTaken) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> peers = topology::ring(group.size()).out_neighbors(group.rank());
+    Roster roster(group, peers);
+
+    for (const Rank peer : peers) roster.set_taken(peer, 100 * group.rank() + peer);
+
+    for (const Rank peer : peers) {
+      EXPECT_TRUE(wait_until(in_time(),
+                             [&] { return roster.taken_by(peer) == 100 * peer + group.rank(); }));
+    }
+    EXPECT_EQ(roster.job_steps(), 0);
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, RosterTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::engine
