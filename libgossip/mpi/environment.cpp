@@ -42,9 +42,8 @@ void check_thread_level(int level, std::string_view cure) {
 /// Only Open MPI reads them.
 void prepare_open_mpi() {
 #if defined(OMPI_MAJOR_VERSION)
-  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   for (const std::string& name : set_mca_defaults(mca_files())) {
-    log(LogLevel::kDebug, rank == nullptr ? 0 : std::atoi(rank), "set OMPI_MCA_{}={}", name,
+    log(LogLevel::kDebug, launched_rank(), "set OMPI_MCA_{}={}", name,
         std::getenv(("OMPI_MCA_" + name).c_str()));
   }
 #endif

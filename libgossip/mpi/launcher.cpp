@@ -27,6 +27,13 @@ LaunchedBy launched_by() {
   return {};
 }
 
+int launched_rank() {
+  if (number_in("OMPI_COMM_WORLD_SIZE") > 0) return number_in("OMPI_COMM_WORLD_RANK");
+  if (number_in("PMI_SIZE") > 0) return number_in("PMI_RANK");
+  if (number_in("SLURM_STEP_NUM_TASKS") > 0) return number_in("SLURM_PROCID");
+  return 0;
+}
+
 void check_launcher(const LaunchedBy& launched, int mpi_size) {
   GOSSIP_CHECK(launched.size <= 1 || mpi_size > 1,
                "{} started {} processes, but each of them sees an MPI world of size 1, so they "

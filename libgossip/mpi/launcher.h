@@ -18,6 +18,10 @@ struct LaunchedBy {
 /// Reads the environment variables of Open MPI, Slurm and MPICH. Local; needs no MPI.
 [[nodiscard]] LaunchedBy launched_by();
 
+/// The number that this process will have in the job, 0 where no launcher says it. Local; needs no
+/// MPI.
+[[nodiscard]] int launched_rank();
+
 /// Throws gossip::Error when a launcher started several processes but MPI has world size 1 in each
 /// of them: the program was linked with another MPI than the launcher's, and n processes would each
 /// train alone.

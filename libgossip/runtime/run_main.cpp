@@ -8,12 +8,14 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/mpi/environment.h>
+#include <libgossip/mpi/launcher.h>
 #include <libgossip/runtime/run_main.h>
 
 namespace gossip {
 
 int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
   std::optional<Session> session;
+  const auto rank = [&] { return session ? session->rank() : mpi::launched_rank(); };
   // Inside the handlers nothing unwinds past the session: its destructor would wait for the other
   // ranks.
   try {
@@ -24,15 +26,15 @@ int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
   } catch (const JointError& error) {
     // Every rank is here with this message: rank 0 speaks, and ends the job if the others do not
     // get to it first.
-    if (!session || session->rank() == 0) {
+    if (rank() == 0) {
       log_line(LogLevel::kError, 0, error.what());
     } else {
       std::this_thread::sleep_for(std::chrono::seconds(3));
     }
   } catch (const std::exception& error) {
-    log_line(LogLevel::kError, session ? session->rank() : 0, error.what());
+    log_line(LogLevel::kError, rank(), error.what());
   } catch (...) {
-    log_line(LogLevel::kError, session ? session->rank() : 0, "an exception of an unknown type");
+    log_line(LogLevel::kError, rank(), "an exception of an unknown type");
   }
   std::fflush(nullptr);
   mpi::Environment::abort(1);

@@ -13,7 +13,8 @@ namespace {
 class Launcher : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS",
+                             "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
       unsetenv(name);
     }
   }
@@ -43,6 +44,19 @@ TEST_F(Launcher, IsTheInnermostOne) {
 
   EXPECT_EQ(launched_by().launcher, "mpirun (Open MPI)");
   EXPECT_EQ(launched_by().size, 8);
+}
+
+TEST_F(Launcher, TellsTheRankOfTheInnermostOne) {
+  EXPECT_EQ(launched_rank(), 0);
+  setenv("SLURM_STEP_NUM_TASKS", "9", 1);
+  setenv("SLURM_PROCID", "7", 1);
+  EXPECT_EQ(launched_rank(), 7);
+  setenv("PMI_SIZE", "4", 1);
+  setenv("PMI_RANK", "3", 1);
+  EXPECT_EQ(launched_rank(), 3);
+  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+  EXPECT_EQ(launched_rank(), 1);
 }
 
 TEST_F(Launcher, IgnoresWhatIsNotANumber) {
