@@ -83,6 +83,25 @@ void broadcast_in_memory(Group& group, std::span<std::byte> bytes, Rank root) {
   }
 }
 
+/// Memory of a rank that shares it with nobody: the process's own, which /dev/shm need not hold.
+class PrivateRegion final : public Region {
+ public:
+  PrivateRegion(Rank rank, std::size_t bytes)
+      : rank_(rank), bytes_(bytes), memory_(make_private_slots(1, bytes)) {
+    std::memset(memory_->slot(0).data(), 0, bytes_);  // in memory before the first step
+  }
+
+  [[nodiscard]] std::span<std::byte> of(Rank rank) const override {
+    GOSSIP_ASSERT(rank == rank_, "rank {} shares no memory with rank {}", rank, rank_);
+    return memory_->slot(0).first(bytes_);
+  }
+
+ private:
+  Rank rank_;
+  std::size_t bytes_;
+  std::unique_ptr<SlotMemory> memory_;
+};
+
 class ProcessGroup final : public Group {
  public:
   ProcessGroup(mpi::Communicator communicator, const TransportOptions& options)
@@ -116,6 +135,7 @@ class ProcessGroup final : public Group {
 
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
     communicator_.barrier();  // nobody waits in MPI for a rank that still trains
+    if (host_.size() == 1) return std::make_unique<PrivateRegion>(rank(), bytes);
     return std::make_unique<shared::WindowRegion>(host_, index_in_host_, bytes);
   }
 
