@@ -67,7 +67,7 @@ class Ring {
     next_receive_ = 0;
     std::size_t arrived = 0;
     for (std::size_t i = 0; i < receives_.size(); ++i) receive(i);
-    for (std::size_t piece = 0; piece < pieces_; ++piece) send(0, piece);
+    for (std::size_t piece = 0; rounds() > 0 && piece < pieces_; ++piece) send(0, piece);
     while (arrived < messages()) {
       const std::size_t count = poll();
       arrived += count;

@@ -287,6 +287,9 @@ class Measurement {
 }  // namespace
 
 void hosts_command(Session& session, const HostsOptions& options) {
+  GOSSIP_CHECK(session.size() >= 2,
+               "There is nothing to measure between hosts with {} rank: start 2 or more.",
+               session.size());
   Measurement(session, options).run();
 }
 

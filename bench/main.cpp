@@ -33,6 +33,7 @@ CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
       ->capture_default_str();
   hosts->add_option("--figures", options.figures, "Only these, separated by commas")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::IsMember(std::set<std::string>(gossip::bench::kHostsFigures.begin(),
                                                   gossip::bench::kHostsFigures.end())));
   hosts->add_option("--link", options.link, "What limits each host's link: none, 1gbit, 10gbit")
