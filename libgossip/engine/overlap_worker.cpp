@@ -145,8 +145,10 @@ void OverlapWorker::settle() {
   for (const Rank peer : peers_) {
     if (!has_all(peer)) lost_.add(peer, "deliver a message", deadline.elapsed_seconds(), counters_);
   }
-  vectors_.open();
-  vectors_.close();
+  if (vectors_.has_news()) {  // else the model keeps its bits
+    vectors_.open();
+    vectors_.close();
+  }
   mode_ = Mode::kAway;
 }
 

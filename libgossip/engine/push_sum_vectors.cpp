@@ -48,6 +48,7 @@ double PushSumVectors::send(double share, std::span<std::byte> message, int rece
 }
 
 void PushSumVectors::absorb(std::span<const std::byte> message, double weight) {
+  has_news_ = true;
   for (std::size_t v = 0; v < rules_.size(); ++v) {
     rules_[v].absorb(layout_.view(message, v), weight);
   }
@@ -56,6 +57,7 @@ void PushSumVectors::absorb(std::span<const std::byte> message, double weight) {
 void PushSumVectors::close() {
   for (algorithm::PushSum& rule : rules_) rule.close();
   weight_of_model_ = weight();
+  has_news_ = false;
   if (local_step_ == LocalStep::kOnModel) {
     for (const VectorView& excess : excess_) {
       visit(excess, []<class T>(std::span<T> values) { std::ranges::fill(values, T{0}); });

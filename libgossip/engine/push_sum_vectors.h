@@ -38,6 +38,8 @@ class PushSumVectors {
   /// Takes `weight` more of the present model, in place of as much that is lost: the model stays.
   void make_up(double weight);
   [[nodiscard]] double weight() const { return rules_.front().weight(); }
+  /// Whether anything was absorbed since the last close().
+  [[nodiscard]] bool has_news() const noexcept { return has_news_; }
   [[nodiscard]] bool may_send() const { return rules_.front().may_send(); }
   void restore(double weight);
 
@@ -53,6 +55,7 @@ class PushSumVectors {
 
   LocalStep local_step_;
   double weight_of_model_ = 1.0;  // at the last close()
+  bool has_news_ = false;
   std::vector<VectorView> model_;
   MessageLayout layout_;
   std::vector<std::byte> memory_;

@@ -100,6 +100,52 @@ class Programs(unittest.TestCase):
         for field in ("loss", "topology", "consensus_distance", "test_accuracy_mean_model", "local_optimizer"):
             self.assertEqual(first[field], second[field], field)
 
+    def test_asynchronous_optimizers_end_by_the_jobs_samples(self):
+        data = self.small_data()
+        for arguments in (["push-sum", "--overlap"], ["async-gossip"], ["ad-psgd", "--exchanges-per-step", 0.5],
+                          ["a2cid2", "--topology", "ring"]):
+            run = self.train("--data", data, "--epochs", 2, "--log-every", 1, "--lr", 0.02, "--slow-rank", "1:4",
+                             "--optimizer", *arguments, ranks=3)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            result = json.loads((self.out / "result.json").read_text())
+            self.assertEqual(result["status"], "complete")
+            self.assertGreaterEqual(result["job_steps"], 2 * 3 * 3)
+            steps = []
+            for rank in range(3):
+                lines = [json.loads(line)
+                         for line in (self.out / f"metrics.rank{rank}.jsonl").read_text().splitlines()]
+                epochs = [line for line in lines if line["event"] == "epoch"]
+                self.assertEqual([line["epoch"] for line in epochs], [1, 2])
+                self.assertEqual([line["status"] for line in epochs], ["running", "complete"])
+                self.assertGreaterEqual(epochs[0]["job_steps"], 3 * 3)
+                for field in ("test_accuracy_mean_model", "test_accuracy_local", "consensus_distance", "age_p95",
+                              "bytes_averaged", "skipped", "neighbors_lost", "communication_cpu_share"):
+                    self.assertIn(field, epochs[0])
+                self.assertEqual(sum(line["event"] == "step" for line in lines), epochs[-1]["step"])
+                steps.append(epochs[-1]["step"])
+            self.assertEqual(round(sum(steps) / 3), result["step"])
+            self.assertGreaterEqual(sum(steps), 2 * 3 * 3)
+
+    def test_push_sum_in_rounds_on_a_directed_graph(self):
+        run = self.train("--data", self.small_data(), "--epochs", 1, "--optimizer", "push-sum", "--topology",
+                         "directed-ring", ranks=3)
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(json.loads((self.out / "result.json").read_text())["step"], 3)
+
+    def test_the_transport_that_is_named_is_used(self):
+        for transport, expected in (("message", "message"), ("shared", "shared")):
+            env = ["GOSSIP_RANKS_PER_MEMORY=1"] if transport == "message" else []
+            run = mpirun([2, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(), "--epochs", 1,
+                          "--transport", transport], env=env)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(json.loads((self.out / "result.json").read_text())["transport"], expected)
+
+    def small_data_once(self):
+        return self.folder / "data" if (self.folder / "data").exists() else self.small_data()
+
     def test_a_slow_rank_is_waited_for(self):
         run = self.train("--data", self.small_data(), "--epochs", 1, "--slow-rank", "1:3")
 
@@ -131,6 +177,7 @@ class Programs(unittest.TestCase):
             ("--topology", "rnig", "'ring'"),
             ("--transport", "shard", "'shared'"),
             ("--order", "act", "'atc'"),
+            ("--on-lost-neighbor", "dorp", "'drop'"),
             ("--local-optimizer", "sdg", "'sgd'"),
         ):
             self.assert_refused(self.train(option, name), f"'{name}'", "Did you mean", near)
@@ -140,7 +187,7 @@ class Programs(unittest.TestCase):
 
     def test_numbers_out_of_range_are_named(self):
         for option, value in (("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--epochs", "0"), ("--momentum", "1"),
-                              ("--local-steps", "0"), ("--slow-rank", "7:2"), ("--slow-rank", "1-2")):
+                              ("--local-steps", "0"), ("--exchanges-per-step", "0"), ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"), ("--slow-rank", "1-2")):
             self.assert_refused(self.train(option, value), option, value)
 
     def test_a_batch_larger_than_the_shard_names_both(self):

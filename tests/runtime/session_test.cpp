@@ -35,6 +35,15 @@ TEST_F(SessionTest, HoldsAllProcessesOfTheJob) {
   EXPECT_EQ(session.device(), "cpu");
 }
 
+TEST_F(SessionTest, MovesBytesAsItIsTold) {
+  Session session(argc_, argv_);
+  session.use_transport({.kind = transport::TransportKind::kMessage, .ranks_per_memory = 1});
+  if (session.size() == 1) return;
+  const auto channel = session.world().make_channel({.capacity_bytes = 8});
+  EXPECT_EQ(session.world().transport(), "message");
+  EXPECT_FALSE(session.world().shares_memory_with((session.rank() + 1) % session.size()));
+}
+
 TEST_F(SessionTest, StandsForItsWorld) {
   const Session session(argc_, argv_);
   transport::Group& group = session;
