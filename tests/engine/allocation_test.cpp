@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// After the first rounds a round allocates nothing. LocalGroup's barrier() neither.
+// After the first rounds or steps nothing is allocated. LocalGroup's barrier() neither.
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <thread>
 
+#include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/engine/async_gossip_worker.h>
 #include <libgossip/engine/mixer.h>
+#include <libgossip/engine/overlap_worker.h>
+#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/push_sum_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"
@@ -64,6 +72,69 @@ TEST(MixerAllocations, ThereAreNoneAfterTheFirstRounds) {
     EXPECT_EQ(allocations_of_rounds(topology::complete(ranks)), 0);
     EXPECT_EQ(allocations_of_rounds(topology::one_peer_exponential(ranks)), 0);
     EXPECT_EQ(allocations_of_rounds(topology::random_matching(ranks, 1)), 0);
+  }
+}
+
+/// On all ranks together, of 100 steps after 300 that grow what has to grow, communication threads
+/// included.
+template <class Make>
+long allocations_of_steps(int ranks, Make make) {
+  long count = -1;
+  transport::local::Cluster cluster(ranks);
+  test::run_ranks(ranks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> model(300, 1.0 + rank);
+    const std::unique_ptr<Worker> worker = make(*group, model);
+    const auto steps = [&](int number) {
+      for (int step = 0; step < number; ++step) {
+        worker->prepare();
+        worker->finish();
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+    };
+    steps(300);
+    group->barrier();
+    const long before = num_allocations;
+    group->barrier();
+    steps(100);
+    group->barrier();
+    if (rank == 0) count = num_allocations - before;
+    group->barrier();
+    worker->leave();
+  });
+  return count;
+}
+
+using transport::Group;
+
+std::unique_ptr<Worker> push_sum(Group& group, std::vector<double>& model) {
+  return std::make_unique<PushSumWorker>(group, topology::directed_ring(group.size()),
+                                         std::vector<VectorView>{std::span<double>(model)}, [] {});
+}
+
+std::unique_ptr<Worker> overlapped(Group& group, std::vector<double>& model) {
+  return std::make_unique<OverlapWorker>(group, topology::complete(group.size()),
+                                         std::vector<VectorView>{std::span<double>(model)}, [] {});
+}
+
+std::unique_ptr<Worker> async_gossip(Group& group, std::vector<double>& model) {
+  return std::make_unique<AsyncGossipWorker>(group, topology::ring(group.size()),
+                                             std::vector<VectorView>{std::span<double>(model)},
+                                             [] {});
+}
+
+std::unique_ptr<Worker> pairs(Group& group, std::vector<double>& model) {
+  return std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(),
+                                      topology::ring(group.size()),
+                                      std::vector<VectorView>{std::span<double>(model)}, [] {});
+}
+
+TEST(WorkerAllocations, ThereAreNoneAfterTheFirstSteps) {
+  for (const int ranks : {2, 3}) {
+    EXPECT_EQ(allocations_of_steps(ranks, push_sum), 0);
+    EXPECT_EQ(allocations_of_steps(ranks, overlapped), 0);
+    EXPECT_EQ(allocations_of_steps(ranks, async_gossip), 0);
+    EXPECT_EQ(allocations_of_steps(ranks, pairs), 0);
   }
 }
 
