@@ -113,11 +113,12 @@ void NetworkChannel::leave_memory() noexcept {
 /// Waits until nothing moves any more. Messages that were not granted are dropped. Returns whether
 /// that came true on all ranks; all ranks return the same.
 bool NetworkChannel::settle() {
+  const mpi::Communicator& communicator = network_.mailbox_.communicator();
+  communicator.barrier();  // what a rank still waits for is still sent
   {
     const std::lock_guard lock(network_.mutex_);
     is_closing_ = true;
   }
-  const mpi::Communicator& communicator = network_.mailbox_.communicator();
   communicator.barrier();  // from here on nobody offers or grants
   announce();
   const auto is_quiet = [this] {
