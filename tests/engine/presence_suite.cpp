@@ -55,6 +55,9 @@ TEST_P(PresenceTest, AnEvaluationThatOthersStillDoIsNoReasonToGiveUp) {
 TEST_P(PresenceTest, AWorkerThatWaitsForARankThatRanOutOfBatchesEnds) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
+    if (!transport::is_one_host(group)) {
+      GTEST_SKIP() << "between hosts such a wait ends by its timeout only";
+    }
     std::vector<double> x(3, 1.0);
     StagedWorker worker(group, std::make_unique<algorithm::GossipSGD>(),
                         topology::complete(group.size()), {{std::span<double>(x)}, {}},
