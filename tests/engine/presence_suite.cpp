@@ -21,6 +21,9 @@ class PresenceTest : public testing::TestWithParam<int> {};
 
 TEST_P(PresenceTest, ARankThatLeftIsNamedToThoseWhoNeedItsNextStep) {
   on_ranks(GetParam(), [](Group& group) {
+    if (!transport::is_one_host(group)) {
+      GTEST_SKIP() << "ranks on several hosts tell each other nothing";
+    }
     if (group.size() == 1) return;
     Presence presence(group);
     EXPECT_NO_THROW(presence.check(0));
