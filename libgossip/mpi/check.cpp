@@ -4,6 +4,7 @@
 
 #include <mpi.h>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/check.h>
 
@@ -12,6 +13,10 @@ namespace gossip::mpi {
 std::recursive_mutex& Serial::mutex() {
   static std::recursive_mutex mutex;
   return mutex;
+}
+
+void Serial::keep(std::chrono::milliseconds patience) {
+  static_cast<void>(wait_until(Deadline(patience), [] { return mutex().try_lock(); }));
 }
 
 }  // namespace gossip::mpi

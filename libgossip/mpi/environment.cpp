@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <string>
@@ -86,6 +87,7 @@ Environment::~Environment() {
 Communicator Environment::world() const { return Communicator::duplicate(MPI_COMM_WORLD); }
 
 void Environment::abort(int status) {
+  Serial::keep(std::chrono::seconds(1));  // the communication thread may be in a call
   int is_initialized = 0;
   int is_finalized = 0;
   MPI_Initialized(&is_initialized);

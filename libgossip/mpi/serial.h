@@ -4,6 +4,7 @@
 /// @file
 /// One call of MPI at a time.
 
+#include <chrono>
 #include <mutex>
 
 namespace gossip::mpi {
@@ -21,6 +22,10 @@ class Serial {
   Serial(const Serial&) = delete;
   Serial& operator=(const Serial&) = delete;
   ~Serial() = default;
+
+  /// Takes the right for good, before the process ends, unless another thread is in a call of MPI for
+  /// longer than `patience`.
+  static void keep(std::chrono::milliseconds patience);
 
  private:
   static std::recursive_mutex& mutex();

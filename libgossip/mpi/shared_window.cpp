@@ -34,23 +34,6 @@ constexpr std::size_t saturated_sum(std::size_t a, std::size_t b) {
   return a > kMost - b ? kMost : a + b;
 }
 
-/// All ranks learn what all need together and the least that any sees free, and throw together. One
-/// rank alone gets memory of its own, which nobody else has to map.
-void check_shared_memory(const Communicator& host, std::size_t own_bytes) {
-  if (host.size() == 1) return;
-  const std::string folder = shared_memory_folder();
-  std::size_t needed = 0;
-  std::size_t available = kMost;
-  for (const std::string& text :
-       host.all_gather(fmt::format("{} {}", own_bytes, bytes_free_in(folder)))) {
-    const std::size_t space = text.find(' ');
-    needed = saturated_sum(needed, std::stoull(text.substr(0, space)));
-    available = std::min<std::size_t>(available, std::stoull(text.substr(space + 1)));
-  }
-  const std::string shortage = shortage_of_shared_memory(needed, available, folder);
-  if (!shortage.empty()) throw JointError(shortage);
-}
-
 /// Takes the pages now: the kernel counts only what was touched, so that a later window would be
 /// granted the same memory again and the first store into it would kill the process.
 void touch(std::span<std::byte> part) {
@@ -85,10 +68,26 @@ std::string shortage_of_shared_memory(std::size_t bytes_needed, std::size_t byte
       folder);
 }
 
+std::string shortage_of_shared_memory(const Communicator& host, std::size_t own_bytes) {
+  // One rank alone gets memory of its own, which nobody else has to map.
+  if (host.size() == 1) return {};
+  const std::string folder = shared_memory_folder();
+  std::size_t needed = 0;
+  std::size_t available = kMost;
+  for (const std::string& text :
+       host.all_gather(fmt::format("{} {}", own_bytes, bytes_free_in(folder)))) {
+    const std::size_t space = text.find(' ');
+    needed = saturated_sum(needed, std::stoull(text.substr(0, space)));
+    available = std::min<std::size_t>(available, std::stoull(text.substr(space + 1)));
+  }
+  return shortage_of_shared_memory(needed, available, folder);
+}
+
 SharedWindow::SharedWindow(const Communicator& host, std::size_t bytes) {
   // MPI's bases are 8 or 16 modulo 64: over-allocate and round up.
   const std::size_t padded = saturated_sum(bytes, kAlignment);
-  check_shared_memory(host, padded);
+  const std::string shortage = shortage_of_shared_memory(host, padded);
+  if (!shortage.empty()) throw JointError(shortage);
   void* base = nullptr;
   MPI_Win raw = MPI_WIN_NULL;
   GOSSIP_MPI(

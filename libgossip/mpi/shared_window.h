@@ -57,4 +57,9 @@ class SharedWindow {
                                                     std::size_t bytes_free,
                                                     const std::string& folder);
 
+/// The same sentence when all ranks of a host are about to ask MPI for memory that they share, this
+/// one for `own_bytes`; the same on all of them. Collective over `host`.
+[[nodiscard]] std::string shortage_of_shared_memory(const Communicator& host,
+                                                    std::size_t own_bytes);
+
 }  // namespace gossip::mpi

@@ -16,47 +16,62 @@ constexpr std::size_t kAlignment = 64;
 
 }  // namespace
 
+namespace {
+
+/// The first text that is not empty, with the rank it comes from.
+std::pair<std::size_t, std::string> first_of(const std::vector<std::string>& texts) {
+  const auto found = std::ranges::find_if(texts, [](const std::string& t) { return !t.empty(); });
+  if (found == texts.end()) return {};
+  return {static_cast<std::size_t>(found - texts.begin()), *found};
+}
+
+}  // namespace
+
 /// Goes on when all processes have come this far, and otherwise throws on all of them: one that
 /// failed alone would leave the others waiting.
 Window::Window(const Communicator& communicator, std::size_t bytes) {
+  const std::size_t padded = bytes + kAlignment;
+  const std::string shortage = shortage_of_shared_memory(communicator.split_by_host(), padded);
+  if (const auto [rank, text] = first_of(communicator.all_gather(shortage)); !text.empty()) {
+    throw JointError(text);
+  }
   int code = MPI_SUCCESS;
   std::string failure;
   try {
-    allocate(communicator, bytes);
+    allocate(communicator, padded);
   } catch (const MpiError& error) {
     code = error.code();
     failure = error.what();
   }
-  const Part part{start_, bytes};
-  std::string text(sizeof(part), '\0');
-  std::memcpy(text.data(), &part, sizeof(part));
-  const std::vector<std::string> failures = communicator.all_gather(failure);
-  for (std::size_t rank = 0; rank < failures.size(); ++rank) {
-    if (failures[rank].empty()) continue;
+  if (const auto [rank, text] = first_of(communicator.all_gather(failure)); !text.empty()) {
     if (!failure.empty()) throw MpiError(code, failure);
-    throw MpiError(MPI_ERR_OTHER, fmt::format("on rank {}: {}", rank, failures[rank]));
+    throw MpiError(MPI_ERR_OTHER, fmt::format("on rank {}: {}", rank, text));
   }
+  const Part own{padded - own_.size(), bytes};
+  own_ = own_.first(bytes);
+  std::ranges::fill(own_, std::byte{0});
+  std::string text(sizeof(own), '\0');
+  std::memcpy(text.data(), &own, sizeof(own));
   for (const std::string& other : communicator.all_gather(text)) {
-    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(part));
+    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(own));
   }
   GOSSIP_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, handle_.get()));
   communicator.barrier();
 }
 
-void Window::allocate(const Communicator& communicator, std::size_t bytes) {
+/// Leaves in own_ what lies behind the first boundary.
+void Window::allocate(const Communicator& communicator, std::size_t padded) {
   void* base = nullptr;
   MPI_Win raw = MPI_WIN_NULL;
-  const std::size_t padded = bytes + kAlignment;
   GOSSIP_MPI(MPI_Win_allocate(narrow<MPI_Aint>(padded), 1, MPI_INFO_NULL, communicator.get(), &base,
                               &raw));
   handle_.reset(raw);
   GOSSIP_MPI(MPI_Win_set_errhandler(raw, MPI_ERRORS_RETURN));
   std::size_t space = padded;
   void* aligned = base;
-  GOSSIP_ASSERT(std::align(kAlignment, bytes, aligned, space) != nullptr, "{} bytes", bytes);
-  own_ = {static_cast<std::byte*>(aligned), bytes};
-  start_ = padded - space;
-  std::fill(own_.begin(), own_.end(), std::byte{0});
+  GOSSIP_ASSERT(std::align(kAlignment, padded - kAlignment, aligned, space) != nullptr, "{} bytes",
+                padded);
+  own_ = {static_cast<std::byte*>(aligned), space};
 }
 
 Window::~Window() {

@@ -25,8 +25,9 @@ namespace gossip::mpi {
 /// works at the speed of the wire.
 ///
 /// Collective: construction and destruction, which block. Everything else is local.
-/// Threads: one at a time. Errors: MpiError, on all processes, where the library has no component
-/// that can put between these processes (Open MPI 4.1 over TCP).
+/// Threads: one at a time. Errors, on all processes: MpiError where the library has no component that
+/// can put between these processes (Open MPI 4.1 over TCP), JointError when a host has too little
+/// shared memory, from which the ranks of a host get such windows.
 class Window {
  public:
   /// This process contributes `bytes`, at a 64-byte boundary, zero at first. They may differ.
@@ -57,12 +58,11 @@ class Window {
     std::size_t bytes;
   };
 
-  void allocate(const Communicator& communicator, std::size_t bytes);
+  void allocate(const Communicator& communicator, std::size_t padded);
 
   gossip::detail::UniqueHandle<detail::WindowTraits> handle_;
   int exceptions_ = std::uncaught_exceptions();
   std::span<std::byte> own_;
-  std::size_t start_ = 0;
   std::vector<Part> parts_;  // by rank
 };
 
