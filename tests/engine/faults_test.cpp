@@ -4,9 +4,13 @@
 #include <numeric>
 #include <thread>
 
+#include <libgossip/algorithm/a2cid2.h>
+#include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/base/random.h>
+#include <libgossip/engine/async_gossip_worker.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/overlap_worker.h>
+#include <libgossip/engine/pair_worker.h>
 #include <libgossip/engine/push_sum_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
@@ -21,6 +25,8 @@ using test::start_value;
 using transport::local::Cluster;
 
 constexpr std::chrono::milliseconds kShort{200};
+constexpr std::chrono::milliseconds kPatient{
+    1000};  // a rank that only waits for a core is not lost
 
 TEST(MixerUnderFaults, ARankWhoseMessagesStopIsNamed) {
   Cluster cluster(4);
@@ -53,7 +59,7 @@ TEST(MixerUnderFaults, ASilentNeighborMayBeDropped) {
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank), 1.0};
-    Mixer mixer(*group, topology::complete(4), {std::span<double>(own)}, kShort,
+    Mixer mixer(*group, topology::complete(4), {std::span<double>(own)}, kPatient,
                 OnLostNeighbor::kDrop);
     mixer.pull(0);
     group->barrier();
@@ -80,7 +86,7 @@ TEST(MixerUnderFaults, NeighborsThatAreNotMutualCannotBeDropped) {
     std::vector<double> own{1.0};
     test::expect_throw<Error>(
         [&] {
-          Mixer(*group, topology::directed_ring(4), {std::span<double>(own)}, kShort,
+          Mixer(*group, topology::directed_ring(4), {std::span<double>(own)}, kPatient,
                 OnLostNeighbor::kDrop);
         },
         {"'directed-ring'", "not mutual"});
@@ -164,6 +170,31 @@ TEST(MixerMemory, DoesNotGrowWithTheNeighborsOf64Ranks) {
   });
 }
 
+/// What docs/asynchronous.md says for one host, in copies of a model of more than 1 MB.
+TEST(WorkerMemory, IsWhatTheDocumentationSays) {
+  constexpr std::size_t kElements = 400'000;
+  Cluster cluster(4);
+  run_ranks(4, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own(kElements, 1.0);
+    const std::vector<VectorView> model{std::span<double>(own)};
+    const topology::Graph ring = topology::ring(4);
+    const auto expect_copies = [&](const Worker& worker, double copies) {
+      const auto bytes = static_cast<double>(kElements * sizeof(double));
+      EXPECT_NEAR(static_cast<double>(worker.memory_bytes()) / bytes, copies, 0.05);
+    };
+
+    expect_copies(PushSumWorker(*group, ring, model, [] {}), 2);
+    expect_copies(OverlapWorker(*group, ring, model, [] {}), 3);
+    expect_copies(AsyncGossipWorker(*group, ring, model, [] {}), 3);
+    expect_copies(PairWorker(*group, std::make_shared<algorithm::ADPSGD>(), ring, model, [] {}), 1);
+    expect_copies(
+        PairWorker(*group, std::make_shared<algorithm::A2CiD2>(algorithm::a2cid2_constants(ring)),
+                   ring, model, [] {}),
+        2);
+  });
+}
+
 /// Up to 2 ms, another for each message.
 std::chrono::microseconds random_delay(Rank from, Rank to, std::uint64_t sequence) {
   auto random = SplitMix64::at(static_cast<std::uint64_t>(from * 64 + to), sequence);
@@ -200,7 +231,7 @@ TEST(PushSumUnderFaults, ASilentNeighborMayBeDropped) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank), 1.0};
     PushSumWorker worker(*group, topology::complete(4), {std::span<double>(own)}, [] {},
-                         {.timeout = kShort, .on_lost_neighbor = OnLostNeighbor::kDrop});
+                         {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
     worker.finish();
     group->barrier();
     if (rank == 2) cluster.faults().pause(2);
@@ -231,7 +262,7 @@ TEST(OverlapUnderFaults, AReceiverThatTakesNothingMayBeDropped) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank)};
     OverlapWorker worker(*group, topology::complete(3), {std::span<double>(own)}, [] {},
-                         {.timeout = kShort, .on_lost_neighbor = OnLostNeighbor::kDrop});
+                         {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
     worker.finish();
     group->barrier();
     if (rank == 2) cluster.faults().pause(2);  // nobody hears that it takes what it gets
