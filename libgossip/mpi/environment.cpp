@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include <mpi.h>
 
@@ -92,7 +94,12 @@ void Environment::abort(int status) {
   int is_finalized = 0;
   MPI_Initialized(&is_initialized);
   MPI_Finalized(&is_finalized);
-  if (is_initialized != 0 && is_finalized == 0) MPI_Abort(MPI_COMM_WORLD, status);
+  if (is_initialized != 0 && is_finalized == 0) {
+    std::fflush(nullptr);
+    // MPICH's launcher drops what it has not passed on yet.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    MPI_Abort(MPI_COMM_WORLD, status);
+  }
   std::_Exit(status);
 }
 

@@ -57,14 +57,10 @@ class Mailbox {
     Record record;
     MPI_Request request = MPI_REQUEST_NULL;
   };
-  static constexpr std::size_t kReceives = 32;
 
-  void post(Slot& slot);
   [[nodiscard]] std::uint64_t due() const;
 
   Communicator communicator_;
-  std::array<Slot, kReceives> incoming_;  // posted in this order, in a ring
-  std::size_t next_ = 0;
   std::list<Slot> outgoing_;         // nodes stay where they are while MPI reads them
   std::list<Slot> spare_;            // so that a record allocates nothing
   std::vector<std::uint64_t> sent_;  // records, by rank
