@@ -34,8 +34,8 @@ struct Training {
   Cnn& model;
   optim::Decentralized& optimizer;
 
-  /// One step on batch `step` of this rank's part in `epoch`; `done` is the share of the run that is
-  /// over, and `shown_epoch` the epoch of the records.
+  /// One step on batch `step` of this rank's part in `epoch`; `done` is the share of the run that
+  /// is over, and `shown_epoch` the epoch of the records.
   void step(std::int64_t epoch, std::int64_t step, double done, std::int64_t shown_epoch);
 
   void in_rounds();
@@ -73,8 +73,9 @@ void Training::in_rounds() {
   }
 }
 
-/// The ranks share the steps of the job as their paces allow: a fast one goes on into further epochs
-/// of its own images. Models are kept at each epoch of the job, and evaluated when all is over.
+/// The ranks share the steps of the job as their paces allow: a fast one goes on into further
+/// epochs of its own images. Models are kept at each epoch of the job, and evaluated when all is
+/// over.
 void Training::at_own_pace() {
   const std::int64_t own = shard.steps_per_epoch();
   const std::int64_t job = own * session.size();  // an epoch

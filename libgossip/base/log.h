@@ -16,8 +16,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// Writes one line, "gossip[rank]: message", in one piece. Lines below the level of the environment
 /// variable GOSSIP_LOG (debug, info, warning, error; default info) are dropped; of the ranks other
-/// than 0 only warnings and errors are shown unless the level is debug: a warning says what one rank
-/// met. What all ranks know alike is for rank 0 to say. Threads: may be called from any.
+/// than 0 only warnings and errors are shown unless the level is debug: a warning says what one
+/// rank met. What all ranks know alike is for rank 0 to say. Threads: may be called from any.
 void log_line(LogLevel level, Rank rank, std::string_view message);
 
 template <class... Args>

@@ -128,7 +128,8 @@ void AsyncGossipWorker::leave() {
   if (is_away_) return;
   is_away_ = true;
   if (channel_) {
-    // A reader holds a slot for a moment only; without one the others may take this rank for silent.
+    // A reader holds a slot for a moment only; without one the others may take this rank for
+    // silent.
     static_cast<void>(wait_until(Deadline(options_.timeout),
                                  [this] { return publish(transport::MessageKind::kLeave); }));
   }

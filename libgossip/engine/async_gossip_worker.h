@@ -30,11 +30,11 @@ struct AsyncGossipWorkerOptions {
 };
 
 /// Drives algorithm::AsyncGossip: after each local update a rank publishes its model and mixes with
-/// the newest models of its in-neighbors of its round, weighted by their staleness. It never waits: a
-/// publication for which no memory is free is left out and counted as skipped.
+/// the newest models of its in-neighbors of its round, weighted by their staleness. It never waits:
+/// a publication for which no memory is free is left out and counted as skipped.
 ///
-/// The mean over the ranks is not conserved: where there are no gradients all models stay within the
-/// range that the first ones span, and meet at some point of it.
+/// The mean over the ranks is not conserved: where there are no gradients all models stay within
+/// the range that the first ones span, and meet at some point of it.
 ///
 /// A neighbor is silent while it publishes nothing new and has not left. kDrop: a silent one is not
 /// mixed any more, and the own model keeps its weight.
@@ -47,8 +47,8 @@ struct AsyncGossipWorkerOptions {
 class AsyncGossipWorker final : public Worker {
  public:
   /// `model` must outlive the worker. Throws gossip::Error on every rank when the schedule is for
-  /// another number of ranks or is not row stochastic, or when an option is out of range; warns when
-  /// it does not connect all ranks.
+  /// another number of ranks or is not row stochastic, or when an option is out of range; warns
+  /// when it does not connect all ranks.
   AsyncGossipWorker(transport::Group& group, topology::Schedule schedule,
                     std::vector<VectorView> model, std::function<void()> local_update,
                     const AsyncGossipWorkerOptions& options = {});

@@ -26,10 +26,10 @@ namespace gossip::engine {
 /// Memory: one copy of the vectors a rank, two of vectors up to 1 MB together, however many
 /// neighbors (none for a group of one rank).
 ///
-/// kDrop: a neighbor that has been silent for the whole timeout takes no part any more, and its weight
-/// goes to the own value: rows stay stochastic, and columns, because the neighbor hears nothing more
-/// either. It needs neighbors that are mutual in every round. A message that a lost neighbor never
-/// reads keeps its memory: up to two copies each.
+/// kDrop: a neighbor that has been silent for the whole timeout takes no part any more, and its
+/// weight goes to the own value: rows stay stochastic, and columns, because the neighbor hears
+/// nothing more either. It needs neighbors that are mutual in every round. A message that a lost
+/// neighbor never reads keeps its memory: up to two copies each.
 ///
 /// Collective: construction and destruction. pull() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.

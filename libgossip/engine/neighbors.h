@@ -10,8 +10,8 @@
 
 namespace gossip::engine {
 
-/// The undirected graph of all pairs of ranks that are neighbors in some round, in either direction,
-/// under the schedule's name; of a schedule that never repeats, all pairs.
+/// The undirected graph of all pairs of ranks that are neighbors in some round, in either
+/// direction, under the schedule's name; of a schedule that never repeats, all pairs.
 [[nodiscard]] topology::Graph union_graph(const topology::Schedule& schedule);
 
 /// Rank 0 warns when the rounds of a period (1000 of a schedule that never repeats) do not connect

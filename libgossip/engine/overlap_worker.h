@@ -30,23 +30,23 @@ namespace gossip::engine {
 /// counts that as skipped. The communication thread absorbs what arrives, at any time; the model
 /// moves at the end of a step only.
 ///
-/// The local update acts on the model, not on the numerator: \f$ u \leftarrow u + w \Delta \f$. Weights
-/// differ between ranks and change all the time here, and a \f$ \Delta \f$ on u moves z by \f$ \Delta /
-/// w \f$, up to four times as far, which makes training with momentum diverge.
+/// The local update acts on the model, not on the numerator: \f$ u \leftarrow u + w \Delta \f$.
+/// Weights differ between ranks and change all the time here, and a \f$ \Delta \f$ on u moves z by
+/// \f$ \Delta / w \f$, up to four times as far, which makes training with momentum diverge.
 ///
-/// leave() is collective: a rank that is done goes on absorbing, and forwarding half of what it has,
-/// until all ranks leave; then every message is absorbed before it returns. So the sums over the
-/// ranks of numerators and of weights are then exact, and a checkpoint is complete.
+/// leave() is collective: a rank that is done goes on absorbing, and forwarding half of what it
+/// has, until all ranks leave; then every message is absorbed before it returns. So the sums over
+/// the ranks of numerators and of weights are then exact, and a checkpoint is complete.
 ///
-/// kDrop: a receiver that takes nothing for the whole timeout is sent nothing any more. The mass that
-/// was on its way is counted as lost, and its sender makes up for it with as much of its own model:
-/// else weights would fall below what may be sent. What the receiver itself had is gone.
+/// kDrop: a receiver that takes nothing for the whole timeout is sent nothing any more. The mass
+/// that was on its way is counted as lost, and its sender makes up for it with as much of its own
+/// model: else weights would fall below what may be sent. What the receiver itself had is gone.
 ///
-/// Ages (Counters::ages): a rank's own steps since it last took in a message of the same sender. That
-/// is how long it did without news; paces of sender and receiver need not agree.
+/// Ages (Counters::ages): a rank's own steps since it last took in a message of the same sender.
+/// That is how long it did without news; paces of sender and receiver need not agree.
 ///
-/// Memory: the excess (one copy of the model) and up to two messages on their way (four up to 1 MB),
-/// and as many that arrive from other hosts.
+/// Memory: the excess (one copy of the model) and up to two messages on their way (four up to 1
+/// MB), and as many that arrive from other hosts.
 ///
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class OverlapWorker final : public Worker {

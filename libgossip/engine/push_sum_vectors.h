@@ -29,8 +29,8 @@ class PushSumVectors {
   /// The memory of `model` must outlive this object. The weight is 1, and the model the numerator.
   PushSumVectors(const std::vector<VectorView>& model, LocalStep local_step);
 
-  /// See algorithm::PushSum. Between rounds absorb() is allowed, too: it leaves the model alone until
-  /// the next close().
+  /// See algorithm::PushSum. Between rounds absorb() is allowed, too: it leaves the model alone
+  /// until the next close().
   void open();
   double send(double share, std::span<std::byte> message, int receivers);
   void absorb(std::span<const std::byte> message, double weight);
@@ -43,8 +43,8 @@ class PushSumVectors {
   [[nodiscard]] bool may_send() const { return rules_.front().may_send(); }
   void restore(double weight);
 
-  /// What the numerators exceed the model by (kOnNumerator), or the model times the weight of the last
-  /// close() (kOnModel): then zero but for what was absorbed since.
+  /// What the numerators exceed the model by (kOnNumerator), or the model times the weight of the
+  /// last close() (kOnModel): then zero but for what was absorbed since.
   [[nodiscard]] std::vector<StateVector> state();
 
   [[nodiscard]] const MessageLayout& layout() const noexcept { return layout_; }

@@ -29,15 +29,16 @@ struct PushSumWorkerOptions {
 };
 
 /// SGP, in rounds that all ranks make together: \f$ U \leftarrow P (U - \eta G(Z)),\ w \leftarrow P
-/// w,\ Z = U / w \f$ with a column-stochastic P of the schedule (see PushSumShares). The graph may be
-/// directed; neighbors need not be mutual.
+/// w,\ Z = U / w \f$ with a column-stochastic P of the schedule (see PushSumShares). The graph may
+/// be directed; neighbors need not be mutual.
 ///
-/// kDrop: a neighbor that has been silent for the whole timeout gets and gives nothing any more; what
-/// it would have got its senders keep, and the mass that it had is lost to the others. A message
-/// that it never takes keeps its memory: up to a dozen can.
+/// kDrop: a neighbor that has been silent for the whole timeout gets and gives nothing any more;
+/// what it would have got its senders keep, and the mass that it had is lost to the others. A
+/// message that it never takes keeps its memory: up to a dozen can.
 ///
-/// Memory: the excess (one copy of the model) and what is sent: a copy for each different share of a
-/// round (one when senders split evenly), twice that up to 1 MB; with kDrop more as messages get lost.
+/// Memory: the excess (one copy of the model) and what is sent: a copy for each different share of
+/// a round (one when senders split evenly), twice that up to 1 MB; with kDrop more as messages get
+/// lost.
 ///
 /// Collective: construction and destruction; finish() waits for this round's in-neighbors only.
 /// Threads: one per rank.

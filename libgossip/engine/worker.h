@@ -36,8 +36,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
   virtual ~Worker() = default;
 
-  /// Memory of the worker in which the model has to lie from now on, one view an element type; empty
-  /// when it stays where it is. To be asked before the first prepare().
+  /// Memory of the worker in which the model has to lie from now on, one view an element type;
+  /// empty when it stays where it is. To be asked before the first prepare().
   [[nodiscard]] virtual std::vector<VectorView> model_memory() { return {}; }
 
   /// What comes before the gradient. Without `communicate` only the local part.
@@ -47,9 +47,9 @@ class Worker {
   virtual void finish(bool communicate = true) = 0;
 
   /// This rank leaves the training loop, for a collective call or for good, and comes back to it.
-  /// Synchronous methods: local; a rank that waits for this one's next step gets an error instead of
-  /// waiting on. Asynchronous ones: collective; waits until all ranks leave, serving them meanwhile,
-  /// and until nothing is on its way; then nobody touches the model before come_back().
+  /// Synchronous methods: local; a rank that waits for this one's next step gets an error instead
+  /// of waiting on. Asynchronous ones: collective; waits until all ranks leave, serving them
+  /// meanwhile, and until nothing is on its way; then nobody touches the model before come_back().
   virtual void leave() = 0;
   virtual void come_back() = 0;
 
@@ -59,8 +59,8 @@ class Worker {
   /// The method's own vectors, to be saved and loaded between leave() and come_back().
   [[nodiscard]] virtual std::vector<StateVector> state() { return {}; }
 
-  /// Steps of all ranks together, as far as this rank knows: exact for synchronous methods, a moment
-  /// behind for the others.
+  /// Steps of all ranks together, as far as this rank knows: exact for synchronous methods, a
+  /// moment behind for the others.
   [[nodiscard]] virtual std::int64_t job_steps() const = 0;
 
   [[nodiscard]] virtual Counters counters() const = 0;

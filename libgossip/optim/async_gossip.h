@@ -25,10 +25,11 @@ struct AsyncGossipOptions {
 };
 
 /// Every rank trains at its own pace, publishes its model after each step and mixes with the newest
-/// ones that its neighbors have published: \f$ x_i \leftarrow x_i + \sum_j w_{ij} (1 + s_j)^{-a} (x_j
-/// - x_i) \f$ with the staleness \f$ s_j \f$ in own steps (algorithm::AsyncGossip; Xie, Koyejo, Gupta
-/// 2019, arXiv 1903.03934, for the damping). Nobody waits. The topology's matrices must be row
-/// stochastic; the graph may be directed.
+/// ones that its neighbors have published: \f$ x_i \leftarrow x_i + \sum_j w_{ij} (1 + s_j)^{-a}
+/// (x_j
+/// - x_i) \f$ with the staleness \f$ s_j \f$ in own steps (algorithm::AsyncGossip; Xie, Koyejo,
+/// Gupta 2019, arXiv 1903.03934, for the damping). Nobody waits. The topology's matrices must be
+/// row stochastic; the graph may be directed.
 ///
 /// The mean over the ranks is *not* conserved: the gradients pull it back. Where that matters take
 /// ADPSGD or PushSum.

@@ -79,8 +79,8 @@ class Decentralized : public torch::optim::Optimizer {
   };
   NoSync no_sync() { return NoSync(*this); }
 
-  /// Calls `body` while no rank trains and nothing is on its way: to save or load a checkpoint of an
-  /// asynchronous method. Collective and blocking.
+  /// Calls `body` while no rank trains and nothing is on its way: to save or load a checkpoint of
+  /// an asynchronous method. Collective and blocking.
   void paused(const std::function<void()>& body);
 
   /// Calls `body` while the module holds the mean of all ranks' parameters and float buffers, then
@@ -102,8 +102,8 @@ class Decentralized : public torch::optim::Optimizer {
   /// their budget; it then is a moment behind. Local, does not block.
   [[nodiscard]] std::int64_t job_steps() const;
 
-  /// How much this rank's model counts in the mean over the ranks: its push-sum weight; 1 with other
-  /// methods. Local.
+  /// How much this rank's model counts in the mean over the ranks: its push-sum weight; 1 with
+  /// other methods. Local.
   [[nodiscard]] double weight() const;
 
   /// Name as in the factory: "gossip-sgd".

@@ -50,8 +50,8 @@ struct OptimizerOptions {
 /// Throws gossip::Error, with the nearest names, unless make_optimizer() knows `name`. Local.
 void check_optimizer_name(std::string_view name);
 
-/// Whether ranks step at their own pace, so that a run ends by job_steps(). Throws gossip::Error for an
-/// unknown name. Local.
+/// Whether ranks step at their own pace, so that a run ends by job_steps(). Throws gossip::Error
+/// for an unknown name. Local.
 [[nodiscard]] bool is_asynchronous(std::string_view name, const OptimizerOptions& options);
 
 /// "error" or "drop"; throws gossip::Error for others.

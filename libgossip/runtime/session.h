@@ -35,9 +35,9 @@ class Session {
   [[nodiscard]] transport::Group& world() const;
   operator transport::Group&() const { return world(); }  // NOLINT(google-explicit-constructor)
 
-  /// Has bytes move as `options` say, in place of what the environment variables GOSSIP_... say. All
-  /// that was made with the world() of before must be gone. Collective. Throws JointError when the
-  /// ranks' options differ, or when these ranks cannot use them.
+  /// Has bytes move as `options` say, in place of what the environment variables GOSSIP_... say.
+  /// All that was made with the world() of before must be gone. Collective. Throws JointError when
+  /// the ranks' options differ, or when these ranks cannot use them.
   void use_transport(const transport::TransportOptions& options);
 
   /// The device that this rank trains on, as torch::Device reads it: "cpu".
