@@ -24,11 +24,12 @@ struct Slope : torch::nn::Module {
 
 class UsageTest : public test::OptimTest {
  protected:
-  /// Both optimizers around SGD.
-  [[nodiscard]] std::vector<std::unique_ptr<Decentralized>> both(
+  /// All synchronous optimizers around SGD: what each rank does is known to the step.
+  [[nodiscard]] std::vector<std::unique_ptr<Decentralized>> synchronous(
       const std::function<torch::nn::Module&()>& next_model, double rate) const {
     std::vector<std::unique_ptr<Decentralized>> optimizers;
     for (const OptimizerName& name : optimizer_names()) {
+      if (name.is_asynchronous) continue;
       torch::nn::Module& model = next_model();
       optimizers.push_back(make_optimizer(
           name.name, world(), model, std::make_unique<torch::optim::SGD>(test::sgd(model, rate)),
@@ -95,9 +96,9 @@ TEST_F(UsageTest, AllReduceKeepsTheRanksEqualToTheBit) {
 }
 
 TEST_F(UsageTest, StepLRActs) {
-  Slope models[2];
-  int next = 0;
-  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  std::vector<Slope> models(optimizer_names().size());
+  std::size_t next = 0;
+  const auto optimizers = synchronous([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     torch::optim::StepLR scheduler(*optimizers[i], 2, 0.5);
     // LibTorch alone.
@@ -118,9 +119,9 @@ TEST_F(UsageTest, StepLRActs) {
 }
 
 TEST_F(UsageTest, ReduceLROnPlateauActs) {
-  Slope models[2];
-  int next = 0;
-  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  std::vector<Slope> models(optimizer_names().size());
+  std::size_t next = 0;
+  const auto optimizers = synchronous([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     torch::optim::ReduceLROnPlateauScheduler scheduler(
         *optimizers[i], torch::optim::ReduceLROnPlateauScheduler::min, 0.25F, 0);
@@ -134,9 +135,9 @@ TEST_F(UsageTest, ReduceLROnPlateauActs) {
 }
 
 TEST_F(UsageTest, TheRateMayBeSetByHand) {
-  Slope models[2];
-  int next = 0;
-  const auto optimizers = both([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
+  std::vector<Slope> models(optimizer_names().size());
+  std::size_t next = 0;
+  const auto optimizers = synchronous([&]() -> torch::nn::Module& { return models[next++]; }, 0.4);
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     optimizers[i]->param_groups()[0].options().set_lr(0.25);
     models[i].step(*optimizers[i]);
@@ -145,9 +146,10 @@ TEST_F(UsageTest, TheRateMayBeSetByHand) {
 }
 
 TEST_F(UsageTest, AClosureIsCalledOnceWithGradients) {
-  std::shared_ptr<Branches> models[] = {test::make<Branches>(7), test::make<Branches>(7)};
-  int next = 0;
-  const auto optimizers = both([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
+  std::vector<std::shared_ptr<Branches>> models;
+  while (models.size() < optimizer_names().size()) models.push_back(test::make<Branches>(7));
+  std::size_t next = 0;
+  const auto optimizers = synchronous([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     const auto twin = test::make<Branches>(7);
     const auto without = make_optimizer(optimizers[i]->name(), world(), *twin,
@@ -258,9 +260,10 @@ TEST_F(UsageTest, LoadingAModelBetweenStepsTakesEffect) {
 }
 
 TEST_F(UsageTest, ModelsWithBatchNormTrain) {
-  std::shared_ptr<Normed> models[] = {test::make<Normed>(7), test::make<Normed>(7)};
-  int next = 0;
-  const auto optimizers = both([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
+  std::vector<std::shared_ptr<Normed>> models;
+  while (models.size() < optimizer_names().size()) models.push_back(test::make<Normed>(7));
+  std::size_t next = 0;
+  const auto optimizers = synchronous([&]() -> torch::nn::Module& { return *models[next++]; }, 0.1);
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     const double before = test::loss(*models[i], rank(), 0).item<double>();
     for (int step = 0; step < 30; ++step) {
