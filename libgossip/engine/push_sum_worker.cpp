@@ -81,9 +81,11 @@ void PushSumWorker::pull(std::int64_t round) {
     return lost_.contains(neighbor.rank);
   };
   std::erase_if(neighborhood_.out, is_lost);
+  // Rounds of a channel only go up, also when a state is loaded that lies behind.
+  const std::int64_t number = counters_.gossip_rounds;
   vectors_.open();
-  send(round);
-  receive(round);
+  send(number);
+  receive(number);
   vectors_.close();
 }
 
