@@ -61,7 +61,7 @@ struct ChannelOptions {
   bool has_rounds = true;
   /// The ranks that this one may exchange messages with, in both directions; empty: all.
   std::vector<Rank> peers = {};
-  /// Edges inside a host are not used and take no memory.
+  /// Edges inside a host are not used and take no memory; no `peers` then means none.
   bool only_between_hosts = false;
 };
 

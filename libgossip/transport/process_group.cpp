@@ -160,7 +160,7 @@ class ProcessGroup final : public Group {
   [[nodiscard]] bool has_one_memory() const { return host_.size() == communicator_.size(); }
   [[nodiscard]] Network& network(const std::vector<Rank>& peers);
   [[nodiscard]] std::unique_ptr<MemoryChannel> make_memory_channel(const ChannelOptions& options);
-  [[nodiscard]] std::vector<Rank> distant(const std::vector<Rank>& peers) const;
+  [[nodiscard]] std::vector<Rank> distant(const ChannelOptions& options) const;
   void check_one_host();
 
   mpi::Communicator communicator_;
@@ -174,10 +174,12 @@ class ProcessGroup final : public Group {
   std::unique_ptr<Network> network_;  // made with the first channel that needs it
 };
 
-std::vector<Rank> ProcessGroup::distant(const std::vector<Rank>& peers) const {
+std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
+  const std::vector<Rank>& peers = options.peers;
+  const bool are_all_peers = peers.empty() && !options.only_between_hosts;
   std::vector<Rank> result;
   for (Rank rank = 0; rank < size(); ++rank) {
-    const bool is_peer = peers.empty() || std::ranges::find(peers, rank) != peers.end();
+    const bool is_peer = are_all_peers || std::ranges::find(peers, rank) != peers.end();
     if (is_peer && !shares_memory_with(rank)) result.push_back(rank);
   }
   return result;
@@ -193,7 +195,7 @@ Network& ProcessGroup::network(const std::vector<Rank>& peers) {
 
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
   if (has_one_memory()) return make_memory_channel(options);
-  const std::vector<Rank> far = distant(options.peers);
+  const std::vector<Rank> far = distant(options);
   const bool needs_memory = has_memories_ && !options.only_between_hosts;
   check_together(*this, [&] {
     NetworkChannel::check(options, far.size());
