@@ -59,9 +59,9 @@ struct ChannelOptions {
   /// that this rank has not sent in wait at their senders, so that they never take the place of the
   /// ones it waits for. False: messages are taken as they come, with try_next().
   bool has_rounds = true;
-  /// The ranks that this one may exchange messages with, in both directions; empty: all.
-  std::vector<Rank> peers = {};
-  /// Edges inside a host are not used and take no memory; no `peers` then means none.
+  /// The ranks that this one may exchange messages with, in both directions; without: all.
+  std::optional<std::vector<Rank>> peers = {};
+  /// Edges inside a host are not used and take no memory.
   bool only_between_hosts = false;
 };
 

@@ -175,11 +175,10 @@ class ProcessGroup final : public Group {
 };
 
 std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
-  const std::vector<Rank>& peers = options.peers;
-  const bool are_all_peers = peers.empty() && !options.only_between_hosts;
   std::vector<Rank> result;
   for (Rank rank = 0; rank < size(); ++rank) {
-    const bool is_peer = are_all_peers || std::ranges::find(peers, rank) != peers.end();
+    const bool is_peer =
+        !options.peers || std::ranges::find(*options.peers, rank) != options.peers->end();
     if (is_peer && !shares_memory_with(rank)) result.push_back(rank);
   }
   return result;
