@@ -29,6 +29,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
     exchange.request(peer);
     const auto is_over = [&] { return !exchange.is_busy(peer); };
     GOSSIP_CHECK(wait_until(Deadline(std::chrono::minutes(1)), is_over), "The exchange hangs.");
+    session.world().barrier();  // the peer's event needs this rank's model, too
     exchange.open();
   };
   std::vector<float> source(size, 1.0F);

@@ -98,13 +98,14 @@ void Mixer::pull(std::int64_t round) {
   messages_.clear();  // of a round that failed
   schedule_.neighborhood(round, group_.rank(), neighborhood_);
   if (lost_.may_drop()) leave_out_lost();
-  send(round);
-  receive(round);
+  const std::int64_t number = numbers_.next(round);
+  send(number);
+  receive(number);
   combine();
   messages_.clear();
 }
 
-void Mixer::send(std::int64_t round) {
+void Mixer::send(std::int64_t number) {
   receivers_.clear();
   for (const topology::Neighbor& receiver : neighborhood_.out) receivers_.push_back(receiver.rank);
   if (receivers_.empty()) return;
@@ -113,7 +114,7 @@ void Mixer::send(std::int64_t round) {
     if (vectors_[v].size > 0)
       std::memcpy(slot.data() + offsets_[v], vectors_[v].data, vectors_[v].bytes());
   }
-  channel_->commit({.round = round, .bytes = message_bytes_});
+  channel_->commit({.round = number, .bytes = message_bytes_});
   counters_.bytes_sent += message_bytes_ * receivers_.size();
 }
 
@@ -147,16 +148,16 @@ void Mixer::leave_out_lost() {
   std::erase_if(neighborhood_.out, is_lost);
 }
 
-void Mixer::receive(std::int64_t round) {
+void Mixer::receive(std::int64_t number) {
   const Clock::time_point start = Clock::now();
   std::erase_if(neighborhood_.in, [&](const topology::Neighbor& sender) {
-    return !receive_from(sender.rank, round);
+    return !receive_from(sender.rank, number);
   });
   counters_.wait_seconds += seconds_between(start, Clock::now());
 }
 
 /// False when the sender is lost.
-bool Mixer::receive_from(Rank sender, std::int64_t round) {
+bool Mixer::receive_from(Rank sender, std::int64_t number) {
   const Clock::time_point start = Clock::now();
   try {
     messages_.push_back(channel_->next(sender));
@@ -167,9 +168,9 @@ bool Mixer::receive_from(Rank sender, std::int64_t round) {
   }
   const transport::Header& header = messages_.back().header();
   GOSSIP_CHECK(
-      header.round == round,
+      header.round == number,
       "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same steps.",
-      sender, header.round, group_.rank(), round);
+      sender, RoundNumbers::round_of(header.round), group_.rank(), RoundNumbers::round_of(number));
   counters_.bytes_received += header.bytes;
   return true;
 }

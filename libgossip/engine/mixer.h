@@ -14,6 +14,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/round_numbers.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
@@ -52,10 +53,10 @@ class Mixer {
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  void send(std::int64_t round);
+  void send(std::int64_t number);
   [[nodiscard]] std::span<std::byte> acquire();
-  void receive(std::int64_t round);
-  bool receive_from(Rank sender, std::int64_t round);
+  void receive(std::int64_t number);
+  bool receive_from(Rank sender, std::int64_t number);
   void leave_out_lost();
   void combine();
 
@@ -65,6 +66,7 @@ class Mixer {
   std::vector<std::size_t> offsets_;  // of the vectors in a message, 64-byte aligned
   std::size_t message_bytes_ = 0;
   std::unique_ptr<transport::Channel> channel_;
+  RoundNumbers numbers_;
   LostNeighbors lost_;
   Counters counters_;
   // Kept between rounds so that a round allocates nothing.

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include <libgossip/topology/graph.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
@@ -14,12 +16,17 @@ namespace gossip::engine {
 /// Every rank says when it leaves the training loop, for a collective call or for good, and after
 /// how many steps; a rank that waits for another learns that it will not come.
 ///
+/// Between hosts with more than 256 peers it tells nothing, and such a wait ends by its timeout.
+///
 /// Collective: construction and destruction. Everything else is local and does not block.
 /// Threads: one per rank.
 class Presence {
  public:
-  /// Does nothing for ranks on several hosts, whose waits end by their timeouts only.
+  /// Among ranks that all wait for all.
   explicit Presence(transport::Group& group);
+
+  /// Among ranks that wait for their neighbors.
+  Presence(transport::Group& group, const topology::Graph& neighbors);
 
   /// This rank made `steps` steps and leaves the loop, or comes back to it. All ranks leave equally
   /// often.
@@ -36,9 +43,11 @@ class Presence {
     std::int64_t absences = 0;  // so far, the present one included
   };
 
+  void open();
   void publish(transport::MessageKind kind);
 
   transport::Group& group_;
+  std::vector<Rank> peers_;
   State own_;
   std::unique_ptr<transport::Channel> channel_;
 };

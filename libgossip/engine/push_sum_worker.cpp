@@ -49,7 +49,7 @@ PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedul
       options_(options),
       shares_(checked(group, schedule_)),
       vectors_(model, LocalStep::kOnNumerator),
-      presence_(group),
+      presence_(group, union_graph(schedule_)),
       lost_(group.rank(), group.size(), options.on_lost_neighbor),
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
@@ -81,21 +81,20 @@ void PushSumWorker::pull(std::int64_t round) {
     return lost_.contains(neighbor.rank);
   };
   std::erase_if(neighborhood_.out, is_lost);
-  // Rounds of a channel only go up, also when a state is loaded that lies behind.
-  const std::int64_t number = counters_.gossip_rounds;
+  const std::int64_t number = numbers_.next(round);
   vectors_.open();
   send(number);
   receive(number);
   vectors_.close();
 }
 
-void PushSumWorker::send(std::int64_t round) {
+void PushSumWorker::send(std::int64_t number) {
   std::vector<topology::Neighbor>& out = neighborhood_.out;
   const std::size_t count = out.size();
   if (count == 0) {  // also who sends nothing says that it is in this round
     receivers_.clear();
     static_cast<void>(acquire());
-    channel_->commit({.round = round, .kind = transport::MessageKind::kSkip});
+    channel_->commit({.round = number, .kind = transport::MessageKind::kSkip});
   }
   while (!out.empty()) {
     const double share = shares_.share(out.front(), count);
@@ -105,11 +104,11 @@ void PushSumWorker::send(std::int64_t round) {
       if (is_equal) receivers_.push_back(receiver.rank);
       return is_equal;
     });
-    send_share(round, share);
+    send_share(number, share);
   }
 }
 
-void PushSumWorker::send_share(std::int64_t round, double share) {
+void PushSumWorker::send_share(std::int64_t number, double share) {
   const std::span<std::byte> slot = acquire();
   double weight = 0.0;
   if (!receivers_.empty()) {
@@ -117,7 +116,7 @@ void PushSumWorker::send_share(std::int64_t round, double share) {
   }
   for (const Rank receiver : receivers_) last_weights_[static_cast<std::size_t>(receiver)] = weight;
   const std::size_t bytes = receivers_.empty() ? 0 : vectors_.layout().bytes();
-  channel_->commit({.round = round, .weight = weight, .bytes = bytes});
+  channel_->commit({.round = number, .weight = weight, .bytes = bytes});
   counters_.bytes_sent += bytes * receivers_.size();
 }
 
@@ -137,7 +136,7 @@ std::span<std::byte> PushSumWorker::acquire() {
   }
 }
 
-void PushSumWorker::receive(std::int64_t round) {
+void PushSumWorker::receive(std::int64_t number) {
   for (const topology::Neighbor& sender : neighborhood_.in) {
     if (lost_.contains(sender.rank)) {
       while (channel_->try_next(sender.rank)) {  // late: its sender counts it as lost, too
@@ -146,7 +145,7 @@ void PushSumWorker::receive(std::int64_t round) {
     }
     const Clock::time_point start = Clock::now();
     try {
-      receive_from(sender.rank, round);
+      receive_from(sender.rank, number);
     } catch (const TimeoutError&) {
       if (!lost_.may_drop()) throw;
       give_up(sender.rank, "send a message", start);
@@ -159,15 +158,16 @@ void PushSumWorker::give_up(Rank peer, std::string_view what, Clock::time_point 
   counters_.mass_lost += last_weights_[static_cast<std::size_t>(peer)];
 }
 
-void PushSumWorker::receive_from(Rank sender, std::int64_t round) {
+void PushSumWorker::receive_from(Rank sender, std::int64_t number) {
   const Clock::time_point start = Clock::now();
   const transport::Message message = channel_->next(sender);
   counters_.wait_seconds += seconds_between(start, Clock::now());
   const transport::Header& header = message.header();
-  GOSSIP_CHECK(header.round == round,
+  GOSSIP_CHECK(header.round == number,
                "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same "
                "steps.",
-               sender, header.round, group_.rank(), round);
+               sender, RoundNumbers::round_of(header.round), group_.rank(),
+               RoundNumbers::round_of(number));
   vectors_.absorb(message.payload(), header.weight);
   counters_.bytes_received += header.bytes;
   counters_.bytes_averaged += header.bytes;

@@ -16,6 +16,7 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/engine/presence.h>
+#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/push_sum_vectors.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/schedule.h>
@@ -63,11 +64,11 @@ class PushSumWorker final : public Worker {
 
  private:
   void pull(std::int64_t round);
-  void send(std::int64_t round);
-  void send_share(std::int64_t round, double share);
+  void send(std::int64_t number);
+  void send_share(std::int64_t number, double share);
   [[nodiscard]] std::span<std::byte> acquire();
-  void receive(std::int64_t round);
-  void receive_from(Rank sender, std::int64_t round);
+  void receive(std::int64_t number);
+  void receive_from(Rank sender, std::int64_t number);
   void give_up(Rank peer, std::string_view what, Clock::time_point since);
 
   transport::Group& group_;
@@ -82,6 +83,7 @@ class PushSumWorker final : public Worker {
   std::vector<double> last_weights_;  // by rank: what the last message to it carried
   Counters counters_;
   std::unique_ptr<transport::Channel> channel_;  // none for one rank
+  RoundNumbers numbers_;
   // Kept between rounds so that a round allocates nothing.
   topology::Neighborhood neighborhood_;
   std::vector<Rank> receivers_;

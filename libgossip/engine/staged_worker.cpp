@@ -18,22 +18,23 @@ StagedWorker::StagedWorker(transport::Group& group,
                            const StagedWorkerOptions& options)
     : algorithm_(std::move(algorithm)),
       caller_(std::move(caller)),
-      ranks_(group.size()),
-      presence_(group) {
+      ranks_(group.size()) {
   Patience patience(options.timeout);
-  patience.while_waiting = [this] { presence_.check(needed_step_); };
+  patience.while_waiting = [this] { presence_->check(needed_step_); };
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {
     transport::check_together(group, [&] { topology::validate_doubly_stochastic(schedule); });
     warn_if_apart(group.rank(), schedule);
+    if (schedule.size() == group.size()) presence_.emplace(group, union_graph(schedule));
     model_mixer_.emplace(group, std::move(schedule), std::move(vectors.model), patience,
                          options.on_lost_neighbor);
   }
   if (algorithm_->averages_gradient()) {
     gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);
     std::reverse(gradient_buckets_.begin(), gradient_buckets_.end());
-    patience.while_waiting = [this] { presence_.check(position_.step); };  // whoever waits for it
+    patience.while_waiting = [this] { presence_->check(position_.step); };  // whoever waits for it
     gradient_mean_.emplace(group, gradient_buckets_, patience);
   }
+  if (!presence_) presence_.emplace(group);
 }
 
 void StagedWorker::prepare(bool communicate) {

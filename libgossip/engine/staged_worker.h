@@ -61,8 +61,8 @@ class StagedWorker final : public Worker {
   /// The stages after the gradient, which end the step.
   void finish(bool communicate = true) override;
 
-  void leave() override { presence_.leave(position_.step); }
-  void come_back() override { presence_.come_back(); }
+  void leave() override { presence_->leave(position_.step); }
+  void come_back() override { presence_->come_back(); }
 
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override { position_ = position; }
@@ -92,7 +92,7 @@ class StagedWorker final : public Worker {
   Caller caller_;
   int ranks_;
   Position position_;
-  Presence presence_;
+  std::optional<Presence> presence_;
   std::int64_t needed_step_ =
       -1;  // the step that other ranks must have come to for this rank to go on
   std::vector<VectorView> gradient_buckets_;

@@ -89,6 +89,36 @@ TEST_P(MixerTest, PullsMultiplyByTheMatrices) {
   });
 }
 
+/// A state that is loaded may lie behind; ranks reach it one after another.
+TEST_P(MixerTest, RoundsMayComeAgain) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own(3);
+      for (std::size_t k = 0; k < own.size(); ++k) own[k] = start_value(group.rank(), 0, k);
+      std::vector<std::vector<double>> expected;
+      for (Rank rank = 0; rank < group.size(); ++rank) {
+        expected.emplace_back(own.size());
+        for (std::size_t k = 0; k < own.size(); ++k) {
+          expected.back()[k] = start_value(rank, 0, k);
+        }
+      }
+      Mixer mixer(group, schedule, {std::span<double>(own)}, kLong);
+
+      for (const std::int64_t start : {0, 2, 0, 5}) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(3 * group.rank()));
+        for (std::int64_t round = start; round < start + 6; ++round) {
+          mixer.pull(round);
+          expected = test::times(schedule, round, expected);
+        }
+      }
+
+      const std::vector<double>& row = expected[static_cast<std::size_t>(group.rank())];
+      for (std::size_t k = 0; k < own.size(); ++k) EXPECT_NEAR(own[k], row[k], 1e-12);
+    }
+  });
+}
+
 TEST_P(MixerTest, KeepsTheMeanOverManyRounds) {
   on_ranks(GetParam(), [](Group& group) {
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
