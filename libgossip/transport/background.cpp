@@ -10,7 +10,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr microseconds kUnderWaySleep{50};
+constexpr microseconds kUnderWaySleep{100};
 constexpr microseconds kIdleSleep{200};
 constexpr microseconds kLongIdleSleep{500};
 constexpr int kLongIdleFrom = 1000;  // looks

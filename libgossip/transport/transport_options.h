@@ -23,7 +23,7 @@ struct TransportOptions {
   TransportKind kind = TransportKind::kAuto;
 
   /// Of one put or message between hosts, 1 to 2^30.
-  std::size_t piece_bytes = std::size_t{1} << 20U;
+  std::size_t piece_bytes = std::size_t{1} << 19U;
 
   /// How many ranks of a host share memory at most, 0: all. With 1 all ranks reach each other as if
   /// they were on hosts of their own: to try that on one machine.

@@ -416,7 +416,8 @@ TEST_P(NetworkTest, AChannelEndsWithMessagesInEveryState) {
 
     for (int k = 0; k < 5; ++k) run();
 
-    EXPECT_LE(bytes_in_use(), before + 4 * kMiB);
+    // One slot left behind in each would be 10 MiB; MPI's own pools grow by blocks of up to 4.
+    EXPECT_LE(bytes_in_use(), before + 8 * kMiB);
     group.barrier();
   });
 }

@@ -40,7 +40,7 @@ TEST_F(TransportOptionsTest, AreTheDefaultsWithoutVariables) {
   const TransportOptions options = transport_options_from_environment();
 
   EXPECT_EQ(options.kind, TransportKind::kAuto);
-  EXPECT_EQ(options.piece_bytes, std::size_t{1} << 20U);
+  EXPECT_EQ(options.piece_bytes, std::size_t{1} << 19U);
   EXPECT_EQ(options.ranks_per_memory, 0);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <memory>
 
 #include <libgossip/base/error.h>
 #include <libgossip/transport/rma/put_mover.h>
@@ -10,43 +11,53 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-/// Puts of one route under way at a time: enough to keep the wire busy, few enough for several routes
-/// to share it.
-constexpr int kPiecesUnderWay = 8;
+/// Puts of one payload under way at a time.
+constexpr int kPiecesUnderWay = 2;
 
-/// A batch that has so much takes no further payload.
-constexpr std::size_t kBatchBytes = std::size_t{4} << 20U;
+/// Windows of a slot memory.
+constexpr int kWindows = 2;
 
 }  // namespace
 
-/// Each slot: a cache line with its sequence word, then the payload.
+/// Each slot: a cache line with its sequence word, then the payload. Even slots lie in the first
+/// window, odd ones in the second.
 class PutMover::WindowSlots final : public SlotMemory {
  public:
   WindowSlots(const mpi::Communicator& communicator, int count, std::size_t capacity)
-      : stride_(kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment),
-        window_(communicator, stride_ * static_cast<std::size_t>(count)) {}
+      : stride_(kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment) {
+    for (int first = 0; first < kWindows; ++first) {
+      const int slots = (count + kWindows - 1 - first) / kWindows;
+      windows_.push_back(
+          std::make_unique<mpi::Window>(communicator, stride_ * static_cast<std::size_t>(slots)));
+    }
+  }
 
   [[nodiscard]] std::span<std::byte> slot(int index) override {
-    return window_.own().subspan(offset_of(index), stride_ - kAlignment);
+    return window_of(index).own().subspan(offset_of(index), stride_ - kAlignment);
   }
-  [[nodiscard]] std::size_t bytes() const override { return window_.own().size(); }
+  [[nodiscard]] std::size_t bytes() const override {
+    std::size_t bytes = 0;
+    for (const auto& window : windows_) bytes += window->own().size();
+    return bytes;
+  }
 
+  [[nodiscard]] const mpi::Window& window_of(int slot) const {
+    return *windows_[static_cast<std::size_t>(slot % kWindows)];
+  }
   [[nodiscard]] std::size_t word_of(int index) const {
-    return stride_ * static_cast<std::size_t>(index);
+    return stride_ * static_cast<std::size_t>(index / kWindows);
   }
   [[nodiscard]] std::size_t offset_of(int index) const { return word_of(index) + kAlignment; }
 
   /// The stamp of the last payload that is complete in the slot.
   [[nodiscard]] std::uint64_t stamp_of(int index) const {
-    auto* word = reinterpret_cast<std::uint64_t*>(window_.own().data() + word_of(index));
+    auto* word = reinterpret_cast<std::uint64_t*>(window_of(index).own().data() + word_of(index));
     return std::atomic_ref(*word).load(std::memory_order_acquire);
   }
 
-  [[nodiscard]] const mpi::Window& window() const noexcept { return window_; }
-
  private:
   std::size_t stride_;
-  mpi::Window window_;
+  std::vector<std::unique_ptr<mpi::Window>> windows_;
 };
 
 PutMover::PutMover(mpi::Communicator communicator, std::size_t piece_bytes)
@@ -54,7 +65,7 @@ PutMover::PutMover(mpi::Communicator communicator, std::size_t piece_bytes)
 
 std::unique_ptr<SlotMemory> PutMover::make_slots(int count, std::size_t capacity) {
   auto slots = std::make_unique<WindowSlots>(communicator_, count, capacity);
-  component_ = slots->window().component();
+  component_ = slots->window_of(0).component();
   return slots;
 }
 
@@ -63,100 +74,99 @@ void PutMover::expect(Rank from, const Filling& filling) {
   expected_.push_back(filling);
 }
 
-PutMover::Route& PutMover::route(Rank to, WindowSlots* memory) {
+PutMover::Route& PutMover::route(Rank to, const mpi::Window& window) {
   for (Route& route : routes_) {
-    if (route.to == to && route.memory == memory) return route;
+    if (route.to == to && route.window == &window) return route;
   }
-  Route& made = routes_.emplace_back();
-  made.to = to;
-  made.memory = memory;
-  return made;
-}
-
-PutMover::Route& PutMover::route_of(std::uint64_t number) {
-  const auto has_number = [&](const Route& route) {
-    return std::ranges::find(route.batch, number, &Sending::number) != route.batch.end();
-  };
-  return *std::ranges::find_if(routes_, has_number);
+  if (spare_routes_.empty()) spare_routes_.emplace_back();
+  routes_.splice(routes_.end(), spare_routes_, spare_routes_.begin());
+  routes_.back().to = to;
+  routes_.back().window = &window;
+  return routes_.back();
 }
 
 bool PutMover::is_busy() const {
   return !expected_.empty() || std::ranges::any_of(routes_, [](const Route& route) {
-    return !route.batch.empty() || !route.waiting.empty();
+    return !route.sending.empty() || !route.waiting.empty() || !route.announced.empty();
   });
 }
 
 void PutMover::put(Rank to, std::span<const std::byte> payload, const Filling& filling) {
   if (spare_.empty()) spare_.emplace_back();
-  Route& way = route(to, static_cast<WindowSlots*>(filling.memory));
+  auto* memory = static_cast<WindowSlots*>(filling.memory);
+  Route& way = route(to, memory->window_of(filling.slot));
   way.waiting.splice(way.waiting.end(), spare_, spare_.begin());
   way.waiting.back() = {.to = to,
-                        .memory = way.memory,
+                        .memory = memory,
                         .slot = filling.slot,
                         .tag = filling.tag,
                         .stamp = filling.stamp,
                         .number = filling.number,
                         .payload = payload};
-  start_pieces(way);
+  start(way);
 }
 
-void PutMover::start_pieces(Route& route) {
-  if (route.stage != Stage::kPieces) return;
-  for (Sending& sending : route.batch) start_pieces(route, sending);
-  while (!route.waiting.empty() && route.under_way < kPiecesUnderWay &&
-         route.batch_bytes < kBatchBytes) {
-    route.batch.splice(route.batch.end(), route.waiting, route.waiting.begin());
-    route.batch_bytes += route.batch.back().payload.size();
-    start_pieces(route, route.batch.back());
-  }
+void PutMover::start(Route& route) {
+  if (!route.sending.empty() || route.waiting.empty()) return;
+  route.sending.splice(route.sending.end(), route.waiting, route.waiting.begin());
+  start_pieces(route.sending.front());
 }
 
-void PutMover::start_pieces(Route& route, Sending& sending) {
-  while (sending.started < sending.payload.size() && route.under_way < kPiecesUnderWay) {
+void PutMover::start_pieces(Sending& sending) {
+  const mpi::Window& window = sending.memory->window_of(sending.slot);
+  while (sending.started < sending.payload.size() && sending.under_way < kPiecesUnderWay) {
     const std::size_t bytes = std::min(piece_bytes_, sending.payload.size() - sending.started);
-    sending.memory->window().put(sending.payload.subspan(sending.started, bytes), sending.to,
-                                 sending.memory->offset_of(sending.slot) + sending.started, puts_,
-                                 sending.number);
+    window.put(sending.payload.subspan(sending.started, bytes), sending.to,
+               sending.memory->offset_of(sending.slot) + sending.started, puts_, sending.number);
     sending.started += bytes;
-    ++route.under_way;
+    ++sending.under_way;
   }
+  if (sending.started < sending.payload.size() || sending.is_closed) return;
+  sending.is_closed = true;
+  puts_.send_synchronously(communicator_, {}, sending.to, sending.tag, sending.number);
+  ++sending.under_way;
 }
 
-/// All operations of the route's stage are over.
-void PutMover::go_on(Route& route, std::vector<std::uint64_t>& sent) {
-  if (route.stage == Stage::kPieces) {
-    route.stage = Stage::kSignsOfLife;
-    for (const Sending& sending : route.batch) {
-      puts_.send_synchronously(communicator_, {}, sending.to, sending.tag, sending.number);
-      ++route.under_way;
-    }
-    return;
-  }
-  route.memory->window().flush(route.to);  // what was put is there
-  if (route.stage == Stage::kSignsOfLife) {
-    route.stage = Stage::kWords;
-    for (const Sending& sending : route.batch) {
-      sending.memory->window().put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
-                                   sending.memory->word_of(sending.slot), puts_, sending.number);
-      ++route.under_way;
-    }
-    return;
-  }
-  for (const Sending& sending : route.batch) sent.push_back(sending.number);
-  spare_.splice(spare_.end(), route.batch);
-  route.stage = Stage::kPieces;
-  route.batch_bytes = 0;
-  start_pieces(route);
+/// All pieces are over, and the receiver lives.
+void PutMover::finish(Route& route, std::vector<std::uint64_t>& sent) {
+  route.window->flush(route.to);  // what was put is there
+  const Sending& sending = route.sending.front();
+  route.window->put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
+                    sending.memory->word_of(sending.slot), words_, sending.number);
+  sent.push_back(sending.number);
+  route.announced.splice(route.announced.end(), route.sending);
+  start(route);
 }
 
 void PutMover::poll_puts(std::vector<std::uint64_t>& sent) {
   finished_.clear();
   puts_.poll(finished_);
   for (const std::uint64_t number : finished_) {
-    Route& way = route_of(number);
-    --way.under_way;
-    start_pieces(way);
-    if (way.under_way == 0) go_on(way, sent);
+    const auto way = std::ranges::find_if(routes_, [&](const Route& route) {
+      return !route.sending.empty() && route.sending.front().number == number;
+    });
+    Sending& sending = way->sending.front();
+    --sending.under_way;
+    start_pieces(sending);
+    if (sending.under_way == 0) finish(*way, sent);
+  }
+}
+
+/// The next flush of the same window makes sure of a word; where nothing follows, one is made here,
+/// and the route ends.
+void PutMover::poll_words_put() {
+  finished_.clear();
+  words_.poll(finished_);
+  for (const std::uint64_t number : finished_) {
+    auto announced = std::list<Sending>::iterator();
+    const auto way = std::ranges::find_if(routes_, [&](Route& route) {
+      announced = std::ranges::find(route.announced, number, &Sending::number);
+      return announced != route.announced.end();
+    });
+    spare_.splice(spare_.end(), way->announced, announced);
+    if (!way->sending.empty() || !way->announced.empty()) continue;
+    way->window->flush(way->to);
+    spare_routes_.splice(spare_routes_.end(), routes_, way);
   }
 }
 
@@ -169,7 +179,7 @@ void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
       ++i;
       continue;
     }
-    memory->window().sync();
+    memory->window_of(expected_[i].slot).sync();
     arrived.push_back(expected_[i].number);
     expected_.erase(expected_.begin() + static_cast<std::ptrdiff_t>(i));
   }
@@ -177,6 +187,7 @@ void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
 
 void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) {
   poll_puts(sent);
+  poll_words_put();
   poll_words(arrived);
 }
 

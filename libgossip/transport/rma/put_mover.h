@@ -16,10 +16,13 @@ namespace gossip::transport::rma {
 /// The sender puts the pieces into the receiver's window and flushes; only then it puts the slot's
 /// sequence word, which the receiver looks at. The receiver's MPI takes no part beyond progress.
 ///
-/// A flush has no form that does not block; it waits for all puts to that rank, and one towards a
-/// process that is stopped or dead would hold up everything else. So payloads to one slot memory of
-/// a rank go in batches: when their puts are over, the sender makes sure that the receiver lives, by
-/// empty messages to it, and then flushes once for all of them.
+/// A flush has no form that does not block; it waits for all puts of that window to that rank, and
+/// one towards a process that is stopped or dead would hold up everything else. So payloads go
+/// through a window to a rank one at a time, and before it flushes the sender makes sure that the
+/// receiver lives, by an empty message behind the pieces. The slots take turns among two windows, so
+/// that one payload is on the wire while the end of another one is waited for. More under way is
+/// slower: over TCP puts are answered, and answers stand in line behind the puts of the other
+/// direction.
 class PutMover final : public PayloadMover {
  public:
   /// Takes the communicator over. `piece_bytes`: of one put.
@@ -46,36 +49,37 @@ class PutMover final : public PayloadMover {
     std::uint64_t stamp = 0;
     std::uint64_t number = 0;
     std::span<const std::byte> payload;
-    std::size_t started = 0;  // bytes; more than 0: in the batch
+    std::size_t started = 0;  // bytes
+    int under_way = 0;        // puts, then the sign of life too
+    bool is_closed = false;   // everything was started
   };
-  enum class Stage { kPieces, kSignsOfLife, kWords };
-  /// The payloads to one slot memory of a rank.
+  /// The payloads to one rank through one window. Nodes stay where they are while MPI reads a stamp.
   struct Route {
     Rank to = 0;
-    WindowSlots* memory = nullptr;
-    Stage stage = Stage::kPieces;
-    std::size_t batch_bytes = 0;
-    int under_way = 0;  // operations of this stage
+    const mpi::Window* window = nullptr;
+    std::list<Sending> sending;  // at most one
     std::list<Sending> waiting;
-    std::list<Sending> batch;  // nodes stay where they are while MPI reads the stamp
+    std::list<Sending> announced;  // their sequence words are under way
   };
 
-  [[nodiscard]] Route& route(Rank to, WindowSlots* memory);
-  [[nodiscard]] Route& route_of(std::uint64_t number);
-  void start_pieces(Route& route);
-  void start_pieces(Route& route, Sending& sending);
-  void go_on(Route& route, std::vector<std::uint64_t>& sent);
+  [[nodiscard]] Route& route(Rank to, const mpi::Window& window);
+  void start(Route& route);
+  void start_pieces(Sending& sending);
+  void finish(Route& route, std::vector<std::uint64_t>& sent);
   void poll_puts(std::vector<std::uint64_t>& sent);
+  void poll_words_put();
   void poll_words(std::vector<std::uint64_t>& arrived);
 
   mpi::Communicator communicator_;
   std::size_t piece_bytes_;
   std::string component_;
-  mpi::Operations puts_;
+  mpi::Operations puts_;  // and signs of life
+  mpi::Operations words_;
   mpi::Operations signs_of_life_;  // received
   std::vector<Filling> expected_;
   std::list<Route> routes_;
   std::list<Sending> spare_;  // so that a payload allocates nothing
+  std::list<Route> spare_routes_;
   std::vector<std::uint64_t> finished_;
 };
 
