@@ -23,10 +23,10 @@ constexpr std::size_t kBlock = 8192;
 
 /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
 /// the wire, few enough for the second half of an event to come soon.
-constexpr std::size_t kWindow = 8;
+constexpr std::size_t kWindow = 16;
 
 /// Slots of a channel for pieces, whatever the number of peers.
-constexpr int kMostSlots = 16;
+constexpr int kMostSlots = 32;
 
 /// Pieces of one event inside a host between two looks at everything else.
 constexpr int kNearPieces = 4;
@@ -155,7 +155,8 @@ void PairExchange::close() {
   }
 }
 
-/// model += state[0]; the rest of the state stays what it is, relative to the new model.
+/// model += state[0]; the rest of the state stays what it is, relative to the new model. What was
+/// taken in counts as zero from now on: see begin_changes().
 void PairExchange::take_in(std::size_t piece) {
   bool& is_changed = pieces_.is_changed(rank_, piece);
   if (!is_changed) return;
@@ -171,7 +172,6 @@ void PairExchange::take_in(std::size_t piece) {
       for (int v = 1; v < algorithm_->num_vectors(); ++v) {
         kernels::axpby(-1.0, increment, 1.0, block(kStateCopy + v));
       }
-      std::ranges::fill(block(kStateCopy), T{0});
     }
   });
 }
@@ -180,8 +180,10 @@ bool PairExchange::request(Rank peer) {
   Stream* stream = find(peer);
   GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
                rank_, peer);
-  bool is_asked = false;
-  const bool is_new = !stream->is_lost && stream->is_asked.compare_exchange_strong(is_asked, true);
+  int events = stream->events;
+  while (events < kMostEvents && !stream->events.compare_exchange_weak(events, events + 1)) {
+  }
+  const bool is_new = events < kMostEvents && !stream->is_lost;
   {
     const std::lock_guard lock(mutex_);
     ++(is_new ? counters_.gossip_rounds : counters_.skipped);
@@ -192,7 +194,7 @@ bool PairExchange::request(Rank peer) {
 
 bool PairExchange::is_busy(Rank peer) const {
   const Stream* stream = find(peer);
-  return stream != nullptr && stream->is_asked;
+  return stream != nullptr && stream->events > 0;
 }
 
 bool PairExchange::is_lost(Rank peer) const {
@@ -202,8 +204,7 @@ bool PairExchange::is_lost(Rank peer) const {
 
 void PairExchange::settle() {
   const auto is_idle = [this] {
-    return std::ranges::none_of(streams_,
-                                [](const auto& stream) { return stream->is_asked.load(); });
+    return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
   };
   const Deadline deadline(options_.timeout + options_.timeout);  // the streams' own come first
   if (!wait_until(deadline, is_idle, [this] { check(); })) {
@@ -268,22 +269,14 @@ Activity PairExchange::look() {
   bool is_under_way = false;
   for (const std::unique_ptr<Stream>& stream : streams_) {
     has_moved |= advance(*stream);
-    is_under_way |= stream->is_asked || stream->request || stream->answer;
+    is_under_way |= stream->events > 0 || stream->request || stream->answer;
   }
   if (has_moved) return Activity::kMoved;
   return is_under_way ? Activity::kUnderWay : Activity::kIdle;
 }
 
 bool PairExchange::advance(Stream& stream) {
-  if (stream.is_asked && !stream.has_started) {
-    stream.has_started = true;
-    stream.next = stream.answered = 0;
-    // Ranks that start together must not go through the pieces in step: where a rank asks with a
-    // piece that it is being asked for, both exchanges average less.
-    stream.first = random_.below(pieces_.count());
-    stream.asked_at = step_;
-    stream.watch.reset();
-  }
+  start(stream);
   const std::size_t answered = stream.answered;
   bool has_moved = false;
   if (stream.is_near) {
@@ -291,24 +284,40 @@ bool PairExchange::advance(Stream& stream) {
   } else {
     has_moved = serve(stream);
     has_moved |= collect(stream);
-    if (stream.has_started) has_moved |= ask(stream);
+    has_moved |= ask(stream);
   }
   watch(stream, stream.answered != answered);
-  if (stream.has_started && stream.answered == pieces_.count()) finish(stream);
+  if (stream.started > 0 && stream.answered >= pieces_.count()) finish(stream);
   return has_moved;
+}
+
+/// The pieces of an event follow those of the one before without a gap.
+void PairExchange::start(Stream& stream) {
+  if (stream.is_lost) stream.events = 0;
+  if (stream.started == stream.events) return;
+  if (stream.started == 0) {
+    // Ranks that start together must not go through the pieces in step: where a rank asks with a
+    // piece that it is being asked for, both exchanges average less.
+    stream.first = random_.below(pieces_.count());
+    stream.watch.reset();
+  }
+  stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
 }
 
 void PairExchange::finish(Stream& stream) {
   {
     const std::lock_guard lock(mutex_);
-    counters_.ages.add(step_ - stream.asked_at);
+    counters_.ages.add(step_ - stream.started_at.front());
   }
-  stream.has_started = false;
-  stream.is_asked = false;
+  stream.started_at.front() = stream.started_at.back();
+  stream.next -= pieces_.count();
+  stream.answered -= pieces_.count();
+  --stream.started;
+  --stream.events;
 }
 
 void PairExchange::watch(Stream& stream, bool has_moved) {
-  if (has_moved || !stream.has_started) {
+  if (has_moved || stream.started == 0) {
     stream.watch.reset();
     return;
   }
@@ -326,8 +335,8 @@ void PairExchange::watch(Stream& stream, bool has_moved) {
   counters_.mass_lost +=
       static_cast<double>(stream.next - stream.answered) / static_cast<double>(pieces_.count());
   stream.is_lost = true;
-  stream.has_started = false;
-  stream.is_asked = false;
+  stream.started = 0;
+  stream.events = 0;
 }
 
 std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
@@ -339,6 +348,13 @@ std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
   return state;
 }
 
+/// The first change of this rank's or a peer's piece since its owner took it in.
+void PairExchange::begin_changes(Rank rank, std::size_t piece,
+                                 const std::vector<VectorView>& block) {
+  if (pieces_.is_changed(rank, piece)) return;
+  std::memset(block.front().data, 0, block.front().bytes());
+}
+
 /// Calls `work(begin, block of the model)` for each block of this rank's piece, which is locked, with
 /// own_block_ set to the state's, and marks the piece.
 template <class Work>
@@ -348,6 +364,7 @@ void PairExchange::in_blocks(std::size_t piece, Work&& work) {
   for (std::size_t begin = 0; begin < model.size; begin += kBlock) {
     const std::size_t size = std::min(kBlock, model.size - begin);
     ranges(state, begin, size, own_block_);
+    begin_changes(rank_, piece, own_block_);
     work(begin, range(model, begin, size));
   }
   pieces_.is_changed(rank_, piece) = true;
@@ -363,6 +380,8 @@ void PairExchange::event(Rank peer, std::size_t piece) {
     const std::size_t size = std::min(kBlock, own.size - begin);
     ranges(own_state, begin, size, own_block_);
     ranges(peer_state, begin, size, peer_block_);
+    begin_changes(rank_, piece, own_block_);
+    begin_changes(peer, piece, peer_block_);
     algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
     algorithm_->flow(peer_block_, options_.elapsed[static_cast<std::size_t>(peer)]);
     const VectorView difference{own.dtype, block_.data(), size};
@@ -375,11 +394,11 @@ void PairExchange::event(Rank peer, std::size_t piece) {
 }
 
 bool PairExchange::advance_near(Stream& stream) {
-  if (!stream.has_started) return false;
   const Rank first = std::min(rank_, stream.peer);
   const Rank second = std::max(rank_, stream.peer);
   int done = 0;
-  for (; stream.next < pieces_.count() && done < kNearPieces; ++done) {
+  const std::size_t end = static_cast<std::size_t>(stream.started) * pieces_.count();
+  for (; stream.next < end && done < kNearPieces; ++done) {
     const std::size_t piece = (stream.first + stream.next) % pieces_.count();
     if (!pieces_.try_lock(first, piece)) break;
     if (!pieces_.try_lock(second, piece)) {
@@ -398,7 +417,10 @@ bool PairExchange::advance_near(Stream& stream) {
 
 bool PairExchange::ask(Stream& stream) {
   bool has_moved = false;
-  while (stream.next < pieces_.count() && stream.next - stream.answered < kWindow) {
+  // No piece twice at the same time: the second answer would count what the first one changed.
+  const std::size_t window = std::min(kWindow, pieces_.count());
+  const std::size_t end = static_cast<std::size_t>(stream.started) * pieces_.count();
+  while (stream.next < end && stream.next - stream.answered < window) {
     const std::size_t piece = (stream.first + stream.next) % pieces_.count();
     if (!pieces_.try_lock(rank_, piece)) break;
     Rank blocking = -1;
@@ -408,11 +430,7 @@ bool PairExchange::ask(Stream& stream) {
       break;
     }
     const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
-      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
-      write_sum(range({model.dtype, slot->data(), model.size}, begin, own.size), own,
-                own_block_[0]);
-    });
+    write_own(piece, {model.dtype, slot->data(), model.size});
     pieces_.unlock(rank_, piece);
     requests_->commit({.round = static_cast<std::int64_t>(piece), .bytes = model.bytes()});
     ++stream.next;
@@ -421,6 +439,22 @@ bool PairExchange::ask(Stream& stream) {
     counters_.bytes_sent += model.bytes();
   }
   return has_moved;
+}
+
+/// What this rank asks with: its model, as events have left it. One vector alone has no flow, so
+/// asking does not change it.
+void PairExchange::write_own(std::size_t piece, const VectorView& out) {
+  const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
+  if (algorithm_->num_vectors() > 1) {
+    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
+      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
+      write_sum(range(out, begin, own.size), own, own_block_[0]);
+    });
+  } else if (pieces_.is_changed(rank_, piece)) {
+    write_sum(out, model, state_of(rank_, piece).front());
+  } else {
+    std::memcpy(out.data, model.data, model.bytes());
+  }
 }
 
 bool PairExchange::serve(Stream& stream) {
@@ -464,8 +498,10 @@ bool PairExchange::collect(Stream& stream) {
     const auto piece = static_cast<std::size_t>(stream.answer->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
     const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    algorithm_->jump(state_of(rank_, piece), view_of(stream.answer->payload(), model.dtype), 1.0);
-    pieces_.is_changed(rank_, piece) = true;
+    const VectorView difference = view_of(stream.answer->payload(), model.dtype);
+    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
+      algorithm_->jump(own_block_, range(difference, begin, own.size), 1.0);
+    });
     pieces_.unlock(rank_, piece);
     stream.answer.reset();
     ++stream.answered;

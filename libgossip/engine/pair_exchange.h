@@ -4,6 +4,7 @@
 /// @file
 /// Asynchronous pair events between ranks.
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -36,7 +37,7 @@ struct PairExchangeOptions {
 /// of both by the same difference m, so sums are kept whatever happens at the same time:
 ///
 /// - on one host the communication thread of the rank that asked changes both ranks' memory, piece
-///   by piece (1 MB), under the locks of both;
+///   by piece (512 KB), under the locks of both;
 /// - between hosts i sends a piece of its model, j computes m, applies its half and answers m, and i
 ///   applies its own. Nobody waits, a few pieces are on their way at a time, and a rank serves while
 ///   it asks.
@@ -46,7 +47,7 @@ struct PairExchangeOptions {
 /// never sees a moving model, and pieces that no event touched cost the owner nothing.
 ///
 /// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
-/// hosts up to 64 pieces.
+/// hosts up to 128 pieces.
 ///
 /// Collective: construction, settle() and destruction. Threads: the owner's functions one at a time;
 /// events run in the group's communication thread.
@@ -76,9 +77,9 @@ class PairExchange {
   /// Adds to the model what events did, piece by piece, and lets events go on. Local.
   void close();
 
-  /// Asks for one event with `peer`. Of two ranks on different hosts only one should do so: two
-  /// requests that cross each other swap what they should average. False when the last one with it is still going on. Local; does
-  /// not block.
+  /// Asks for one event with `peer`; it begins when the last one with it is over. Of two ranks on
+  /// different hosts only one should ask: two requests that cross each other swap what they should
+  /// average. False when already one waits for its turn. Local; does not block.
   bool request(Rank peer);
 
   /// Whether an event that this rank asked for is going on with `peer`.
@@ -105,26 +106,31 @@ class PairExchange {
   static constexpr int kModelCopy = 0;
   static constexpr int kStateCopy = 1;  // the first of num_vectors(), relative to the model
 
+  /// Events with a peer that are asked for and not over: the next one waits behind the present one,
+  /// so that there is no gap between them.
+  static constexpr int kMostEvents = 2;
+
   /// The traffic with one peer.
   struct Stream {
     explicit Stream(Rank rank) : peer(rank) {}
     Rank peer;
     bool is_near = false;
-    std::atomic<bool> is_asked{false};  // from request() until the event is over
+    std::atomic<int> events{0};  // asked for and not over: one that goes on, one behind it
     std::atomic<bool> is_lost{false};
-    bool has_started = false;
-    std::size_t first = 0;                      // piece that this event begins with
-    std::size_t next = 0;                       // pieces asked for
-    std::size_t answered = 0;                   // pieces done
-    std::int64_t asked_at = 0;                  // step
-    Watch watch;                                // since the peer last moved
-    std::optional<transport::Message> request;  // of the peer, while it cannot be served
-    std::optional<transport::Message> answer;   // of the peer, while it cannot be applied
+    int started = 0;                                     // of them
+    std::size_t first = 0;                               // piece that these begin with
+    std::size_t next = 0;                                // pieces asked for, of all started events
+    std::size_t answered = 0;                            // of them
+    std::array<std::int64_t, kMostEvents> started_at{};  // of each, the step
+    Watch watch;                                         // since the peer last moved
+    std::optional<transport::Message> request;           // of the peer, while it cannot be served
+    std::optional<transport::Message> answer;            // of the peer, while it cannot be applied
   };
   struct Meeting;
 
   transport::Activity look();
   bool advance(Stream& stream);
+  void start(Stream& stream);
   bool advance_near(Stream& stream);
   bool ask(Stream& stream);
   bool serve(Stream& stream);
@@ -133,6 +139,8 @@ class PairExchange {
   void watch(Stream& stream, bool has_moved);
   void event(Rank peer, std::size_t piece);
   void take_in(std::size_t piece);
+  void write_own(std::size_t piece, const VectorView& out);
+  void begin_changes(Rank rank, std::size_t piece, const std::vector<VectorView>& block);
   template <class Work>
   void in_blocks(std::size_t piece, Work&& work);
   [[nodiscard]] std::vector<VectorView>& state_of(Rank rank, std::size_t piece);

@@ -15,14 +15,14 @@
 namespace gossip::engine {
 
 /// Each rank has several copies of a list of vectors, in memory that all ranks of its host address,
-/// cut into pieces of 1 MB. All copies of a piece have one lock; whoever holds it may change them.
+/// cut into pieces of 512 KB. All copies of a piece have one lock; whoever holds it may change them.
 ///
 /// Memory: the copies, and one cache line a piece.
 ///
 /// Collective: construction and destruction. Threads: any, under the locks.
 class SharedPieces {
  public:
-  static constexpr std::size_t kPieceBytes = std::size_t{1} << 20U;
+  static constexpr std::size_t kPieceBytes = std::size_t{1} << 19U;
 
   /// `shapes`: types and sizes of the vectors, the same on all ranks (their data is not used).
   /// Everything is zero at first, and the pieces of each rank are locked by itself.

@@ -30,7 +30,7 @@ struct ADPSGDOptions {
 /// an undirected graph: the pairs that are neighbors in any round. The sum over all ranks of models
 /// and of what is on its way changes by the ranks' own updates only.
 ///
-/// step() never waits for a neighbor, only for a piece (1 MB) that is being changed. The gradient is
+/// step() never waits for a neighbor, only for a piece (512 KB) that is being changed. The gradient is
 /// taken at the model as it was at the end of the last step; what exchanges did since is added in
 /// the next.
 ///
