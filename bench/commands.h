@@ -45,6 +45,10 @@ struct DoctorOptions {
 /// One rank of each host: which transports work between which hosts, how well, and what to set.
 void doctor_command(Session& session, const DoctorOptions& options);
 
+/// How far averaging without gradients moves the mean of the ranks' models: AsyncGossip, and AD-PSGD,
+/// which keeps it.
+void drift_command(Session& session, int steps, int repetitions);
+
 /// From construction to the end of the first round of a model like ResNet-50, against touching and
 /// copying its bytes.
 void setup_command(Session& session, int repetitions);

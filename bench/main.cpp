@@ -76,6 +76,9 @@ int main(int argc, char** argv) {
     CLI::App* hosts = add_hosts(app, hosts_options);
     gossip::bench::DoctorOptions doctor_options;
     CLI::App* doctor = add_doctor(app, doctor_options);
+    CLI::App* drift = app.add_subcommand("drift", "How far averaging moves the mean model");
+    int steps = 200;
+    drift->add_option("--steps", steps, "Steps of each rank, on average")->capture_default_str();
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
     if constexpr (kWithTorch) {
@@ -93,6 +96,7 @@ int main(int argc, char** argv) {
     if (*pair) pair_command(session, bytes, repetitions);
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
     if (*doctor) doctor_command(session, doctor_options);
+    if (*drift) drift_command(session, steps, repetitions);
     if (*hosts) {
       hosts_options.repetitions = repetitions;
       hosts_command(session, hosts_options);

@@ -16,8 +16,8 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/engine/presence.h>
-#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/push_sum_vectors.h>
+#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>

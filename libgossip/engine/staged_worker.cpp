@@ -16,9 +16,7 @@ StagedWorker::StagedWorker(transport::Group& group,
                            std::shared_ptr<const algorithm::Algorithm> algorithm,
                            topology::Schedule schedule, Vectors vectors, Caller caller,
                            const StagedWorkerOptions& options)
-    : algorithm_(std::move(algorithm)),
-      caller_(std::move(caller)),
-      ranks_(group.size()) {
+    : algorithm_(std::move(algorithm)), caller_(std::move(caller)), ranks_(group.size()) {
   Patience patience(options.timeout);
   patience.while_waiting = [this] { presence_->check(needed_step_); };
   if (algorithm_->mixing_needs() == algorithm::MixingNeeds::kDoublyStochastic) {

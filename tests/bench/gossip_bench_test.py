@@ -36,6 +36,9 @@ class GossipBench(unittest.TestCase):
         self.check(2, ["pair", "--bytes", "3000000"],
                    ["fused_average_over_memcpy", "fused_average_over_allreduce", "asynchronous_average_over_memcpy"])
 
+    def test_drift(self):
+        self.check(4, ["drift", "--steps", "10"], ["mean_drift"] * 4)
+
     def test_neighbor(self):
         self.check(4, ["neighbor", "--rounds", "10"],
                    ["neighbor_average_4kb_over_sendrecv", "neighbor_average_4kb_microseconds"])

@@ -4,10 +4,8 @@
 #include <numeric>
 #include <thread>
 
-#include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/async_gossip_worker.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/overlap_worker.h>
 #include <libgossip/engine/pair_worker.h>
@@ -167,31 +165,6 @@ TEST(MixerMemory, DoesNotGrowWithTheNeighborsOf64Ranks) {
     // Two messages, and the words for each rank.
     EXPECT_GE(complete, 2 * kElements * sizeof(float));
     EXPECT_LE(complete, 2 * kElements * sizeof(float) + 256 * kRanks);
-  });
-}
-
-/// What docs/asynchronous.md says for one host, in copies of a model of more than 1 MB.
-TEST(WorkerMemory, IsWhatTheDocumentationSays) {
-  constexpr std::size_t kElements = 400'000;
-  Cluster cluster(4);
-  run_ranks(4, [&](int rank) {
-    const auto group = cluster.group(rank);
-    std::vector<double> own(kElements, 1.0);
-    const std::vector<VectorView> model{std::span<double>(own)};
-    const topology::Graph ring = topology::ring(4);
-    const auto expect_copies = [&](const Worker& worker, double copies) {
-      const auto bytes = static_cast<double>(kElements * sizeof(double));
-      EXPECT_NEAR(static_cast<double>(worker.memory_bytes()) / bytes, copies, 0.05);
-    };
-
-    expect_copies(PushSumWorker(*group, ring, model, [] {}), 2);
-    expect_copies(OverlapWorker(*group, ring, model, [] {}), 3);
-    expect_copies(AsyncGossipWorker(*group, ring, model, [] {}), 3);
-    expect_copies(PairWorker(*group, std::make_shared<algorithm::ADPSGD>(), ring, model, [] {}), 1);
-    expect_copies(
-        PairWorker(*group, std::make_shared<algorithm::A2CiD2>(algorithm::a2cid2_constants(ring)),
-                   ring, model, [] {}),
-        2);
   });
 }
 

@@ -29,8 +29,8 @@ TEST_P(PresenceTest, ARankThatLeftIsNamedToThoseWhoNeedItsNextStep) {
     if (group.rank() == 0) presence.leave(3);
     if (group.rank() == 1) {
       const auto learns_of_it = [&] {  // between hosts it takes a moment
-        static_cast<void>(wait_until(Deadline(std::chrono::seconds(20)), [] { return false; },
-                                     [&] { presence.check(3); }));
+        static_cast<void>(wait_until(
+            Deadline(std::chrono::seconds(20)), [] { return false; }, [&] { presence.check(3); }));
       };
       expect_throw<Error>(learns_of_it, {"Rank 0 left the training loop after 3 steps"});
       EXPECT_NO_THROW(presence.check(2));  // rank 0 made that step
