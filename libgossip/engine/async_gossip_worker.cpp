@@ -16,10 +16,7 @@ constexpr int kSlots = 3;
 std::vector<Rank> checked_peers(transport::Group& group, const topology::Schedule& schedule,
                                 const AsyncGossipWorkerOptions& options) {
   transport::check_together(group, [&] {
-    GOSSIP_CHECK(schedule.size() == group.size(),
-                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
-                 "group's size.",
-                 schedule.name(), schedule.size(), group.size());
+    check_size(schedule.name(), schedule.size(), group);
     topology::validate_row_stochastic(schedule);
     static_cast<void>(algorithm::AsyncGossip(options.exponent));
   });

@@ -68,10 +68,7 @@ Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<V
       vectors_(std::move(vectors)),
       lost_(group.rank(), group.size(), on_lost_neighbor) {
   transport::check_together(group, [&] {
-    GOSSIP_CHECK(schedule_.size() == group.size(),
-                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
-                 "group's size.",
-                 schedule_.name(), schedule_.size(), group.size());
+    check_size(schedule_.name(), schedule_.size(), group);
     if (lost_.may_drop()) check_mutual(schedule_);
   });
   transport::require_agreement(group, "vectors to mix", description_of(vectors_));

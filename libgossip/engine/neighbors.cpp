@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
+#include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/topology/checks.h>
 
 namespace gossip::engine {
+
+void check_size(std::string_view name, int size, const transport::Group& group) {
+  GOSSIP_CHECK(size == group.size(),
+               "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
+               "group's size.",
+               name, size, group.size());
+}
 
 topology::Graph union_graph(const topology::Schedule& schedule) {
   std::vector<topology::Arc> edges;

@@ -4,11 +4,17 @@
 /// @file
 /// Who may talk to whom at all.
 
+#include <string_view>
+
 #include <libgossip/base/types.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
+#include <libgossip/transport/group.h>
 
 namespace gossip::engine {
+
+/// Throws gossip::Error unless a topology of this name is made for as many ranks as the group has.
+void check_size(std::string_view name, int size, const transport::Group& group);
 
 /// The undirected graph of all pairs of ranks that are neighbors in some round, in either
 /// direction, under the schedule's name; of a schedule that never repeats, all pairs.

@@ -28,10 +28,7 @@ constexpr int kMostSlots = 14;
 
 topology::Graph checked_graph(transport::Group& group, const topology::Schedule& schedule) {
   transport::check_together(group, [&] {
-    GOSSIP_CHECK(schedule.size() == group.size(),
-                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
-                 "group's size.",
-                 schedule.name(), schedule.size(), group.size());
+    check_size(schedule.name(), schedule.size(), group);
     topology::validate_consistent(schedule);
   });
   warn_if_apart(group.rank(), schedule);

@@ -5,6 +5,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/random.h>
+#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pair_worker.h>
 #include <libgossip/transport/agreement.h>
 
@@ -49,10 +50,7 @@ std::vector<double> times_between_events(const topology::Graph& graph) {
 const topology::Graph& checked(transport::Group& group, const topology::Graph& graph,
                                const PairWorkerOptions& options) {
   transport::check_together(group, [&] {
-    GOSSIP_CHECK(graph.size() == group.size(),
-                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
-                 "group's size.",
-                 graph.name(), graph.size(), group.size());
+    check_size(graph.name(), graph.size(), group);
     GOSSIP_CHECK(graph.is_undirected() && graph.is_strongly_connected(),
                  "The topology '{}' is not an undirected graph that connects all {} ranks, which "
                  "pair events need: ring, torus or complete would do.",

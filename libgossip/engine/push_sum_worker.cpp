@@ -18,10 +18,7 @@ constexpr int kMostSlots = 14;
 
 const topology::Schedule& checked(transport::Group& group, const topology::Schedule& schedule) {
   transport::check_together(group, [&] {
-    GOSSIP_CHECK(schedule.size() == group.size(),
-                 "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
-                 "group's size.",
-                 schedule.name(), schedule.size(), group.size());
+    check_size(schedule.name(), schedule.size(), group);
     const int messages = PushSumShares(schedule).most_messages(schedule);
     GOSSIP_CHECK(messages <= kMostSlots,
                  "The topology '{}' has a rank that sends {} different shares in a round, but push-"
