@@ -7,31 +7,43 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace gossip::algorithm {
 
-/// Vectors have numbers. These two belong to the caller: the model and the gradient at the model.
+/// Vectors have numbers. The first two belong to the caller: the model and the gradient at the
+/// model. The method's own follow; they are zero at first.
 inline constexpr int kModel = 0;
 inline constexpr int kGradient = 1;
+inline constexpr int kFirstState = 2;
 
-/// One thing that is done to a vector.
+/// One thing that is done to vectors.
 enum class Action {
   kEvaluate,     ///< the caller evaluates the gradient at the model
   kLocalUpdate,  ///< the caller's local optimizer changes the model by the gradient
-  kPull,  ///< \f$ v_i \leftarrow \sum_j W_{ij} v_j \f$ with the round's matrix; takes one round of
-          ///< the schedule
+  kCombine,      ///< \f$ v \leftarrow \sum_t \text{factor}_t v_t \f$, which may contain v itself
+  kPull,  ///< \f$ v_i \leftarrow \sum_j W_{ij} v_j \f$ with the round's matrix, for all its vectors
+          ///< in one message; takes one round of the schedule
   kMean,  ///< \f$ v_i \leftarrow \frac1n \sum_j v_j \f$, exactly
+};
+
+/// A part of a linear combination.
+struct Term {
+  int vector;
+  double factor;
 };
 
 struct Stage {
   Action action;
-  int vector;  ///< kModel or kGradient
+  std::vector<int> vectors;      ///< what it changes; one but for kPull
+  std::vector<Term> terms = {};  ///< of kCombine
 };
 
 /// What a method demands of the mixing matrices.
 enum class MixingNeeds {
   kNone,              ///< it does not use them
   kDoublyStochastic,  ///< all rows and all columns sum to 1, so that mixing keeps the mean
+  kSymmetric,         ///< in addition the same symmetric matrix in all rounds, eigenvalues > -1/3
 };
 
 /// A method as data: each step is a list of stages with exactly one kEvaluate. It never
@@ -46,6 +58,12 @@ class Algorithm {
 
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual MixingNeeds mixing_needs() const = 0;
+
+  /// Names of the method's own vectors, from kFirstState on.
+  [[nodiscard]] virtual std::span<const std::string_view> state() const { return {}; }
+
+  /// Whether kCombine reads or changes the gradient, which then needs memory of the model's layout.
+  [[nodiscard]] virtual bool combines_gradient() const { return false; }
 
   /// Whether kMean of the gradient is among its stages.
   [[nodiscard]] virtual bool averages_gradient() const { return false; }

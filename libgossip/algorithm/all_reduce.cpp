@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
-
 #include <libgossip/algorithm/all_reduce.h>
 
 namespace gossip::algorithm {
 
 std::span<const Stage> AllReduce::stages(std::int64_t /*step*/) const {
-  static constexpr std::array<Stage, 3> kStages{
-      {{Action::kEvaluate, kGradient}, {Action::kMean, kGradient}, {Action::kLocalUpdate, kModel}}};
+  static const std::vector<Stage> kStages{{Action::kEvaluate, {kGradient}},
+                                          {Action::kMean, {kGradient}},
+                                          {Action::kLocalUpdate, {kModel}}};
   return kStages;
 }
 

@@ -5,20 +5,23 @@
 namespace gossip::algorithm {
 namespace {
 
-constexpr Stage kEvaluateStage{Action::kEvaluate, kGradient};
-constexpr Stage kUpdateStage{Action::kLocalUpdate, kModel};
-constexpr Stage kMixStage{Action::kPull, kModel};
+std::vector<Stage> local_step() {
+  return {{Action::kEvaluate, {kGradient}}, {Action::kLocalUpdate, {kModel}}};
+}
 
 std::vector<Stage> mixing_step(MixingOrder order) {
+  const Stage evaluate{Action::kEvaluate, {kGradient}};
+  const Stage update{Action::kLocalUpdate, {kModel}};
+  const Stage mix{Action::kPull, {kModel}};
   switch (order) {
     case MixingOrder::kCombineThenAdapt:
-      return {kEvaluateStage, kMixStage, kUpdateStage};
+      return {evaluate, mix, update};
     case MixingOrder::kDiffusion:
-      return {kMixStage, kEvaluateStage, kUpdateStage};
+      return {mix, evaluate, update};
     case MixingOrder::kAdaptThenCombine:
       break;
   }
-  return {kEvaluateStage, kUpdateStage, kMixStage};
+  return {evaluate, update, mix};
 }
 
 }  // namespace
@@ -27,7 +30,7 @@ GossipSGD::GossipSGD(MixingOrder order, std::int64_t local_steps)
     : order_(order),
       local_steps_(local_steps),
       mixing_step_(mixing_step(order)),
-      local_step_{kEvaluateStage, kUpdateStage} {
+      local_step_(local_step()) {
   GOSSIP_CHECK(local_steps >= 1,
                "local_steps is {}: the steps between two mixings must be at least 1.", local_steps);
 }

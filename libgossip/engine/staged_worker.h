@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <tuple>
 #include <vector>
 
 #include <libgossip/algorithm/algorithm.h>
@@ -18,6 +20,7 @@
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/presence.h>
 #include <libgossip/engine/worker.h>
+#include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -31,6 +34,8 @@ struct StagedWorkerOptions {
 
 /// Drives an Algorithm: its ranks go through the same steps and rounds.
 ///
+/// Memory: the method's own vectors, and for what is mixed that of a Mixer.
+///
 /// Collective: construction and destruction; prepare() and finish() wait for this step's neighbors
 /// only. Threads: one per rank.
 class StagedWorker final : public Worker {
@@ -39,13 +44,16 @@ class StagedWorker final : public Worker {
   /// worker.
   struct Vectors {
     std::vector<VectorView> model;
-    std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not send it
+    std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not use it
   };
 
   /// What the caller does when a stage asks for it.
   struct Caller {
-    std::function<void()> local_update;      ///< changes the model by the gradient
-    std::function<void()> average_gradient;  ///< kMean; empty: gradient_mean()->finish()
+    std::function<void()> local_update;           ///< changes the model by the gradient
+    std::function<void()> average_gradient = {};  ///< kMean; empty: gradient_mean()->finish()
+    std::function<void()> load_gradient =
+        {};  ///< brings Vectors::gradient up to date; may be empty
+    std::function<void()> store_gradient = {};  ///< takes it over for the update; may be empty
   };
 
   /// Throws gossip::Error on every rank when the schedule is not what the algorithm needs; warns
@@ -69,6 +77,7 @@ class StagedWorker final : public Worker {
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * ranks_; }
 
   [[nodiscard]] const algorithm::Algorithm& algorithm() const noexcept { return *algorithm_; }
+  [[nodiscard]] std::vector<StateVector> state() override;
   [[nodiscard]] Counters counters() const override;
 
   /// The mean of the gradient, to be started early bucket by bucket; null when the algorithm does
@@ -86,7 +95,21 @@ class StagedWorker final : public Worker {
   [[nodiscard]] std::size_t memory_bytes() const override;
 
  private:
+  /// The vectors that travel together, and what mixes them.
+  struct Exchange {
+    std::vector<int> vectors;
+    std::unique_ptr<Mixer> mixer;
+  };
+  using Stages = std::span<const algorithm::Stage>;
+
+  void make_state(const std::vector<VectorView>& shapes);
+  void make_exchanges(transport::Group& group, const topology::Schedule& schedule,
+                      const Patience& patience, OnLostNeighbor on_lost_neighbor);
+  void run(Stages stages, bool communicate);
   void run(const algorithm::Stage& stage, bool communicate);
+  void combine(Stages stages);
+  void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin,
+               std::size_t size);
 
   std::shared_ptr<const algorithm::Algorithm> algorithm_;
   Caller caller_;
@@ -97,7 +120,12 @@ class StagedWorker final : public Worker {
       -1;  // the step that other ranks must have come to for this rank to go on
   std::vector<VectorView> gradient_buckets_;
   std::optional<BucketedMean> gradient_mean_;
-  std::optional<Mixer> model_mixer_;
+  std::vector<std::vector<VectorView>> vectors_;  // by number, one view an element type
+  std::vector<std::vector<std::byte>> memory_;    // of the method's own
+  std::vector<Exchange> exchanges_;
+  bool is_gradient_loaded_ = false;
+  bool is_gradient_changed_ = false;
+  std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> terms_;
 };
 
 }  // namespace gossip::engine

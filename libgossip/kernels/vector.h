@@ -23,6 +23,11 @@ struct Source {
 template <class T>
 void mix(std::span<T> x, std::span<const Source<T>> sources);
 
+/// \f$ \text{out} \leftarrow \sum_j w_j v_j \f$; `out` may be one of the sources. Sums in their
+/// order; up to four in one pass over the memory.
+template <class T>
+void combine(std::span<T> out, std::span<const Source<T>> sources);
+
 /// The pair event: \f$ a \leftarrow a - \alpha m,\ b \leftarrow b + \alpha m \f$ with the same \f$
 /// m = a - b \f$, so that the sum is kept to rounding. Reads and writes both vectors once; alpha =
 /// 1/2 makes both the average.

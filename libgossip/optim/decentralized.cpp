@@ -158,10 +158,21 @@ Decentralized::MakeWorker Decentralized::make_staged(
       vectors.gradient = model.gradients();
       vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
     }
+    if (algorithm->combines_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
         group_, algorithm, schedule, std::move(vectors),
         engine::StagedWorker::Caller{.local_update = std::move(local_update),
-                                     .average_gradient = [this] { synchronize(); }},
+                                     .average_gradient = [this] { synchronize(); },
+                                     .load_gradient =
+                                         [&model] {
+                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
+                                             model.gather_gradient(i);
+                                         },
+                                     .store_gradient =
+                                         [&model] {
+                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
+                                             model.scatter_gradient(i);
+                                         }},
         engine::StagedWorkerOptions{.timeout = settings.timeout,
                                     .bucket_bytes = settings.bucket_bytes,
                                     .on_lost_neighbor = settings.on_lost_neighbor});

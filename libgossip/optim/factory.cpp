@@ -11,17 +11,25 @@
 #include <libgossip/optim/ad_psgd.h>
 #include <libgossip/optim/all_reduce.h>
 #include <libgossip/optim/async_gossip.h>
+#include <libgossip/optim/exact_diffusion.h>
 #include <libgossip/optim/factory.h>
+#include <libgossip/optim/gradient_tracking.h>
 #include <libgossip/optim/push_sum.h>
 
 namespace gossip::optim {
 namespace {
 
-constexpr std::array<OptimizerName, 6> kNames{{
+constexpr std::array<OptimizerName, 8> kNames{{
     {"allreduce", "the baseline: every step uses the mean of all gradients", "-"},
     {"gossip-sgd",
      "averages parameters with the topology's neighbors after (atc) or before (cta) the update",
      "Lian et al. 2017, arXiv 1705.09056"},
+    {"gradient-tracking",
+     "follows the mean of all gradients, so that it does not matter how the ranks' data differ",
+     "Di Lorenzo, Scutari 2016, arXiv 1602.00591"},
+    {"exact-diffusion",
+     "gossip-sgd without bias, for a symmetric topology that does not change (also: D2, NIDS)",
+     "Yuan et al. 2019, arXiv 1702.05122"},
     {"push-sum", "splits what it has among receivers that need not answer; --overlap: nobody waits",
      "Assran et al. 2019, arXiv 1811.10792"},
     {"async-gossip", "mixes with the newest models of its neighbors at its own pace",
@@ -82,6 +90,16 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
     return std::make_unique<AllReduce>(
         group, module, std::move(local),
         AllReduceOptions().initial(options.initial).timeout(options.timeout));
+  }
+  if (name == "gradient-tracking") {
+    return std::make_unique<GradientTracking>(
+        group, module, std::move(local), schedule,
+        GradientTrackingOptions().initial(options.initial).timeout(options.timeout));
+  }
+  if (name == "exact-diffusion") {
+    return std::make_unique<ExactDiffusion>(
+        group, module, std::move(local), schedule,
+        ExactDiffusionOptions().initial(options.initial).timeout(options.timeout));
   }
   if (name == "push-sum") {
     return std::make_unique<PushSum>(group, module, std::move(local), schedule,

@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/algorithm/exact_diffusion.h>
 #include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/base/error.h>
 
 namespace gossip::algorithm {
@@ -22,8 +24,17 @@ std::string words(const Algorithm& algorithm, std::int64_t step) {
     if (!text.empty()) text += ' ';
     if (stage.action == Action::kEvaluate) text += "evaluate";
     if (stage.action == Action::kLocalUpdate) text += "update";
-    if (stage.action == Action::kPull) text += "pull" + std::to_string(stage.vector);
-    if (stage.action == Action::kMean) text += "mean" + std::to_string(stage.vector);
+    if (stage.action == Action::kPull) {
+      text += "pull";
+      for (const int vector : stage.vectors) text += std::to_string(vector);
+    }
+    if (stage.action == Action::kCombine) {
+      text += std::to_string(stage.vectors.front()) + "=";
+      for (const Term& term : stage.terms) {
+        text += (term.factor < 0 ? "-" : "+") + std::to_string(term.vector);
+      }
+    }
+    if (stage.action == Action::kMean) text += "mean" + std::to_string(stage.vectors.front());
   }
   return text;
 }
@@ -53,6 +64,27 @@ TEST(GossipSGD, OrdersDifferInWhereTheModelIsMixed) {
   EXPECT_EQ(standard.mixing_needs(), MixingNeeds::kDoublyStochastic);
   EXPECT_FALSE(standard.averages_gradient());
   EXPECT_EQ(standard.name(), "gossip-sgd");
+}
+
+TEST(GradientTracking, GivesTheTrackerToTheUpdate) {
+  EXPECT_THAT(words_of_steps(GradientTracking(), 2),
+              ElementsAre("evaluate 2=+2+1-3 3=+1 1=+2 update pull02",
+                          "evaluate 2=+2+1-3 3=+1 1=+2 update pull02"));
+  EXPECT_EQ(words(GradientTracking(TrackingOrder::kDIGing), 4),
+            "evaluate 2=+2+1-3 3=+1 1=+2 pull02 update");
+  EXPECT_THAT(words_of_steps(GradientTracking(TrackingOrder::kATC), 2),
+              ElementsAre("evaluate 2=+2+1-3 3=+1 1=+2 update pull0",
+                          "evaluate 2=+2+1-3 3=+1 pull2 1=+2 update pull0"));
+  EXPECT_EQ(GradientTracking().state().size(), 2U);
+  EXPECT_TRUE(GradientTracking().combines_gradient());
+}
+
+TEST(ExactDiffusion, StartsItsVectorWithTheFirstUpdate) {
+  EXPECT_THAT(
+      words_of_steps(ExactDiffusion(), 2),
+      ElementsAre("evaluate update 2=+0 pull0", "evaluate 2=+0-2 update 0=+0+2 2=+0-2 pull0"));
+  EXPECT_EQ(ExactDiffusion().mixing_needs(), MixingNeeds::kSymmetric);
+  EXPECT_EQ(ExactDiffusion().state().size(), 1U);
 }
 
 TEST(GossipSGD, MixesAfterTheLastOfSeveralLocalSteps) {

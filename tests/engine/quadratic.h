@@ -16,6 +16,7 @@
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/topology/schedules.h>
+#include <libgossip/topology/weights.h>
 
 namespace gossip::test {
 
@@ -50,6 +51,10 @@ class Quadratic {
     return topology::MixingMatrix(
         data_.at("matrices").at("W").get<std::vector<std::vector<double>>>());
   }
+  /// (I + W) / 2.
+  [[nodiscard]] topology::Schedule lazy_matrix() const {
+    return topology::lazy(mixing_matrix().matrix(0));
+  }
   [[nodiscard]] topology::Schedule column_stochastic_matrix() const {
     return topology::MixingMatrix(
         data_.at("matrices").at("C").get<std::vector<std::vector<double>>>());
@@ -71,13 +76,14 @@ class Quadratic {
         .at(static_cast<std::size_t>(rank))
         .get<double>();
   }
-  /// The model of a rank after `step` iterations of `method`.
-  [[nodiscard]] std::vector<double> iterate(const std::string& method, int step, Rank rank) const {
+  /// The model of a rank after `step` iterations of `method`, or another of its vectors.
+  [[nodiscard]] std::vector<double> iterate(const std::string& method, int step, Rank rank,
+                                            const char* vector = "x") const {
     return data_.at("algorithms")
         .at(method)
         .at("iterates")
         .at(std::to_string(step))
-        .at("x")
+        .at(vector)
         .at(static_cast<std::size_t>(rank))
         .get<std::vector<double>>();
   }

@@ -2,10 +2,14 @@
 // The worker's iterates against the reference on 8 ranks: see transport/on_ranks.h.
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/algorithm/exact_diffusion.h>
 #include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/engine/staged_worker.h>
 
 #include "engine/engine_test_support.h"
@@ -14,6 +18,7 @@
 namespace gossip::engine {
 namespace {
 
+using algorithm::TrackingOrder;
 using test::Quadratic;
 using test::ReferenceMethod;
 using transport::Group;
@@ -63,6 +68,79 @@ TEST_P(WorkerReference, IteratesAgree) {
     EXPECT_EQ(worker.counters().gossip_rounds, 100 / method.local_steps);
   });
 }
+
+/// Methods with vectors of their own.
+struct BiasCorrected {
+  const char* name;
+  std::function<std::unique_ptr<algorithm::Algorithm>()> make;
+  double rate;
+  bool is_lazy;
+  std::vector<std::pair<int, const char*>> state;  // of state(), and its name in the reference
+};
+
+const BiasCorrected kBiasCorrected[] = {
+    {"gt_semi_atc",
+     [] { return std::make_unique<algorithm::GradientTracking>(TrackingOrder::kSemiATC); },
+     1.0 / 16,
+     false,
+     {}},
+    {"gt_diging",
+     [] { return std::make_unique<algorithm::GradientTracking>(TrackingOrder::kDIGing); },
+     1.0 / 16,
+     false,
+     {}},
+    {"gt_atc",
+     [] { return std::make_unique<algorithm::GradientTracking>(TrackingOrder::kATC); },
+     1.0 / 16,
+     false,
+     {}},
+    {"exact_diffusion",
+     [] { return std::make_unique<algorithm::ExactDiffusion>(); },
+     1.0 / 16,
+     true,
+     {{0, "psi"}}},
+};
+
+class BiasCorrectedReference : public testing::TestWithParam<BiasCorrected> {};
+
+TEST_P(BiasCorrectedReference, IteratesAgree) {
+  const BiasCorrected& method = GetParam();
+  const Quadratic problem;
+  test::on_ranks(8, [&](Group& group) {
+    std::vector<double> x = problem.start(group.rank(), false);
+    std::vector<double> gradient(x.size(), 0.0);
+    const auto update = [&] {
+      for (std::size_t k = 0; k < x.size(); ++k) x[k] -= method.rate * gradient[k];
+    };
+    StagedWorker worker(group, method.make(),
+                        method.is_lazy ? problem.lazy_matrix() : problem.mixing_matrix(),
+                        {{std::span<double>(x)}, {std::span<double>(gradient)}},
+                        {.local_update = update}, {.timeout = std::chrono::seconds(30)});
+
+    int step = 0;
+    for (const int snapshot : test::kReferenceSteps) {
+      for (; step < snapshot; ++step) {
+        worker.prepare();
+        std::ranges::copy(problem.gradient(group.rank(), x), gradient.begin());
+        worker.finish();
+      }
+      const auto expect_equal = [&](std::span<const double> values, const char* name) {
+        const std::vector<double> expected =
+            problem.iterate(method.name, snapshot, group.rank(), name);
+        for (std::size_t k = 0; k < values.size(); ++k) {
+          EXPECT_NEAR(values[k], expected[k], 1e-10) << name << " at step " << snapshot;
+        }
+      };
+      expect_equal(x, "x");
+      for (const auto& [index, name] : method.state) {
+        expect_equal(worker.state()[static_cast<std::size_t>(index)].vector.as<double>(), name);
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, BiasCorrectedReference, testing::ValuesIn(kBiasCorrected),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Methods, WorkerReference, testing::ValuesIn(test::kReferenceMethods),
                          test::name_of);

@@ -40,6 +40,37 @@ class Kernels : public testing::Test {
 using Elements = testing::Types<float, double>;
 TYPED_TEST_SUITE(Kernels, Elements);
 
+TYPED_TEST(Kernels, CombineIsTheLinearCombinationAlsoInPlace) {
+  using T = TypeParam;
+  for (const std::size_t count : {0U, 1U, 2U, 3U, 4U, 6U}) {
+    for (const std::size_t size : kSizes) {
+      SCOPED_TRACE(testing::Message() << count << " sources of " << size);
+      std::vector<std::vector<T>> vectors;
+      for (std::size_t j = 0; j < count; ++j) vectors.push_back(this->random_vector(size, 10 + j));
+      std::vector<double> expected(size, 0.0);
+      std::vector<Source<T>> sources;
+      for (std::size_t j = 0; j < count; ++j) {
+        const double weight = j % 2 == 0 ? 0.5 + static_cast<double>(j) : -1.0;
+        sources.push_back({vectors[j].data(), weight});
+        for (std::size_t k = 0; k < size; ++k) {
+          expected[k] += weight * static_cast<double>(vectors[j][k]);
+        }
+      }
+      std::vector<T> other = this->random_vector(size, 1);
+      combine(this->inner(other), std::span<const Source<T>>(sources));
+      for (std::size_t k = 0; k < size; ++k) {
+        EXPECT_NEAR(other[k], expected[k], 10 * this->kTolerance);
+      }
+      EXPECT_TRUE(this->is_fence_whole(other));
+      if (count == 0) continue;
+      std::vector<T>& last = vectors.back();
+      combine(this->inner(last), std::span<const Source<T>>(sources));
+      for (std::size_t k = 0; k < size; ++k) EXPECT_EQ(last[k], other[k]);
+      EXPECT_TRUE(this->is_fence_whole(last));
+    }
+  }
+}
+
 TYPED_TEST(Kernels, MixEqualsTheSumInDoublePrecision) {
   using T = TypeParam;
   for (const std::size_t count : {0U, 1U, 2U, 3U, 4U, 7U}) {

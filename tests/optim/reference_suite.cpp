@@ -6,7 +6,9 @@
 #include <torch/torch.h>
 
 #include <libgossip/optim/all_reduce.h>
+#include <libgossip/optim/exact_diffusion.h>
 #include <libgossip/optim/gossip_sgd.h>
+#include <libgossip/optim/gradient_tracking.h>
 
 #include "engine/quadratic.h"
 #include "transport/on_ranks.h"
@@ -97,6 +99,64 @@ TEST_P(OptimizerReference, IteratesAgree) {
 
 INSTANTIATE_TEST_SUITE_P(Methods, OptimizerReference, testing::ValuesIn(test::kReferenceMethods),
                          test::name_of);
+
+/// Methods with vectors of their own, at the rate 1/16.
+using MakeBiasCorrected = std::unique_ptr<Decentralized> (*)(const Quadratic&, Group&,
+                                                             torch::nn::Module&);
+struct BiasCorrected {
+  const char* name;
+  MakeBiasCorrected make;
+};
+
+torch::optim::SGD plain(torch::nn::Module& module) {
+  return torch::optim::SGD(module.parameters(), torch::optim::SGDOptions(1.0 / 16));
+}
+
+template <TrackingOrder order>
+std::unique_ptr<Decentralized> tracking(const Quadratic& problem, Group& group,
+                                        torch::nn::Module& module) {
+  return std::make_unique<GradientTracking>(
+      group, module, plain(module), problem.mixing_matrix(),
+      GradientTrackingOptions().order(order).initial(Initial::kKeep));
+}
+
+std::unique_ptr<Decentralized> exact_diffusion(const Quadratic& problem, Group& group,
+                                               torch::nn::Module& module) {
+  return std::make_unique<ExactDiffusion>(group, module, plain(module), problem.mixing_matrix(),
+                                          ExactDiffusionOptions().initial(Initial::kKeep));
+}
+
+class BiasCorrectedReference : public testing::TestWithParam<BiasCorrected> {};
+
+TEST_P(BiasCorrectedReference, IteratesAgree) {
+  const BiasCorrected& method = GetParam();
+  const Quadratic problem;
+  test::on_ranks(8, [&](Group& group) {
+    QuadraticModule module(problem, group.rank(), false);
+    const auto optimizer = method.make(problem, group, module);
+    int step = 0;
+    for (const int snapshot : test::kReferenceSteps) {
+      for (; step < snapshot; ++step) {
+        optimizer->zero_grad();
+        module.loss().backward();
+        optimizer->step();
+      }
+      const std::vector<double> expected = problem.iterate(method.name, snapshot, group.rank());
+      for (std::size_t k = 0; k < expected.size(); ++k) {
+        EXPECT_NEAR(module.x[static_cast<std::int64_t>(k)].item<double>(), expected[k], 1e-10)
+            << "step " << snapshot << ", element " << k;
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Methods, BiasCorrectedReference,
+    testing::Values(BiasCorrected{"gt_semi_atc", tracking<TrackingOrder::kSemiATC>},
+                    BiasCorrected{"gt_diging", tracking<TrackingOrder::kDIGing>},
+                    BiasCorrected{"gt_atc", tracking<TrackingOrder::kATC>},
+                    BiasCorrected{"exact_diffusion", exact_diffusion}),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
 }  // namespace gossip::optim

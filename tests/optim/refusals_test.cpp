@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
 
+#include <libgossip/optim/exact_diffusion.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/weights.h>
 
@@ -198,6 +199,27 @@ TEST_F(RefusalsTest, UnknownNamesWithTheNearOnes) {
   EXPECT_EQ(mixing_order("atc"), MixingOrder::kAdaptThenCombine);
   EXPECT_EQ(mixing_order("cta"), MixingOrder::kCombineThenAdapt);
   EXPECT_EQ(mixing_order("diffusion"), MixingOrder::kDiffusion);
+}
+
+TEST_F(RefusalsTest, ExactDiffusionNamesTheMatricesThatDo) {
+  if (size() < 3) return;  // all are symmetric
+  const auto refuse = [&](const topology::Schedule& schedule, const std::vector<std::string>& parts,
+                          bool is_lazy = true) {
+    const auto model = test::make<Branches>(1);
+    test::expect_throw<JointError>(
+        [&] {
+          ExactDiffusion(world(), *model, local_for(*model), schedule,
+                         ExactDiffusionOptions().lazy(is_lazy));
+        },
+        parts);
+    EXPECT_TRUE(is_same_everywhere("still in step"));
+  };
+  refuse(topology::random_matching(size(), 3),
+         {"'random-matching' changes with the round", "ring"});
+  refuse(topology::directed_ring(size()), {"is not symmetric", "torus"});
+  if (size() == 4) {
+    refuse(topology::ring(4), {"eigenvalue -0.3333", "above -1/3", "lazy"}, false);
+  }
 }
 
 TEST_F(RefusalsTest, EveryNameOfTheFactoryIsMade) {

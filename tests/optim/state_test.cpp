@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sstream>
 
+#include <libgossip/optim/exact_diffusion.h>
+#include <libgossip/optim/gradient_tracking.h>
+
 #include "optim/optim_test_support.h"
 
 namespace gossip::optim {
@@ -27,6 +30,19 @@ Make gossip_sgd(MixingOrder order, std::int64_t local_steps) {
                                        topology::random_matching(size, 5),
                                        GossipSGDOptions().order(order).local_steps(local_steps));
   };
+}
+
+Make gradient_tracking(TrackingOrder order) {
+  return [=](transport::Group& group, torch::nn::Module& model, int size) {
+    return std::make_unique<GradientTracking>(group, model, momentum(model),
+                                              topology::random_matching(size, 5),
+                                              GradientTrackingOptions().order(order));
+  };
+}
+
+std::unique_ptr<Decentralized> exact_diffusion(transport::Group& group, torch::nn::Module& model,
+                                               int size) {
+  return std::make_unique<ExactDiffusion>(group, model, momentum(model), topology::ring(size));
 }
 
 std::unique_ptr<Decentralized> all_reduce(transport::Group& group, torch::nn::Module& model, int) {
@@ -62,9 +78,11 @@ class StateTest : public test::OptimTest {
 };
 
 TEST_F(StateTest, ContinuesToTheBit) {
-  for (const Make& make : {gossip_sgd(MixingOrder::kAdaptThenCombine, 1),
-                           gossip_sgd(MixingOrder::kCombineThenAdapt, 2),
-                           gossip_sgd(MixingOrder::kDiffusion, 3), Make(all_reduce)}) {
+  for (const Make& make :
+       {gossip_sgd(MixingOrder::kAdaptThenCombine, 1),
+        gossip_sgd(MixingOrder::kCombineThenAdapt, 2), gossip_sgd(MixingOrder::kDiffusion, 3),
+        Make(all_reduce), gradient_tracking(TrackingOrder::kSemiATC),
+        gradient_tracking(TrackingOrder::kATC), Make(exact_diffusion)}) {
     const auto model = test::make<Normed>(2);
     const auto optimizer = make(world(), *model, size());
     train(*model, *optimizer, 0, 4);

@@ -24,6 +24,11 @@ struct Slope : torch::nn::Module {
 
 class UsageTest : public test::OptimTest {
  protected:
+  [[nodiscard]] topology::Schedule topology_for(std::string_view name) const {
+    if (name == "exact-diffusion") return topology::complete(size());
+    return topology::one_peer_exponential(size());
+  }
+
   /// All synchronous optimizers around SGD: what each rank does is known to the step.
   [[nodiscard]] std::vector<std::unique_ptr<Decentralized>> synchronous(
       const std::function<torch::nn::Module&()>& next_model, double rate) const {
@@ -31,9 +36,12 @@ class UsageTest : public test::OptimTest {
     for (const OptimizerName& name : optimizer_names()) {
       if (name.is_asynchronous) continue;
       torch::nn::Module& model = next_model();
-      optimizers.push_back(make_optimizer(
-          name.name, world(), model, std::make_unique<torch::optim::SGD>(test::sgd(model, rate)),
-          topology::one_peer_exponential(size())));
+      const topology::Schedule topology = name.name == "exact-diffusion"
+                                              ? topology::Schedule(topology::complete(size()))
+                                              : topology::one_peer_exponential(size());
+      optimizers.push_back(
+          make_optimizer(name.name, world(), model,
+                         std::make_unique<torch::optim::SGD>(test::sgd(model, rate)), topology));
     }
     return optimizers;
   }
@@ -154,7 +162,7 @@ TEST_F(UsageTest, AClosureIsCalledOnceWithGradients) {
     const auto twin = test::make<Branches>(7);
     const auto without = make_optimizer(optimizers[i]->name(), world(), *twin,
                                         std::make_unique<torch::optim::SGD>(test::sgd(*twin, 0.1)),
-                                        topology::one_peer_exponential(size()));
+                                        topology_for(optimizers[i]->name()));
     train(*twin, *without, 2);
 
     const torch::NoGradGuard no_grad;

@@ -51,6 +51,23 @@ void add_differences(T* out, const T* base, const T* x, std::span<const Source<T
   }
 }
 
+/// \f$ \text{out}_k = \sum_j w_j v_{jk} \f$ over `Count` sources, one of which `out` may be.
+template <std::size_t Count, class T>
+void combine_some(T* out, const Source<T>* sources, std::size_t n) {
+  std::array<const T*, Count> data;
+  std::array<T, Count> weights;
+  for (std::size_t j = 0; j < Count; ++j) {
+    data[j] = sources[j].data;
+    weights[j] = static_cast<T>(sources[j].weight);
+  }
+#pragma GCC ivdep
+  for (std::size_t k = 0; k < n; ++k) {
+    T sum = weights[0] * data[0][k];
+    for (std::size_t j = 1; j < Count; ++j) sum += weights[j] * data[j][k];
+    out[k] = sum;
+  }
+}
+
 /// Any number of sources, block by block: the differences are summed in a buffer that stays in
 /// cache.
 template <class T>
@@ -77,6 +94,30 @@ void mix(std::span<T> x, std::span<const Source<T>> sources) {
     add_differences(x.data(), x.data(), x.data(), sources, 0, x.size());
   } else {
     mix_many(x.data(), sources, x.size());
+  }
+}
+
+template <class T>
+void combine(std::span<T> out, std::span<const Source<T>> sources) {
+  switch (sources.size()) {
+    case 0:
+      std::ranges::fill(out, T{0});
+      return;
+    case 1:
+      return combine_some<1>(out.data(), sources.data(), out.size());
+    case 2:
+      return combine_some<2>(out.data(), sources.data(), out.size());
+    case 3:
+      return combine_some<3>(out.data(), sources.data(), out.size());
+    case kAtOnce:
+      return combine_some<kAtOnce>(out.data(), sources.data(), out.size());
+    default:
+      break;
+  }
+  for (std::size_t k = 0; k < out.size(); ++k) {
+    T sum = T{0};
+    for (const Source<T>& source : sources) sum += static_cast<T>(source.weight) * source.data[k];
+    out[k] = sum;
   }
 }
 
@@ -184,6 +225,7 @@ double squared_distance(std::span<const T> a, std::span<const T> b) {
 
 #define GOSSIP_INSTANTIATE(T)                                                                   \
   template void mix<T>(std::span<T>, std::span<const Source<T>>);                               \
+  template void combine<T>(std::span<T>, std::span<const Source<T>>);                           \
   template void pair_event<T>(std::span<T>, std::span<T>, double);                              \
   template void axpby<T>(double, std::span<const T>, double, std::span<T>);                     \
   template void add_to_both<T>(std::span<const T>, double, std::span<T>, double, std::span<T>); \

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Gradient tracking: each rank follows the mean of all gradients.
+
+#include <vector>
+
+#include <libgossip/algorithm/algorithm.h>
+
+namespace gossip::algorithm {
+
+/// What is mixed when.
+enum class TrackingOrder {
+  kSemiATC,  ///< "semi-atc": \f$ X \leftarrow W (X - \eta Y),\ Y \leftarrow W Y + G(X) - G(X_{old})
+             ///< \f$ (NEXT, SONATA, GT-SGD); one message, the default
+  kDIGing,   ///< "diging": \f$ X \leftarrow W X - \eta Y \f$, Y the same (Nedic, Olshevsky, Shi
+             ///< 2017); one message; diverges for matrices with eigenvalues near -1
+  kATC,      ///< "atc": \f$ X \leftarrow W (X - \eta Y),\ Y \leftarrow W (Y + G(X) - G(X_{old}))
+             ///< \f$ (Aug-DGM); two messages, the second after the gradient
+};
+
+/// Gradient tracking over undirected graphs, W doubly stochastic: the tracker Y starts as the first
+/// gradient and \f$ \sum_i y_i = \sum_i g_i \f$ always, so that the limit is exact however the
+/// ranks' data differ. The local optimizer gets y in place of the gradient. With minibatches what
+/// is subtracted is the gradient of the step before, as it was then.
+///
+/// Extra state: two vectors. On the wire: two vectors a step.
+class GradientTracking final : public Algorithm {
+ public:
+  explicit GradientTracking(TrackingOrder order = TrackingOrder::kSemiATC);
+
+  [[nodiscard]] std::string_view name() const override { return "gradient-tracking"; }
+  [[nodiscard]] MixingNeeds mixing_needs() const override { return MixingNeeds::kDoublyStochastic; }
+  [[nodiscard]] bool combines_gradient() const override { return true; }
+  [[nodiscard]] std::span<const std::string_view> state() const override;
+  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const override;
+
+ private:
+  std::vector<Stage> first_;
+  std::vector<Stage> later_;
+};
+
+}  // namespace gossip::algorithm
