@@ -128,17 +128,16 @@ void PutMover::start_pieces(Sending& sending) {
 }
 
 /// All pieces are over, and the receiver lives.
-void PutMover::finish(Route& route, std::vector<std::uint64_t>& sent) {
+void PutMover::finish(Route& route) {
   route.window->flush(route.to);  // what was put is there
   const Sending& sending = route.sending.front();
   route.window->put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
                     sending.memory->word_of(sending.slot), words_, sending.number);
-  sent.push_back(sending.number);
   route.announced.splice(route.announced.end(), route.sending);
   start(route);
 }
 
-void PutMover::poll_puts(std::vector<std::uint64_t>& sent) {
+void PutMover::poll_puts() {
   finished_.clear();
   puts_.poll(finished_);
   for (const std::uint64_t number : finished_) {
@@ -148,13 +147,13 @@ void PutMover::poll_puts(std::vector<std::uint64_t>& sent) {
     Sending& sending = way->sending.front();
     --sending.under_way;
     start_pieces(sending);
-    if (sending.under_way == 0) finish(*way, sent);
+    if (sending.under_way == 0) finish(*way);
   }
 }
 
-/// The next flush of the same window makes sure of a word; where nothing follows, one is made here,
-/// and the route ends.
-void PutMover::poll_words_put() {
+/// A payload is over with its word: until then its window is in use. The next flush of the same
+/// window makes sure of a word; where nothing follows, one is made here, and the route ends.
+void PutMover::poll_words_put(std::vector<std::uint64_t>& sent) {
   finished_.clear();
   words_.poll(finished_);
   for (const std::uint64_t number : finished_) {
@@ -163,6 +162,7 @@ void PutMover::poll_words_put() {
       announced = std::ranges::find(route.announced, number, &Sending::number);
       return announced != route.announced.end();
     });
+    sent.push_back(number);
     spare_.splice(spare_.end(), way->announced, announced);
     if (!way->sending.empty() || !way->announced.empty()) continue;
     way->window->flush(way->to);
@@ -186,8 +186,8 @@ void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
 }
 
 void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) {
-  poll_puts(sent);
-  poll_words_put();
+  poll_puts();
+  poll_words_put(sent);
   poll_words(arrived);
 }
 

@@ -65,9 +65,9 @@ class PutMover final : public PayloadMover {
   [[nodiscard]] Route& route(Rank to, const mpi::Window& window);
   void start(Route& route);
   void start_pieces(Sending& sending);
-  void finish(Route& route, std::vector<std::uint64_t>& sent);
-  void poll_puts(std::vector<std::uint64_t>& sent);
-  void poll_words_put();
+  void finish(Route& route);
+  void poll_puts();
+  void poll_words_put(std::vector<std::uint64_t>& sent);
   void poll_words(std::vector<std::uint64_t>& arrived);
 
   mpi::Communicator communicator_;
