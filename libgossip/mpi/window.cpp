@@ -55,7 +55,10 @@ Window::Window(const Communicator& communicator, std::size_t bytes) {
   for (const std::string& other : communicator.all_gather(text)) {
     std::memcpy(&parts_.emplace_back(), other.data(), sizeof(own));
   }
-  GOSSIP_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, handle_.get()));
+  // Not MPI_Win_lock_all: there a flush of Open MPI waits for the puts to all ranks.
+  for (Rank rank = 0; rank < communicator.size(); ++rank) {
+    GOSSIP_MPI(MPI_Win_lock(MPI_LOCK_SHARED, rank, MPI_MODE_NOCHECK, handle_.get()));
+  }
   communicator.barrier();
 }
 
@@ -79,7 +82,10 @@ Window::~Window() {
   const Serial serial;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);
-  if (is_finalized == 0) MPI_Win_unlock_all(handle_.get());
+  if (is_finalized != 0) return;
+  for (Rank rank = 0; rank < static_cast<Rank>(parts_.size()); ++rank) {
+    MPI_Win_unlock(rank, handle_.get());
+  }
 }
 
 void Window::put(std::span<const std::byte> bytes, Rank to, std::size_t offset,

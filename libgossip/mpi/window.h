@@ -43,7 +43,7 @@ class Window {
   void put(std::span<const std::byte> bytes, Rank to, std::size_t offset, Operations& operations,
            std::uint64_t number) const;
 
-  /// Blocks until all finished puts to `to` are in its memory.
+  /// Blocks until all finished puts to `to` are in its memory. (With MPICH those to other ranks too.)
   void flush(Rank to) const;
 
   /// Makes what others have put visible to loads. Does not block.

@@ -69,6 +69,7 @@ MemoryChannel::MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size
       taken_(static_cast<std::size_t>(size), 0),
       is_reading_(static_cast<std::size_t>(size), false),
       addressees_(static_cast<std::size_t>(options.slots)) {
+  for (std::vector<Addressee>& addressees : addressees_) addressees.reserve(members_.size());
   for (Rank other = 0; other < size_; ++other) {
     new (&outgoing(rank_, other)) Outgoing;
     new (&incoming(rank_, other)) Incoming;

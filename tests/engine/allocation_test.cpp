@@ -138,6 +138,35 @@ TEST(WorkerAllocations, ThereAreNoneAfterTheFirstSteps) {
   }
 }
 
+/// The second slot is needed only when a receiver is slow, which may be late in a run.
+TEST(ChannelAllocations, ThereAreNoneInASlotThatIsUsedLate) {
+  long count = -1;
+  transport::local::Cluster cluster(2);
+  test::run_ranks(2, [&](int rank) {
+    const auto group = cluster.group(rank);
+    const auto channel = group->make_channel({.capacity_bytes = 8, .slots = 2});
+    const Rank other = 1 - rank;
+    const std::vector<Rank> receivers{other};
+    const auto send = [&](std::int64_t round) {
+      static_cast<void>(channel->acquire(receivers));
+      channel->commit({.round = round});
+    };
+    send(0);
+    static_cast<void>(channel->next(other));
+    group->barrier();
+    const long before = num_allocations;
+    group->barrier();
+    send(1);
+    send(2);
+    static_cast<void>(channel->next(other));
+    static_cast<void>(channel->next(other));
+    group->barrier();
+    if (rank == 0) count = num_allocations - before;
+    group->barrier();
+  });
+  EXPECT_EQ(count, 0);
+}
+
 TEST(MixerAllocations, AreCountedInThisProgram) {
   const long before = num_allocations;
   const topology::Graph graph = topology::ring(8);

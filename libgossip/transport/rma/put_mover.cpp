@@ -153,7 +153,7 @@ void PutMover::poll_puts() {
 
 /// A payload is over with its word: until then its window is in use. The next flush of the same
 /// window makes sure of a word; where nothing follows, one is made here, and the route ends.
-void PutMover::poll_words_put(std::vector<std::uint64_t>& sent) {
+void PutMover::poll_words(std::vector<std::uint64_t>& sent) {
   finished_.clear();
   words_.poll(finished_);
   for (const std::uint64_t number : finished_) {
@@ -170,7 +170,7 @@ void PutMover::poll_words_put(std::vector<std::uint64_t>& sent) {
   }
 }
 
-void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
+void PutMover::poll_arrivals(std::vector<std::uint64_t>& arrived) {
   finished_.clear();
   signs_of_life_.poll(finished_);
   for (std::size_t i = 0; i < expected_.size();) {
@@ -187,8 +187,8 @@ void PutMover::poll_words(std::vector<std::uint64_t>& arrived) {
 
 void PutMover::poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) {
   poll_puts();
-  poll_words_put(sent);
-  poll_words(arrived);
+  poll_words(sent);
+  poll_arrivals(arrived);
 }
 
 }  // namespace gossip::transport::rma

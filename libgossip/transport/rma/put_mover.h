@@ -19,7 +19,8 @@ namespace gossip::transport::rma {
 /// A flush has no form that does not block; it waits for all puts of that window to that rank, and
 /// one towards a process that is stopped or dead would hold up everything else. So payloads go
 /// through a window to a rank one at a time, and before it flushes the sender makes sure that the
-/// receiver lives, by an empty message behind the pieces. The slots take turns among two windows, so
+/// receiver lives, by an empty message behind the pieces. (MPICH's flush waits for the puts to all
+/// ranks: there a rank that stops in the middle of a payload does hold up who sends it.) The slots take turns among two windows, so
 /// that one payload is on the wire while the end of another one is waited for. More under way is
 /// slower: over TCP puts are answered, and answers stand in line behind the puts of the other
 /// direction.
@@ -67,8 +68,8 @@ class PutMover final : public PayloadMover {
   void start_pieces(Sending& sending);
   void finish(Route& route);
   void poll_puts();
-  void poll_words_put(std::vector<std::uint64_t>& sent);
-  void poll_words(std::vector<std::uint64_t>& arrived);
+  void poll_words(std::vector<std::uint64_t>& sent);
+  void poll_arrivals(std::vector<std::uint64_t>& arrived);
 
   mpi::Communicator communicator_;
   std::size_t piece_bytes_;
