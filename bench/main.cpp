@@ -81,9 +81,11 @@ int main(int argc, char** argv) {
     drift->add_option("--steps", steps, "Steps of each rank, on average")->capture_default_str();
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
+    CLI::App* optimizers = nullptr;
     if constexpr (kWithTorch) {
       setup = app.add_subcommand("setup", "Construction to the end of the first round");
       overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
+      optimizers = app.add_subcommand("optimizers", "2 ranks: steps of all optimizers");
       overhead->add_option("--iterations", iterations, "Iterations of one measurement")
           ->capture_default_str();
     }
@@ -103,6 +105,7 @@ int main(int argc, char** argv) {
     }
     if constexpr (kWithTorch) {
       if (*setup) setup_command(session, repetitions);
+      if (*optimizers) optimizers_command(session, repetitions);
       if (*overhead) overhead_command(session, iterations, repetitions);
     }
     return 0;

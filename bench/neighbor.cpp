@@ -17,7 +17,7 @@ void neighbor_command(Session& session, std::size_t bytes, int rounds, int repet
   std::vector<float> own(size, static_cast<float>(session.rank()));
   std::vector<float> left(size);
   std::vector<float> right(size);
-  engine::Mixer mixer(session, topology::ring(session.size()), {std::span<float>(own)},
+  engine::Mixer mixer(session, topology::ring(session.size()), {{std::span<float>(own)}},
                       std::chrono::minutes(1));
   std::int64_t round = 0;
   const int count = narrow_count(size);
@@ -37,7 +37,7 @@ void neighbor_command(Session& session, std::size_t bytes, int rounds, int repet
                                }},
                               {"Mixer::pull on the ring",
                                [&] {
-                                 for (int i = 0; i < rounds; ++i) mixer.pull(round++);
+                                 for (int i = 0; i < rounds; ++i) mixer.mix(round++);
                                }}},
                              repetitions);
   print_table(session, times);

@@ -11,6 +11,7 @@
 #include <torch/torch.h>
 
 #include <libgossip/gossip.h>
+#include <libgossip/train/label_skew.h>
 #include <libgossip/train/shard.h>
 #include <libgossip/transport/agreement.h>
 
@@ -106,6 +107,14 @@ void use_transport(Session& session, const Options& options) {
   session.use_transport(transport);
 }
 
+/// With label skew; else none, which means that all ranks share all.
+std::vector<std::int64_t> samples_of_rank(const Session& session, const Options& options,
+                                          const ImageDataset& images) {
+  if (options.dirichlet == 0.0) return {};
+  return train::label_skewed_parts(images.labels(), session.size(), options.dirichlet,
+                                   options.seed)[static_cast<std::size_t>(session.rank())];
+}
+
 int run(Session& session, const Options& options) {
   const auto schedule = topology::make_schedule(options.topology, session.size(), options.seed);
   std::optional<FashionMnist> data;
@@ -117,7 +126,8 @@ int run(Session& session, const Options& options) {
                                       .batch_size = options.batch_size,
                                       .rank = session.rank(),
                                       .size = session.size(),
-                                      .seed = options.seed});
+                                      .seed = options.seed,
+                                      .own = samples_of_rank(session, options, data->train)});
     record.emplace(options, session, shard->steps_per_epoch());
   });
 

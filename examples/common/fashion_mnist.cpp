@@ -58,6 +58,10 @@ ImageDataset::ImageDataset(const std::filesystem::path& images_path,
   std::copy(labels.begin(), labels.end(), labels_.data_ptr<std::int64_t>());
 }
 
+std::span<const std::int64_t> ImageDataset::labels() const {
+  return {labels_.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(labels_.size(0))};
+}
+
 Batch ImageDataset::batch(std::span<const std::int64_t> indices) const {
   at::Tensor which = at::empty({static_cast<std::int64_t>(indices.size())}, at::kLong);
   std::copy(indices.begin(), indices.end(), which.data_ptr<std::int64_t>());

@@ -33,6 +33,9 @@ class ImageDataset {
 
   [[nodiscard]] std::int64_t size() const { return labels_.size(0); }
 
+  /// The class of each sample.
+  [[nodiscard]] std::span<const std::int64_t> labels() const;
+
   /// The samples with these numbers, in this order.
   [[nodiscard]] Batch batch(std::span<const std::int64_t> indices) const;
 

@@ -35,7 +35,9 @@ void check_name(std::string_view kind, const std::string& name,
 void print_list() {
   fmt::print("Optimizers (--optimizer):\n");
   for (const optim::OptimizerName& entry : optim::optimizer_names()) {
-    fmt::print("  {:<24} {} ({})\n", entry.name, entry.description, entry.paper);
+    fmt::print("  {:<26} {} ({})\n", entry.name, entry.description, entry.paper);
+    fmt::print("  {:<26}   state: {} vectors; on the wire: {}; graphs: {}\n", "", entry.state,
+               entry.wire, entry.graphs);
   }
   fmt::print("Topologies (--topology):\n");
   for (const topology::TopologyName& entry : topology::topology_names()) {
@@ -59,6 +61,31 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
   app.add_option("--order", o.order, "gossip-sgd: atc, cta or diffusion")->capture_default_str();
   app.add_option("--local-steps", o.local_steps, "Steps between two mixings")
       ->capture_default_str();
+  app.add_option("--outer-steps", o.outer_steps,
+                 "hierarchical-local-sgd: steps between two means of all")
+      ->capture_default_str();
+  app.add_option("--group-size", o.group_size, "hierarchical-local-sgd: ranks of a group")
+      ->capture_default_str();
+  app.add_option("--switch-step", o.switch_step, "local-sgd: mean of all in every step before")
+      ->capture_default_str();
+  app.add_option("--tracking-order", o.tracking_order, "gradient-tracking: semi-atc, diging or atc")
+      ->capture_default_str();
+  app.add_option("--method-momentum", o.method_momentum,
+                 "Momentum of slowmo, diloco, qg-dsgdm, decentlam, momentum-tracking")
+      ->capture_default_str();
+  app.add_option("--outer-lr", o.outer_lr, "diloco: learning rate of the outer optimizer")
+      ->capture_default_str();
+  app.add_option("--fragments", o.fragments, "diloco: parts of the model that take turns")
+      ->capture_default_str();
+  app.add_option("--active", o.active, "push-pull-device-sampling: share of active ranks")
+      ->capture_default_str();
+  app.add_option("--compression", o.compression,
+                 "choco-sgd, deep-squeeze, ef-sgd: share of the entries that is sent")
+      ->capture_default_str();
+  app.add_option("--consensus-rate", o.consensus_rate, "choco-sgd, deep-squeeze: gamma")
+      ->capture_default_str();
+  app.add_flag("--lazy,!--not-lazy", o.lazy, "exact-diffusion, led: mix with (I + W) / 2")
+      ->capture_default_str();
   app.add_option("--exchanges-per-step", o.exchanges_per_step,
                  "ad-psgd, a2cid2: exchanges that a rank starts per step")
       ->capture_default_str();
@@ -67,6 +94,9 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
                  "When a neighbor is silent too long: error, or drop it and go on")
       ->capture_default_str();
   app.add_option("--neighbor-timeout", o.neighbor_timeout, "Seconds that are too long")
+      ->capture_default_str();
+  app.add_option("--dirichlet", o.dirichlet,
+                 "Ranks get classes by this Dirichlet concentration, such as 0.1; 0: all alike")
       ->capture_default_str();
   app.add_option("--local-optimizer", o.local_optimizer, "sgd, adam or adamw")
       ->capture_default_str();
@@ -103,6 +133,9 @@ void check_ranges(const Options& o) {
   GOSSIP_CHECK(o.neighbor_timeout >= 0.001 && o.neighbor_timeout <= kMostSeconds,
                "--neighbor-timeout is {}: it must be between 0.001 and {} seconds.",
                o.neighbor_timeout, kMostSeconds);
+  GOSSIP_CHECK(std::isfinite(o.dirichlet) && o.dirichlet >= 0,
+               "--dirichlet is {}: it must be a positive number, or 0 for data that do not differ.",
+               o.dirichlet);
   GOSSIP_CHECK(o.log_every >= 1, "--log-every is {}: it must be at least 1.", o.log_every);
   GOSSIP_CHECK(o.threads >= 0, "--threads is {}: it must be at least 1, or 0 for the rank's share.",
                o.threads);
@@ -143,6 +176,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
   }
   optim::check_optimizer_name(options.optimizer);
   static_cast<void>(optim::mixing_order(options.order));
+  static_cast<void>(optim::tracking_order(options.tracking_order));
   static_cast<void>(topology::make_schedule(options.topology, size, options.seed));
   static_cast<void>(optim::on_lost_neighbor(options.on_lost_neighbor));
   static_cast<void>(transport::transport_kind(options.transport));
@@ -157,7 +191,18 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
 optim::OptimizerOptions optimizer_options(const Options& options) {
   const std::chrono::duration<double> timeout(options.neighbor_timeout);
   return {.order = optim::mixing_order(options.order),
+          .tracking_order = optim::tracking_order(options.tracking_order),
           .local_steps = options.local_steps,
+          .outer_steps = options.outer_steps,
+          .switch_step = options.switch_step,
+          .group_size = options.group_size,
+          .method_momentum = options.method_momentum,
+          .outer_rate = options.outer_lr,
+          .fragments = options.fragments,
+          .lazy = options.lazy,
+          .active = options.active,
+          .compression = options.compression,
+          .consensus_rate = options.consensus_rate,
           .exchanges_per_step = options.exchanges_per_step,
           .overlap = options.overlap,
           .seed = options.seed,

@@ -3,11 +3,9 @@
 
 namespace gossip::algorithm {
 
-std::span<const Stage> AllReduce::stages(std::int64_t /*step*/) const {
-  static const std::vector<Stage> kStages{{Action::kEvaluate, {kGradient}},
-                                          {Action::kMean, {kGradient}},
-                                          {Action::kLocalUpdate, {kModel}}};
-  return kStages;
-}
+AllReduce::AllReduce()
+    : Algorithm({.name = "allreduce",
+                 .mixing_needs = MixingNeeds::kNone,
+                 .kinds = {{evaluate(), mean(kGradient), local_update()}}}) {}
 
 }  // namespace gossip::algorithm

@@ -12,10 +12,7 @@ namespace gossip::algorithm {
 /// one gradient buffer; on the wire: one all-reduce of the gradient a step.
 class AllReduce final : public Algorithm {
  public:
-  [[nodiscard]] std::string_view name() const override { return "allreduce"; }
-  [[nodiscard]] MixingNeeds mixing_needs() const override { return MixingNeeds::kNone; }
-  [[nodiscard]] bool averages_gradient() const override { return true; }
-  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const override;
+  AllReduce();
 };
 
 }  // namespace gossip::algorithm

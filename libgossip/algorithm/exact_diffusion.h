@@ -4,8 +4,6 @@
 /// @file
 /// Exact diffusion: the cheapest method without bias.
 
-#include <vector>
-
 #include <libgossip/algorithm/algorithm.h>
 
 namespace gossip::algorithm {
@@ -20,15 +18,6 @@ namespace gossip::algorithm {
 class ExactDiffusion final : public Algorithm {
  public:
   ExactDiffusion();
-
-  [[nodiscard]] std::string_view name() const override { return "exact-diffusion"; }
-  [[nodiscard]] MixingNeeds mixing_needs() const override { return MixingNeeds::kSymmetric; }
-  [[nodiscard]] std::span<const std::string_view> state() const override;
-  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const override;
-
- private:
-  std::vector<Stage> first_;
-  std::vector<Stage> later_;
 };
 
 }  // namespace gossip::algorithm

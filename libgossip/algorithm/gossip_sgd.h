@@ -4,8 +4,6 @@
 /// @file
 /// Decentralized SGD: mixing with neighbors in place of all-reduce.
 
-#include <vector>
-
 #include <libgossip/algorithm/algorithm.h>
 
 namespace gossip::algorithm {
@@ -29,15 +27,11 @@ class GossipSGD final : public Algorithm {
   explicit GossipSGD(MixingOrder order = MixingOrder::kAdaptThenCombine,
                      std::int64_t local_steps = 1);
 
-  [[nodiscard]] std::string_view name() const override { return "gossip-sgd"; }
-  [[nodiscard]] MixingNeeds mixing_needs() const override { return MixingNeeds::kDoublyStochastic; }
-  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const override;
-
  private:
+  [[nodiscard]] std::size_t kind_of(std::int64_t step) const override;
+
   MixingOrder order_;
   std::int64_t local_steps_;
-  std::vector<Stage> mixing_step_;
-  std::vector<Stage> local_step_;
 };
 
 }  // namespace gossip::algorithm

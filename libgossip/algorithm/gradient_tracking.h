@@ -4,8 +4,6 @@
 /// @file
 /// Gradient tracking: each rank follows the mean of all gradients.
 
-#include <vector>
-
 #include <libgossip/algorithm/algorithm.h>
 
 namespace gossip::algorithm {
@@ -29,16 +27,6 @@ enum class TrackingOrder {
 class GradientTracking final : public Algorithm {
  public:
   explicit GradientTracking(TrackingOrder order = TrackingOrder::kSemiATC);
-
-  [[nodiscard]] std::string_view name() const override { return "gradient-tracking"; }
-  [[nodiscard]] MixingNeeds mixing_needs() const override { return MixingNeeds::kDoublyStochastic; }
-  [[nodiscard]] bool combines_gradient() const override { return true; }
-  [[nodiscard]] std::span<const std::string_view> state() const override;
-  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const override;
-
- private:
-  std::vector<Stage> first_;
-  std::vector<Stage> later_;
 };
 
 }  // namespace gossip::algorithm

@@ -24,11 +24,11 @@ VectorView MessageLayout::view(std::span<const std::byte> message, std::size_t i
   return {shapes_[index].dtype, start, shapes_[index].size};
 }
 
-void MessageLayout::write(std::span<std::byte> message,
-                          const std::vector<VectorView>& vectors) const {
+void MessageLayout::write(std::span<std::byte> message, const std::vector<VectorView>& vectors,
+                          std::size_t first) const {
   for (std::size_t v = 0; v < vectors.size(); ++v) {
     if (vectors[v].size == 0) continue;
-    std::memcpy(message.data() + offsets_[v], vectors[v].data, vectors[v].bytes());
+    std::memcpy(message.data() + offsets_[first + v], vectors[v].data, vectors[v].bytes());
   }
 }
 

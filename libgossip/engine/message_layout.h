@@ -25,8 +25,10 @@ class MessageLayout {
   /// Vector number `index` of a message. A view of a received one is only to be read.
   [[nodiscard]] VectorView view(std::span<const std::byte> message, std::size_t index) const;
 
-  /// Copies the vectors, of the types and sizes of the layout, into a message.
-  void write(std::span<std::byte> message, const std::vector<VectorView>& vectors) const;
+  /// Copies the vectors, of the types and sizes of the layout from number `first` on, into a
+  /// message.
+  void write(std::span<std::byte> message, const std::vector<VectorView>& vectors,
+             std::size_t first = 0) const;
 
   /// Types and sizes in one line, to compare between ranks.
   [[nodiscard]] std::string description() const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
-#include <string>
 #include <utility>
 
 #include <libgossip/base/error.h>
@@ -12,20 +12,10 @@
 namespace gossip::engine {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-
 /// Messages up to this size get a second slot, so that a rank may send its next round before all
 /// have read the last: in fast rounds that waiting would show. Beside the time that a larger model
 /// computes it does not, but a second copy of the model would.
 constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
-
-std::string description_of(const std::vector<VectorView>& vectors) {
-  std::string text = fmt::format("{} vectors:", vectors.size());
-  for (const VectorView& vector : vectors) {
-    text += fmt::format(" {} of {} bytes", vector.size, size_of(vector.dtype));
-  }
-  return text;
-}
 
 int rounds_examined(const topology::Schedule& schedule) {
   constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
@@ -59,60 +49,138 @@ int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
   return may_drop ? std::min(kMostSlots, slots + 2 * most_neighbors) : slots;
 }
 
+/// The neighbors of a rank in either matrix.
+std::vector<Rank> peers_of(Rank rank, const Matrices& matrices, bool is_pushing) {
+  std::vector<Rank> peers = union_graph(matrices.pull).out_neighbors(rank);
+  if (!is_pushing) return peers;
+  const topology::Graph pushes = union_graph(matrices.push);
+  for (const Rank peer : pushes.out_neighbors(rank)) {
+    if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
+  }
+  return peers;
+}
+
+std::vector<VectorView> joined(std::vector<VectorView> first,
+                               const std::vector<VectorView>& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+/// Of the vectors encoded one after the other, each behind its length.
+std::size_t encoded_bytes(const std::vector<VectorView>& vectors, const kernels::Codec& codec) {
+  std::size_t bytes = 0;
+  for (const VectorView& vector : vectors) bytes += sizeof(std::uint64_t) + codec.max_bytes(vector);
+  return bytes;
+}
+
 }  // namespace
 
-Mixer::Mixer(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> vectors,
-             const Patience& patience, OnLostNeighbor on_lost_neighbor)
+Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
+             OnLostNeighbor on_lost_neighbor)
     : group_(group),
-      schedule_(std::move(schedule)),
-      vectors_(std::move(vectors)),
+      matrices_(std::move(matrices)),
+      pulled_(std::move(vectors.pulled)),
+      pushed_(std::move(vectors.pushed)),
+      codec_(std::move(vectors.codec)),
+      layout_(joined(pulled_, pushed_)),
       lost_(group.rank(), group.size(), on_lost_neighbor) {
+  GOSSIP_ASSERT(!codec_ || pushed_.empty(), "what is pushed is not encoded");
   transport::check_together(group, [&] {
-    check_size(schedule_.name(), schedule_.size(), group);
-    if (lost_.may_drop()) check_mutual(schedule_);
+    check_size(matrices_.pull.name(), matrices_.pull.size(), group);
+    if (is_pushing()) check_size(matrices_.push.name(), matrices_.push.size(), group);
+    message_bytes_ = codec_ ? encoded_bytes(pulled_, *codec_) : layout_.bytes();
+    if (!lost_.may_drop()) return;
+    GOSSIP_CHECK(!is_pushing() && !codec_,
+                 "A method that pushes or compresses cannot go on without a lost neighbor: take "
+                 "on_lost_neighbor 'error'.");
+    check_mutual(matrices_.pull);
   });
-  transport::require_agreement(group, "vectors to mix", description_of(vectors_));
-  for (const VectorView& vector : vectors_) {
-    offsets_.push_back(message_bytes_);
-    message_bytes_ += (vector.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  if (group.size() > 1) {
-    channel_ = group.make_channel(
-        {.capacity_bytes = message_bytes_,
-         .slots = slots_of(message_bytes_, most_senders(schedule_), lost_.may_drop()),
-         .timeout = patience.timeout,
-         .while_waiting = patience.while_waiting,
-         .receive_slots = most_senders(schedule_),
-         .peers = union_graph(schedule_).out_neighbors(group.rank())});
-  }
+  transport::require_agreement(
+      group, "vectors to mix",
+      codec_ ? layout_.description() + ", " + codec_->name() : layout_.description());
+  if (group.size() == 1) return;
+  const int senders =
+      most_senders(matrices_.pull) + (is_pushing() ? most_senders(matrices_.push) : 0);
+  channel_ = group.make_channel(
+      {.capacity_bytes = message_bytes_,
+       .slots = slots_of(message_bytes_, most_senders(matrices_.pull), lost_.may_drop()),
+       .timeout = patience.timeout,
+       .while_waiting = patience.while_waiting,
+       .receive_slots = std::min(senders, group.size() - 1),
+       .peers = peers_of(group.rank(), matrices_, is_pushing())});
 }
 
 std::size_t Mixer::memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
 
-void Mixer::pull(std::int64_t round) {
+double Mixer::mix(std::int64_t round, double weight) {
   ++counters_.gossip_rounds;
-  if (!channel_) return;
+  if (!channel_) return weight;
   messages_.clear();  // of a round that failed
-  schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  find_neighbors(round);
   if (lost_.may_drop()) leave_out_lost();
   const std::int64_t number = numbers_.next(round);
-  send(number);
+  send(number, weight);
   receive(number);
-  combine();
+  codec_ ? combine_encoded() : combine();
+  const double result = is_pushing() ? pushed_weight(weight) : weight;
   messages_.clear();
+  return result;
 }
 
-void Mixer::send(std::int64_t number) {
+/// Lists of both matrices, merged.
+void Mixer::find_neighbors(std::int64_t round) {
+  matrices_.pull.neighborhood(round, group_.rank(), pull_);
+  senders_.clear();
   receivers_.clear();
-  for (const topology::Neighbor& receiver : neighborhood_.out) receivers_.push_back(receiver.rank);
-  if (receivers_.empty()) return;
-  const std::span<std::byte> slot = acquire();
-  for (std::size_t v = 0; v < vectors_.size(); ++v) {
-    if (vectors_[v].size > 0)
-      std::memcpy(slot.data() + offsets_[v], vectors_[v].data, vectors_[v].bytes());
+  for (const topology::Neighbor& sender : pull_.in) {
+    senders_.push_back({.rank = sender.rank, .pull = sender.weight});
   }
-  channel_->commit({.round = number, .bytes = message_bytes_});
-  counters_.bytes_sent += message_bytes_ * receivers_.size();
+  for (const topology::Neighbor& receiver : pull_.out) receivers_.push_back(receiver.rank);
+  if (!is_pushing()) return;
+  matrices_.push.neighborhood(round, group_.rank(), push_);
+  for (const topology::Neighbor& sender : push_.in) {
+    const auto known = std::ranges::find(senders_, sender.rank, &Sender::rank);
+    if (known != senders_.end()) {
+      known->push = sender.weight;
+    } else {
+      senders_.push_back({.rank = sender.rank, .push = sender.weight});
+    }
+  }
+  std::ranges::sort(senders_, {}, &Sender::rank);
+  for (const topology::Neighbor& receiver : push_.out) {
+    if (std::ranges::find(receivers_, receiver.rank) == receivers_.end()) {
+      receivers_.push_back(receiver.rank);
+    }
+  }
+}
+
+void Mixer::send(std::int64_t number, double weight) {
+  if (receivers_.empty()) {
+    if (senders_.empty()) return;
+    static_cast<void>(acquire());  // also who sends nothing says that it is in this round
+    channel_->commit({.round = number, .kind = transport::MessageKind::kSkip});
+    return;
+  }
+  const std::size_t bytes = write(acquire());
+  channel_->commit({.round = number, .weight = weight, .bytes = bytes});
+  counters_.bytes_sent += bytes * receivers_.size();
+}
+
+/// Returns the bytes of the message.
+std::size_t Mixer::write(std::span<std::byte> slot) {
+  if (!codec_) {
+    layout_.write(slot, pulled_);
+    layout_.write(slot, pushed_, pulled_.size());
+    return message_bytes_;
+  }
+  std::size_t bytes = 0;
+  for (const VectorView& vector : pulled_) {
+    const std::uint64_t encoded =
+        codec_->encode(vector, slot.subspan(bytes + sizeof(std::uint64_t)));
+    std::memcpy(slot.data() + bytes, &encoded, sizeof(encoded));
+    bytes += sizeof(encoded) + encoded;
+  }
+  return bytes;
 }
 
 /// A slot for `receivers_`, less those that turn out to be lost.
@@ -126,7 +194,6 @@ std::span<std::byte> Mixer::acquire() {
     } catch (const TimeoutError& error) {
       if (!lost_.may_drop() || lost_.contains(error.peer())) throw;
       lost_.add(error.peer(), "read a message", seconds_between(start, Clock::now()), counters_);
-      std::erase(receivers_, error.peer());
       leave_out_lost();
     }
   }
@@ -134,22 +201,17 @@ std::span<std::byte> Mixer::acquire() {
 
 /// What came from them too late makes room for others.
 void Mixer::leave_out_lost() {
-  const auto is_lost = [this](const topology::Neighbor& neighbor) {
-    return lost_.contains(neighbor.rank);
-  };
-  for (const topology::Neighbor& sender : neighborhood_.in) {
-    while (is_lost(sender) && channel_->try_next(sender.rank)) {
+  for (const Sender& sender : senders_) {
+    while (lost_.contains(sender.rank) && channel_->try_next(sender.rank)) {
     }
   }
-  std::erase_if(neighborhood_.in, is_lost);
-  std::erase_if(neighborhood_.out, is_lost);
+  std::erase_if(senders_, [this](const Sender& sender) { return lost_.contains(sender.rank); });
+  std::erase_if(receivers_, [this](Rank rank) { return lost_.contains(rank); });
 }
 
 void Mixer::receive(std::int64_t number) {
   const Clock::time_point start = Clock::now();
-  std::erase_if(neighborhood_.in, [&](const topology::Neighbor& sender) {
-    return !receive_from(sender.rank, number);
-  });
+  std::erase_if(senders_, [&](const Sender& sender) { return !receive_from(sender.rank, number); });
   counters_.wait_seconds += seconds_between(start, Clock::now());
 }
 
@@ -173,17 +235,48 @@ bool Mixer::receive_from(Rank sender, std::int64_t number) {
 }
 
 void Mixer::combine() {
-  for (std::size_t v = 0; v < vectors_.size(); ++v) {
-    visit(vectors_[v], [&]<class T>(std::span<T> own) {
+  const auto mix_into = [&](const VectorView& vector, std::size_t index, double Sender::*weight) {
+    visit(vector, [&]<class T>(std::span<T> own) {
       auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_);
       sources.clear();
+      const bool is_pushed = weight == &Sender::push;
+      if (is_pushed) sources.push_back({own.data(), push_.self_weight});
       for (std::size_t m = 0; m < messages_.size(); ++m) {
-        const std::byte* start = messages_[m].payload().data() + offsets_[v];
-        sources.push_back({reinterpret_cast<const T*>(start), neighborhood_.in[m].weight});
+        if (senders_[m].*weight == 0.0) continue;
+        const std::span<T> theirs = layout_.view(messages_[m].payload(), index).template as<T>();
+        sources.push_back({theirs.data(), senders_[m].*weight});
       }
-      kernels::mix(own, std::span<const kernels::Source<T>>(sources));
+      const std::span<const kernels::Source<T>> all(sources);
+      is_pushed ? kernels::combine(own, all) : kernels::mix(own, all);
     });
+  };
+  for (std::size_t v = 0; v < pulled_.size(); ++v) mix_into(pulled_[v], v, &Sender::pull);
+  for (std::size_t v = 0; v < pushed_.size(); ++v) {
+    mix_into(pushed_[v], pulled_.size() + v, &Sender::push);
   }
+}
+
+void Mixer::combine_encoded() {
+  for (const VectorView& vector : pulled_) {
+    visit(vector, [&](auto own) { kernels::scale(own, pull_.self_weight); });
+  }
+  for (std::size_t m = 0; m < messages_.size(); ++m) {
+    std::span<const std::byte> rest = messages_[m].payload();
+    for (const VectorView& vector : pulled_) {
+      std::uint64_t bytes = 0;
+      std::memcpy(&bytes, rest.data(), sizeof(bytes));
+      codec_->add(rest.subspan(sizeof(bytes), bytes), senders_[m].pull, vector);
+      rest = rest.subspan(sizeof(bytes) + bytes);
+    }
+  }
+}
+
+double Mixer::pushed_weight(double own) const {
+  double sum = push_.self_weight * own;
+  for (std::size_t m = 0; m < messages_.size(); ++m) {
+    sum += senders_[m].push * messages_[m].header().weight;
+  }
+  return sum;
 }
 
 }  // namespace gossip::engine

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include <libgossip/base/error.h>
+#include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/checks.h>
@@ -24,18 +26,18 @@ using algorithm::Stage;
 /// Elements that stay in the second-level cache while several combinations pass over them.
 constexpr std::size_t kBlock = 8192;
 
-/// Steps of an algorithm that are examined for what they send.
-constexpr std::int64_t kStepsExamined = 64;
-
 constexpr std::size_t kAlignment = 64;
 
-std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-void check_schedule(const topology::Schedule& schedule, const algorithm::Algorithm& algorithm) {
+void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algorithm) {
+  if (algorithm.mixing_needs() == MixingNeeds::kDirected) {
+    topology::validate_row_stochastic(matrices.pull);
+    topology::validate_column_stochastic(matrices.push);
+    return;
+  }
+  const topology::Schedule& schedule = matrices.pull;
   topology::validate_doubly_stochastic(schedule);
   if (algorithm.mixing_needs() != MixingNeeds::kSymmetric) return;
   constexpr double kTolerance = 1e-9;
-  constexpr double kSmallestEigenvalue = -1.0 / 3;
   GOSSIP_CHECK(schedule.period() == 1,
                "The topology '{}' changes with the round, but '{}' needs the same symmetric matrix "
                "in all rounds: ring, torus, complete or hypercube would do.",
@@ -53,75 +55,147 @@ void check_schedule(const topology::Schedule& schedule, const algorithm::Algorit
   }
   const double smallest = *topology::spectral_constants(matrix).lambda_min;
   GOSSIP_CHECK(
-      smallest > kSmallestEigenvalue + kTolerance,
-      "The topology '{}' has the eigenvalue {:.4f}, but '{}' needs all above -1/3: the lazy "
+      smallest > algorithm.eigenvalue_bound() + kTolerance,
+      "The topology '{}' has the eigenvalue {:.4f}, but '{}' needs all above {:.4f}: the lazy "
       "matrix (I + W) / 2 would do, for example 'lazy:ring'.",
-      schedule.name(), smallest, algorithm.name());
+      schedule.name(), smallest, algorithm.name(), algorithm.eigenvalue_bound());
+}
+
+VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end) {
+  return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype),
+          end - begin};
+}
+
+/// Where a fragment of `size` elements begins, and where it ends.
+std::pair<std::size_t, std::size_t> range_of(const algorithm::Fragment& fragment,
+                                             std::size_t size) {
+  const auto index = static_cast<std::size_t>(fragment.index);
+  const auto count = static_cast<std::size_t>(fragment.count);
+  return {size * index / count, size * (index + 1) / count};
 }
 
 }  // namespace
 
 StagedWorker::StagedWorker(transport::Group& group,
                            std::shared_ptr<const algorithm::Algorithm> algorithm,
-                           topology::Schedule schedule, Vectors vectors, Caller caller,
+                           const Matrices& matrices, Vectors vectors, Caller caller,
                            const StagedWorkerOptions& options)
-    : algorithm_(std::move(algorithm)), caller_(std::move(caller)), ranks_(group.size()) {
-  Patience patience(options.timeout);
-  patience.while_waiting = [this] { presence_->check(needed_step_); };
+    : algorithm_(std::move(algorithm)),
+      caller_(std::move(caller)),
+      ranks_(group.size()),
+      uses_rate_(algorithm_->uses_learning_rate()),
+      codec_(options.codec) {
   vectors_ = {vectors.model, vectors.gradient};
   make_state(vectors.model);
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
-    transport::check_together(group, [&] { check_schedule(schedule, *algorithm_); });
-    warn_if_apart(group.rank(), schedule);
-    if (schedule.size() == group.size()) presence_.emplace(group, union_graph(schedule));
-    make_exchanges(group, schedule, patience, options.on_lost_neighbor);
+    transport::check_together(group, [&] {
+      check_size(matrices.pull.name(), matrices.pull.size(), group);
+      if (options.checks_matrices) check_matrices(matrices, *algorithm_);
+    });
+    presence_.emplace(group, union_graph(matrices.pull));
   }
-  if (algorithm_->averages_gradient()) {
-    gradient_buckets_ = cut_into_buckets(vectors.gradient, options.bucket_bytes);
-    std::reverse(gradient_buckets_.begin(), gradient_buckets_.end());
-    patience.while_waiting = [this] { presence_->check(position_.step); };  // whoever waits for it
-    gradient_mean_.emplace(group, gradient_buckets_, patience);
+  for (const std::vector<Stage>& stages : algorithm_->kinds()) {
+    for (const Stage& stage : stages) {
+      if (stage.action == Action::kMix) make_exchange(group, stage, matrices, options);
+      if (stage.action == Action::kMean) make_mean(group, stage, options);
+      if (stage.action == Action::kCompress) make_room_for_codec(stage.vectors.front());
+    }
   }
+  if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
   if (!presence_) presence_.emplace(group);
 }
 
 void StagedWorker::make_state(const std::vector<VectorView>& shapes) {
+  const MessageLayout layout(shapes);
   for (std::size_t i = 0; i < algorithm_->state().size(); ++i) {
-    std::size_t bytes = kAlignment;
-    for (const VectorView& shape : shapes) bytes += padded(shape.bytes());
-    std::vector<std::byte>& memory = memory_.emplace_back(bytes);
+    std::vector<std::byte>& memory = memory_.emplace_back(layout.bytes() + kAlignment);
     const auto misalignment = reinterpret_cast<std::uintptr_t>(memory.data()) % kAlignment;
-    std::byte* place = memory.data() + (kAlignment - misalignment) % kAlignment;
+    const auto aligned = std::span(memory).subspan((kAlignment - misalignment) % kAlignment);
     std::vector<VectorView>& views = vectors_.emplace_back();
-    for (const VectorView& shape : shapes) {
-      views.emplace_back(shape.dtype, place, shape.size);
-      place += padded(shape.bytes());
-    }
+    for (std::size_t v = 0; v < shapes.size(); ++v) views.push_back(layout.view(aligned, v));
   }
+}
+
+std::vector<VectorView> StagedWorker::views_of(const std::vector<int>& vectors) const {
+  std::vector<VectorView> together;
+  for (const int vector : vectors) {
+    const std::vector<VectorView>& views = vectors_[static_cast<std::size_t>(vector)];
+    together.insert(together.end(), views.begin(), views.end());
+  }
+  return together;
+}
+
+StagedWorker::Exchange* StagedWorker::exchange_of(const Stage& stage) {
+  const auto found = std::ranges::find_if(exchanges_, [&](const Exchange& exchange) {
+    return exchange.pulled == stage.vectors && exchange.pushed == stage.pushed &&
+           exchange.is_compressed == stage.is_compressed;
+  });
+  return found == exchanges_.end() ? nullptr : &*found;
+}
+
+StagedWorker::MeanOf* StagedWorker::mean_of(const Stage& stage) {
+  const auto found = std::ranges::find_if(means_, [&](const MeanOf& mean) {
+    return mean.vectors == stage.vectors && mean.fragment == stage.fragment;
+  });
+  return found == means_.end() ? nullptr : &*found;
 }
 
 /// What different steps send together shares a channel.
-void StagedWorker::make_exchanges(transport::Group& group, const topology::Schedule& schedule,
-                                  const Patience& patience, OnLostNeighbor on_lost_neighbor) {
-  for (std::int64_t step = 0; step < kStepsExamined; ++step) {
-    for (const Stage& stage : algorithm_->stages(step)) {
-      if (stage.action != Action::kPull) continue;
-      if (std::ranges::find(exchanges_, stage.vectors, &Exchange::vectors) != exchanges_.end()) {
-        continue;
-      }
-      std::vector<VectorView> together;
-      for (const int vector : stage.vectors) {
-        const std::vector<VectorView>& views = vectors_[static_cast<std::size_t>(vector)];
-        together.insert(together.end(), views.begin(), views.end());
-      }
-      exchanges_.push_back({stage.vectors, std::make_unique<Mixer>(group, schedule, together,
-                                                                   patience, on_lost_neighbor)});
-    }
+void StagedWorker::make_exchange(transport::Group& group, const Stage& stage,
+                                 const Matrices& matrices, const StagedWorkerOptions& options) {
+  if (exchange_of(stage) != nullptr) return;
+  Patience patience(options.timeout);
+  patience.while_waiting = [this] { presence_->check(needed_step_); };
+  Mixer::Vectors vectors{.pulled = views_of(stage.vectors), .pushed = views_of(stage.pushed)};
+  if (stage.is_compressed) vectors.codec = codec_;
+  exchanges_.push_back({stage.vectors, stage.pushed, stage.is_compressed,
+                        std::make_unique<Mixer>(group, matrices, std::move(vectors), patience,
+                                                options.on_lost_neighbor)});
+}
+
+void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
+                             const StagedWorkerOptions& options) {
+  if (mean_of(stage) != nullptr) return;
+  Patience patience(options.timeout);
+  patience.while_waiting = [this] { presence_->check(position_.step); };  // whoever waits for it
+  std::vector<VectorView> views = views_of(stage.vectors);
+  for (VectorView& view : views) {
+    const auto [begin, end] = range_of(stage.fragment, view.size);
+    view = part_of(view, begin, end);
+  }
+  std::vector<VectorView> buckets = cut_into_buckets(views, options.bucket_bytes);
+  std::reverse(buckets.begin(), buckets.end());
+  auto mean = std::make_unique<BucketedMean>(group, buckets, patience);
+  means_.push_back({stage.vectors, stage.fragment, std::move(buckets), std::move(mean)});
+}
+
+void StagedWorker::make_room_for_codec(int vector) {
+  GOSSIP_ASSERT(codec_ != nullptr, "'{}' compresses, but there is no codec", algorithm_->name());
+  for (const VectorView& view : vectors_[static_cast<std::size_t>(vector)]) {
+    encoded_.resize(std::max(encoded_.size(), codec_->max_bytes(view)));
   }
 }
 
+BucketedMean* StagedWorker::gradient_mean() {
+  MeanOf* mean = mean_of({Action::kMean, {kGradient}});
+  return mean != nullptr ? mean->mean.get() : nullptr;
+}
+
+const std::vector<VectorView>& StagedWorker::gradient_buckets() const {
+  static const std::vector<VectorView> kNone;
+  const auto mean = std::ranges::find(means_, std::vector<int>{kGradient}, &MeanOf::vectors);
+  return mean != means_.end() ? mean->buckets : kNone;
+}
+
+bool StagedWorker::needs_gradient() const {
+  const Stages stages = algorithm_->stages(position_.step);
+  return std::ranges::find(stages, Action::kEvaluate, &Stage::action) != stages.end();
+}
+
+/// Without a gradient the whole step is finish().
 void StagedWorker::prepare(bool communicate) {
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
+  if (!needs_gradient()) return;
   const Stages stages = algorithm_->stages(position_.step);
   const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
   run({stages.begin(), evaluation}, communicate);
@@ -132,7 +206,13 @@ void StagedWorker::finish(bool communicate) {
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages stages = algorithm_->stages(position_.step);
   const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
-  run({evaluation + 1, stages.end()}, communicate);
+  const bool has_gradient = evaluation != stages.end();
+  has_communicated_ = false;
+  run({has_gradient ? evaluation + 1 : stages.begin(), stages.end()}, communicate);
+  if (has_communicated_) {
+    position_.rates = 0.0;
+    position_.rated = 0;
+  }
   ++position_.step;
 }
 
@@ -154,13 +234,53 @@ void StagedWorker::run(Stages stages, bool communicate) {
 
 void StagedWorker::run(const Stage& stage, bool communicate) {
   if (stage.action == Action::kLocalUpdate) {
+    note_rate();
     if (is_gradient_changed_ && caller_.store_gradient) caller_.store_gradient();
     caller_.local_update();
-  } else if (stage.action == Action::kPull && communicate) {
-    std::ranges::find(exchanges_, stage.vectors, &Exchange::vectors)
-        ->mixer->pull(position_.round++);
+  } else if (stage.action == Action::kCompress) {
+    compress(stage.vectors.front());
+  } else if (stage.action == Action::kMix && communicate) {
+    const double weight = exchange_of(stage)->mixer->mix(position_.round++, position_.weight);
+    const bool is_model_pushed = std::ranges::find(stage.pushed, kModel) != stage.pushed.end();
+    if (is_model_pushed) position_.weight = weight;
+    has_communicated_ = true;
   } else if (stage.action == Action::kMean && communicate) {
-    caller_.average_gradient ? caller_.average_gradient() : gradient_mean_->finish();
+    take_mean(stage);
+    has_communicated_ = true;
+  }
+}
+
+void StagedWorker::note_rate() {
+  if (!uses_rate_) return;
+  position_.rates += learning_rate();
+  ++position_.rated;
+}
+
+double StagedWorker::learning_rate() const {
+  const double rate = caller_.learning_rate();
+  GOSSIP_CHECK(rate > 0.0,
+               "The learning rate is {}, but '{}' divides by it: it must be positive in every step "
+               "(start a warm-up above 0).",
+               rate, algorithm_->name());
+  return rate;
+}
+
+double StagedWorker::mean_rate() const {
+  if (position_.rated == 0) return learning_rate();
+  return position_.rates / static_cast<double>(position_.rated);
+}
+
+void StagedWorker::take_mean(const Stage& stage) {
+  const bool is_gradient = stage.vectors.front() == kGradient;
+  is_gradient&& caller_.average_gradient ? caller_.average_gradient()
+                                         : mean_of(stage)->mean->finish();
+}
+
+void StagedWorker::compress(int vector) {
+  for (const VectorView& view : vectors_[static_cast<std::size_t>(vector)]) {
+    const std::size_t bytes = codec_->encode(view, encoded_);
+    if (view.size > 0) std::memset(view.data, 0, view.bytes());
+    codec_->add(std::span(encoded_).first(bytes), 1.0, view);
   }
 }
 
@@ -176,23 +296,44 @@ void StagedWorker::combine(Stages stages) {
   const std::vector<VectorView>& model = vectors_[kModel];
   for (std::size_t part = 0; part < model.size(); ++part) {
     for (std::size_t begin = 0; begin < model[part].size; begin += kBlock) {
-      const std::size_t size = std::min(kBlock, model[part].size - begin);
-      for (const Stage& stage : stages) combine(stage, part, begin, size);
+      const std::size_t end = std::min(begin + kBlock, model[part].size);
+      for (const Stage& stage : stages) {
+        const auto [first, last] = range_of(stage.fragment, model[part].size);
+        const std::size_t from = std::max(begin, first);
+        const std::size_t to = std::min(end, last);
+        if (from < to) combine(stage, part, from, to);
+      }
     }
   }
 }
 
 void StagedWorker::combine(const Stage& stage, std::size_t part, std::size_t begin,
-                           std::size_t size) {
+                           std::size_t end) {
   const auto view = [&](int vector) { return vectors_[static_cast<std::size_t>(vector)][part]; };
   visit(view(stage.vectors.front()), [&]<class T>(std::span<T> out) {
     auto& terms = std::get<std::vector<kernels::Source<T>>>(terms_);
     terms.clear();
     for (const algorithm::Term& term : stage.terms) {
-      terms.push_back({view(term.vector).template as<T>().data() + begin, term.factor});
+      terms.push_back({view(term.vector).template as<T>().data() + begin, factor_of(term)});
     }
-    kernels::combine(out.subspan(begin, size), std::span<const kernels::Source<T>>(terms));
+    kernels::combine(out.subspan(begin, end - begin), std::span<const kernels::Source<T>>(terms));
   });
+}
+
+double StagedWorker::factor_of(const algorithm::Term& term) const {
+  switch (term.scale) {
+    case algorithm::Scale::kRate:
+      return term.factor * mean_rate();
+    case algorithm::Scale::kPerRate:
+      return term.factor / mean_rate();
+    case algorithm::Scale::kWeight:
+      return term.factor * position_.weight;
+    case algorithm::Scale::kPerWeight:
+      return term.factor / position_.weight;
+    case algorithm::Scale::kOne:
+      break;
+  }
+  return term.factor;
 }
 
 std::vector<StateVector> StagedWorker::state() {
@@ -209,7 +350,7 @@ std::vector<StateVector> StagedWorker::state() {
 Counters StagedWorker::counters() const {
   Counters sum;
   for (const Exchange& exchange : exchanges_) sum += exchange.mixer->counters();
-  if (gradient_mean_) sum += gradient_mean_->counters();
+  for (const MeanOf& mean : means_) sum += mean.mean->counters();
   return sum;
 }
 
@@ -219,9 +360,10 @@ std::size_t StagedWorker::memory_bytes() const {
   for (const std::vector<std::byte>& memory : memory_) bytes += memory.size();
   if (algorithm_->combines_gradient()) {
     for (const VectorView& view : vectors_[kGradient]) bytes += view.bytes();
+  } else if (algorithm_->averages_gradient()) {
+    for (const VectorView& bucket : gradient_buckets()) bytes += bucket.bytes();
   }
-  for (const VectorView& bucket : gradient_buckets_) bytes += bucket.bytes();
-  return bytes;
+  return bytes + encoded_.size();
 }
 
 }  // namespace gossip::engine

@@ -30,6 +30,8 @@ struct StagedWorkerOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait for another rank
   std::size_t bucket_bytes = std::size_t{4} << 20U;             ///< of exact means
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;     ///< of mixings
+  std::shared_ptr<kernels::Codec> codec = {};                   ///< of kCompress
+  bool checks_matrices = true;  ///< refuses what the method does not bear
 };
 
 /// Drives an Algorithm: its ranks go through the same steps and rounds.
@@ -53,13 +55,14 @@ class StagedWorker final : public Worker {
     std::function<void()> average_gradient = {};  ///< kMean; empty: gradient_mean()->finish()
     std::function<void()> load_gradient =
         {};  ///< brings Vectors::gradient up to date; may be empty
-    std::function<void()> store_gradient = {};  ///< takes it over for the update; may be empty
+    std::function<void()> store_gradient = {};   ///< takes it over for the update; may be empty
+    std::function<double()> learning_rate = {};  ///< for Scale::kRate and kPerRate
   };
 
   /// Throws gossip::Error on every rank when the schedule is not what the algorithm needs; warns
   /// when it does not connect all ranks.
   StagedWorker(transport::Group& group, std::shared_ptr<const algorithm::Algorithm> algorithm,
-               topology::Schedule schedule, Vectors vectors, Caller caller,
+               const Matrices& matrices, Vectors vectors, Caller caller,
                const StagedWorkerOptions& options = {});
 
   /// The stages of the next step that come before the gradient. Without `communicate` only the
@@ -76,53 +79,74 @@ class StagedWorker final : public Worker {
   void set_position(const Position& position) override { position_ = position; }
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * ranks_; }
 
+  [[nodiscard]] bool needs_gradient() const override;
+
   [[nodiscard]] const algorithm::Algorithm& algorithm() const noexcept { return *algorithm_; }
   [[nodiscard]] std::vector<StateVector> state() override;
   [[nodiscard]] Counters counters() const override;
 
   /// The mean of the gradient, to be started early bucket by bucket; null when the algorithm does
   /// not take it.
-  [[nodiscard]] BucketedMean* gradient_mean() {
-    return gradient_mean_ ? &*gradient_mean_ : nullptr;
-  }
+  [[nodiscard]] BucketedMean* gradient_mean();
 
   /// The buckets of gradient_mean(), in the order in which they start: the end of the gradient
   /// first, as backward passes complete it.
-  [[nodiscard]] const std::vector<VectorView>& gradient_buckets() const {
-    return gradient_buckets_;
-  }
+  [[nodiscard]] const std::vector<VectorView>& gradient_buckets() const;
 
   [[nodiscard]] std::size_t memory_bytes() const override;
 
  private:
   /// The vectors that travel together, and what mixes them.
   struct Exchange {
-    std::vector<int> vectors;
+    std::vector<int> pulled;
+    std::vector<int> pushed;
+    bool is_compressed;
     std::unique_ptr<Mixer> mixer;
+  };
+  /// The vectors whose mean is taken together.
+  struct MeanOf {
+    std::vector<int> vectors;
+    algorithm::Fragment fragment;
+    std::vector<VectorView> buckets;
+    std::unique_ptr<BucketedMean> mean;
   };
   using Stages = std::span<const algorithm::Stage>;
 
   void make_state(const std::vector<VectorView>& shapes);
-  void make_exchanges(transport::Group& group, const topology::Schedule& schedule,
-                      const Patience& patience, OnLostNeighbor on_lost_neighbor);
+  void make_exchange(transport::Group& group, const algorithm::Stage& stage,
+                     const Matrices& matrices, const StagedWorkerOptions& options);
+  void make_mean(transport::Group& group, const algorithm::Stage& stage,
+                 const StagedWorkerOptions& options);
+  void make_room_for_codec(int vector);
+  [[nodiscard]] Exchange* exchange_of(const algorithm::Stage& stage);
+  [[nodiscard]] MeanOf* mean_of(const algorithm::Stage& stage);
+  [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;
   void run(Stages stages, bool communicate);
   void run(const algorithm::Stage& stage, bool communicate);
+  void take_mean(const algorithm::Stage& stage);
+  void compress(int vector);
   void combine(Stages stages);
-  void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin,
-               std::size_t size);
+  void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin, std::size_t end);
+  void note_rate();
+  [[nodiscard]] double learning_rate() const;
+  [[nodiscard]] double mean_rate() const;
+  [[nodiscard]] double factor_of(const algorithm::Term& term) const;
 
   std::shared_ptr<const algorithm::Algorithm> algorithm_;
   Caller caller_;
   int ranks_;
+  bool uses_rate_;
   Position position_;
   std::optional<Presence> presence_;
   std::int64_t needed_step_ =
       -1;  // the step that other ranks must have come to for this rank to go on
-  std::vector<VectorView> gradient_buckets_;
-  std::optional<BucketedMean> gradient_mean_;
   std::vector<std::vector<VectorView>> vectors_;  // by number, one view an element type
   std::vector<std::vector<std::byte>> memory_;    // of the method's own
   std::vector<Exchange> exchanges_;
+  std::vector<MeanOf> means_;
+  std::shared_ptr<kernels::Codec> codec_;
+  std::vector<std::byte> encoded_;  // one vector
+  bool has_communicated_ = false;   // in this step
   bool is_gradient_loaded_ = false;
   bool is_gradient_changed_ = false;
   std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> terms_;

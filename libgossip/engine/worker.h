@@ -19,6 +19,8 @@ struct Position {
   std::int64_t step = 0;   ///< steps finished
   std::int64_t round = 0;  ///< rounds of the schedule used
   double weight = 1.0;     ///< push-sum weight
+  double rates = 0.0;      ///< sum of the learning rates of local steps since it communicated,
+  std::int64_t rated = 0;  ///< and how many those are; where the method needs them
 };
 
 /// A vector of a method's own.
@@ -42,6 +44,10 @@ class Worker {
 
   /// What comes before the gradient. Without `communicate` only the local part.
   virtual void prepare(bool communicate = true) = 0;
+
+  /// Whether finish() of this step reads the gradient. With device sampling a rank that is not
+  /// active computes nothing.
+  [[nodiscard]] virtual bool needs_gradient() const { return true; }
 
   /// What comes after the gradient, and ends the step.
   virtual void finish(bool communicate = true) = 0;

@@ -70,7 +70,8 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
           [&] {
             GOSSIP_CHECK(options.bucket_bytes() > 0, "bucket_bytes is {}: it must be positive.",
                          options.bucket_bytes());
-            return std::make_unique<algorithm::AllReduce>();
+            return StagedMethod{std::make_shared<const algorithm::AllReduce>(),
+                                topology::complete(group.size())};
           },
           topology::complete(group.size()),
           {.initial = options.initial(),

@@ -110,14 +110,13 @@ double learning_rate_of(const torch::optim::OptimizerOptions& options) {
 
 }  // namespace
 
-Decentralized::Decentralized(
-    transport::Group& group, torch::nn::Module& module,
-    std::unique_ptr<torch::optim::Optimizer> local,
-    const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
-    topology::Schedule schedule, const Settings& settings)
+Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
+                             std::unique_ptr<torch::optim::Optimizer> local,
+                             const std::function<StagedMethod()>& make_method,
+                             const topology::Schedule& schedule, const Settings& settings)
     : Decentralized(
-          group, module, std::move(local),
-          [&] { return make_staged(make_algorithm(), schedule, settings); }, schedule, settings) {}
+          group, module, std::move(local), [&] { return make_staged(make_method(), settings); },
+          schedule, settings) {}
 
 Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
                              std::unique_ptr<torch::optim::Optimizer> local,
@@ -148,35 +147,49 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
   worker_->prepare();
 }
 
-Decentralized::MakeWorker Decentralized::make_staged(
-    std::shared_ptr<const algorithm::Algorithm> algorithm, const topology::Schedule& schedule,
-    const Settings& settings) {
+Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
+                                                     const Settings& settings) {
+  check_learning_rates(*method.algorithm);
   return [=, this](model::FlatModel& model, std::function<void()> local_update) {
     engine::StagedWorker::Vectors vectors{model.parameters(), {}};
-    if (algorithm->averages_gradient() && group_.size() > 1) {
+    if (method.algorithm->averages_gradient() && group_.size() > 1) {
       gradient_presence_.resize(model.entries().size());
       vectors.gradient = model.gradients();
       vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
     }
-    if (algorithm->combines_gradient()) vectors.gradient = model.gradients();
+    if (method.algorithm->combines_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
-        group_, algorithm, schedule, std::move(vectors),
-        engine::StagedWorker::Caller{.local_update = std::move(local_update),
-                                     .average_gradient = [this] { synchronize(); },
-                                     .load_gradient =
-                                         [&model] {
-                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
-                                             model.gather_gradient(i);
-                                         },
-                                     .store_gradient =
-                                         [&model] {
-                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
-                                             model.scatter_gradient(i);
-                                         }},
+        group_, method.algorithm, method.matrices, std::move(vectors),
+        engine::StagedWorker::Caller{
+            .local_update = std::move(local_update),
+            .average_gradient = [this] { synchronize(); },
+            .load_gradient =
+                [&model] {
+                  for (std::size_t i = 0; i < model.entries().size(); ++i) model.gather_gradient(i);
+                },
+            .store_gradient =
+                [&model] {
+                  for (std::size_t i = 0; i < model.entries().size(); ++i)
+                    model.scatter_gradient(i);
+                },
+            .learning_rate = [this] { return learning_rate_of(param_groups_.front().options()); }},
         engine::StagedWorkerOptions{.timeout = settings.timeout,
                                     .bucket_bytes = settings.bucket_bytes,
-                                    .on_lost_neighbor = settings.on_lost_neighbor});
+                                    .on_lost_neighbor = settings.on_lost_neighbor,
+                                    .codec = method.codec});
   };
+}
+
+void Decentralized::check_learning_rates(const algorithm::Algorithm& algorithm) const {
+  if (!algorithm.uses_learning_rate()) return;
+  const double first = learning_rate_of(param_groups_.front().options());
+  for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
+    const double rate = learning_rate_of(parameters.options());
+    GOSSIP_CHECK(rate == first,
+                 "The parameter groups have the learning rates {} and {}, but '{}' needs one for "
+                 "all.",
+                 first, rate, algorithm.name());
+  }
 }
 
 Decentralized::~Decentralized() {
@@ -237,7 +250,7 @@ void Decentralized::start_alike(Initial initial) {
 
 torch::Tensor Decentralized::step(LossClosure closure) {
   torch::Tensor loss;
-  if (closure) {
+  if (closure && needs_gradient()) {
     const at::AutoGradMode with_gradients(true);
     loss = closure();
   }
@@ -304,6 +317,8 @@ double Decentralized::consensus_distance() {
   return std::sqrt(transport::mean_of(group_, squares));
 }
 
+bool Decentralized::needs_gradient() const { return worker_->needs_gradient(); }
+
 engine::Counters Decentralized::counters() const { return worker_->counters(); }
 
 std::int64_t Decentralized::steps() const { return worker_->position().step; }
@@ -327,6 +342,8 @@ void Decentralized::save(torch::serialize::OutputArchive& archive) const {
   archive.write("step", c10::IValue(worker_->position().step));
   archive.write("round", c10::IValue(worker_->position().round));
   archive.write("weight", c10::IValue(worker_->position().weight));
+  archive.write("rates", c10::IValue(worker_->position().rates));
+  archive.write("rated", c10::IValue(worker_->position().rated));
   for (const engine::StateVector& state : worker_->state()) {
     archive.write("state." + state.name, model::tensor_of(state.vector), /*is_buffer=*/true);
   }
@@ -350,6 +367,10 @@ void Decentralized::load(torch::serialize::InputArchive& archive) {
   local_->load(local);
   c10::IValue weight(1.0);
   archive.try_read("weight", weight);
+  c10::IValue rates(0.0);
+  c10::IValue rated(std::int64_t{0});
+  archive.try_read("rates", rates);
+  archive.try_read("rated", rated);
   for (const engine::StateVector& state : worker_->state()) {
     at::Tensor values;
     GOSSIP_CHECK(archive.try_read("state." + state.name, values, /*is_buffer=*/true) &&
@@ -358,8 +379,11 @@ void Decentralized::load(torch::serialize::InputArchive& archive) {
                  state.name, name());
     model::tensor_of(state.vector).copy_(values);
   }
-  worker_->set_position(
-      {.step = step.toInt(), .round = round.toInt(), .weight = weight.toDouble()});
+  worker_->set_position({.step = step.toInt(),
+                         .round = round.toInt(),
+                         .weight = weight.toDouble(),
+                         .rates = rates.toDouble(),
+                         .rated = rated.toInt()});
 }
 
 }  // namespace gossip::optim

@@ -16,6 +16,7 @@
 
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/mixer.h>
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
@@ -29,6 +30,13 @@ enum class Initial {
   kBroadcast,  ///< rank 0's parameters and buffers; the default
   kMean,       ///< the mean of all ranks' (of integer buffers rank 0's)
   kKeep,       ///< each rank's own; for experiments that need different starts
+};
+
+/// How a synchronous method is run.
+struct StagedMethod {
+  std::shared_ptr<const algorithm::Algorithm> algorithm;
+  engine::Matrices matrices;
+  std::shared_ptr<kernels::Codec> codec = {};  ///< of what it compresses
 };
 
 /// A torch::optim::Optimizer that runs a local optimizer on every rank and communicates with other
@@ -92,6 +100,10 @@ class Decentralized : public torch::optim::Optimizer {
   /// Memory: one copy of the model meanwhile.
   [[nodiscard]] double consensus_distance();
 
+  /// Whether the next step() reads the gradient. With device sampling a rank that is not active
+  /// need not compute one; step(closure) then does not call the closure.
+  [[nodiscard]] bool needs_gradient() const;
+
   /// What communication cost this rank so far.
   [[nodiscard]] engine::Counters counters() const;
 
@@ -143,12 +155,12 @@ class Decentralized : public torch::optim::Optimizer {
                 const std::function<MakeWorker()>& plan, const topology::Schedule& schedule,
                 const Settings& settings);
 
-  /// A synchronous method. `make_algorithm` may throw gossip::Error for options out of range; all
-  /// ranks then throw.
+  /// A synchronous method. `make_method` may throw gossip::Error for options out of range; all
+  /// ranks then throw. `schedule` is what the ranks must agree on.
   Decentralized(transport::Group& group, torch::nn::Module& module,
                 std::unique_ptr<torch::optim::Optimizer> local,
-                const std::function<std::unique_ptr<algorithm::Algorithm>()>& make_algorithm,
-                topology::Schedule schedule, const Settings& settings);
+                const std::function<StagedMethod()>& make_method,
+                const topology::Schedule& schedule, const Settings& settings);
 
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0; }
   [[nodiscard]] transport::Group& group() const noexcept { return group_; }
@@ -168,9 +180,8 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
 
  private:
-  [[nodiscard]] MakeWorker make_staged(std::shared_ptr<const algorithm::Algorithm> algorithm,
-                                       const topology::Schedule& schedule,
-                                       const Settings& settings);
+  [[nodiscard]] MakeWorker make_staged(const StagedMethod& method, const Settings& settings);
+  void check_learning_rates(const algorithm::Algorithm& algorithm) const;
   void start_alike(Initial initial);
   void check_local_optimizer() const;
 

@@ -11,41 +11,115 @@
 #include <libgossip/optim/ad_psgd.h>
 #include <libgossip/optim/all_reduce.h>
 #include <libgossip/optim/async_gossip.h>
-#include <libgossip/optim/exact_diffusion.h>
+#include <libgossip/optim/bias_corrected.h>
+#include <libgossip/optim/compressed.h>
 #include <libgossip/optim/factory.h>
-#include <libgossip/optim/gradient_tracking.h>
+#include <libgossip/optim/local_steps.h>
+#include <libgossip/optim/momentum.h>
+#include <libgossip/optim/push_pull.h>
 #include <libgossip/optim/push_sum.h>
 
 namespace gossip::optim {
 namespace {
 
-constexpr std::array<OptimizerName, 8> kNames{{
-    {"allreduce", "the baseline: every step uses the mean of all gradients", "-"},
-    {"gossip-sgd",
-     "averages parameters with the topology's neighbors after (atc) or before (cta) the update",
-     "Lian et al. 2017, arXiv 1705.09056"},
-    {"gradient-tracking",
-     "follows the mean of all gradients, so that it does not matter how the ranks' data differ",
-     "Di Lorenzo, Scutari 2016, arXiv 1602.00591"},
-    {"exact-diffusion",
-     "gossip-sgd without bias, for a symmetric topology that does not change (also: D2, NIDS)",
-     "Yuan et al. 2019, arXiv 1702.05122"},
-    {"push-sum", "splits what it has among receivers that need not answer; --overlap: nobody waits",
-     "Assran et al. 2019, arXiv 1811.10792"},
-    {"async-gossip", "mixes with the newest models of its neighbors at its own pace",
-     "Xie et al. 2019, arXiv 1903.03934", true},
-    {"ad-psgd",
-     "averages with random neighbors, pair by pair, while all ranks train at their own pace",
-     "Lian et al. 2018, arXiv 1710.06952", true},
-    {"a2cid2", "ad-psgd with a continuous momentum, for graphs that connect badly",
-     "Nabli et al. 2023, arXiv 2306.08289", true},
-}};
+constexpr std::string_view kAny = "any";
+constexpr std::string_view kDoublyStochastic = "doubly stochastic";
+constexpr std::string_view kSymmetric = "symmetric, constant";
+constexpr std::string_view kNone = "none: all ranks";
 
-constexpr std::array<std::pair<std::string_view, MixingOrder>, 3> kOrders{{
+constexpr std::array kNames{
+    OptimizerName{"allreduce", "the baseline: every step uses the mean of all gradients", "-", 0,
+                  "all-reduce a step", kNone},
+    OptimizerName{"gossip-sgd",
+                  "averages parameters with neighbors after (atc) or before (cta) the update",
+                  "Lian et al. 2017, arXiv 1705.09056", 0, "1 every H steps", kDoublyStochastic},
+    OptimizerName{"local-sgd", "the mean of all models every H steps",
+                  "Stich 2019, arXiv 1805.09767", 0, "all-reduce every H steps", kNone},
+    OptimizerName{"hierarchical-local-sgd", "often the mean of a group, seldom of all",
+                  "Lin et al. 2020, arXiv 1808.07217", 0, "all-reduce every H2 steps", kNone},
+    OptimizerName{"slowmo", "local-sgd with a slow momentum over the rounds",
+                  "Wang et al. 2020, arXiv 1910.00643", 2, "all-reduce every H steps", kNone},
+    OptimizerName{"diloco", "local-sgd with an outer Nesterov step; may send fragments in turn",
+                  "Douillard et al. 2023, arXiv 2311.08105", 2, "all-reduce every H steps", kNone},
+    OptimizerName{"scaffold", "local-sgd without drift, however the ranks' data differ",
+                  "Karimireddy et al. 2020, arXiv 1910.06378", 2, "all-reduce every H steps",
+                  kNone},
+    OptimizerName{"qg-dsgdm", "gossip-sgd with a momentum that follows the mixed models",
+                  "Lin et al. 2021, arXiv 2102.04761", 1, "1 a step", kDoublyStochastic},
+    OptimizerName{"decentlam", "gossip-sgd with a momentum that adds no bias",
+                  "Yuan et al. 2021, arXiv 2104.11981", 1, "1 a step", kDoublyStochastic},
+    OptimizerName{"momentum-tracking", "momentum without bias, however the ranks' data differ",
+                  "Takezawa et al. 2023, arXiv 2209.15505", 2, "2 a step", kDoublyStochastic},
+    OptimizerName{
+        "gradient-tracking",
+        "follows the mean of all gradients, so that it does not matter how the data differ",
+        "Di Lorenzo, Scutari 2016, arXiv 1602.00591", 2, "2 a step", kDoublyStochastic},
+    OptimizerName{"exact-diffusion", "gossip-sgd without bias (also: D2, NIDS)",
+                  "Yuan et al. 2019, arXiv 1702.05122", 1, "1 a step", kSymmetric},
+    OptimizerName{"extra", "without bias; what is sent does not wait for the gradient",
+                  "Shi et al. 2015, arXiv 1404.6264", 2, "1 a step", kSymmetric},
+    OptimizerName{"led", "exact diffusion with local steps", "Alghunaim 2024, arXiv 2302.00620", 1,
+                  "1 every H steps", kSymmetric},
+    OptimizerName{"kgt", "gradient tracking with local steps", "Liu et al. 2023, arXiv 2301.01313",
+                  2, "2 every H steps", kDoublyStochastic},
+    OptimizerName{"lsgt", "local steps along a tracker that waits for the round's end",
+                  "Ge, Chang 2023, doi 10.1109/TSP.2023.3248087", 2, "2 every H steps",
+                  kDoublyStochastic},
+    OptimizerName{
+        "push-sum",
+        "splits what it has among receivers that need not answer; --overlap: nobody waits",
+        "Assran et al. 2019, arXiv 1811.10792", 1, "1 a step", "any, also directed"},
+    OptimizerName{"push-diging", "push-sum that follows the mean of all gradients",
+                  "Nedic et al. 2017, arXiv 1607.03218", 2, "2 a step", "any, also directed"},
+    OptimizerName{"push-pull", "gradient tracking over directed graphs",
+                  "Pu et al. 2021, arXiv 1810.06653", 2, "2 a step", "any, also directed"},
+    OptimizerName{
+        "push-pull-device-sampling", "push-pull in which only sampled ranks compute and send",
+        "Hsieh et al. 2023, arXiv 2206.04113", 2, "2 a step, if active", "any, also directed"},
+    OptimizerName{"choco-sgd", "gossip of compressed differences",
+                  "Koloskova et al. 2019, arXiv 1902.00340", 2, "1 compressed", kDoublyStochastic},
+    OptimizerName{"deep-squeeze", "gossip of compressed models with error feedback",
+                  "Tang et al. 2019, arXiv 1907.07346", 1, "1 compressed", kDoublyStochastic},
+    OptimizerName{"ef-sgd", "all ranks share compressed gradients, with error feedback",
+                  "Karimireddy et al. 2019, arXiv 1901.09847", 1, "1 compressed", kNone},
+    OptimizerName{"async-gossip", "mixes with the newest models of its neighbors at its own pace",
+                  "Xie et al. 2019, arXiv 1903.03934", 0, "1 a step", kAny, true},
+    OptimizerName{"ad-psgd",
+                  "averages with random neighbors, pair by pair, each rank at its own pace",
+                  "Lian et al. 2018, arXiv 1710.06952", 1, "1 an exchange", "undirected", true},
+    OptimizerName{"a2cid2", "ad-psgd with a continuous momentum, for graphs that connect badly",
+                  "Nabli et al. 2023, arXiv 2306.08289", 2, "1 an exchange", "undirected", true},
+};
+
+template <class Value, std::size_t size>
+using Choices = std::array<std::pair<std::string_view, Value>, size>;
+
+constexpr Choices<MixingOrder, 3> kOrders{{
     {"atc", MixingOrder::kAdaptThenCombine},
     {"cta", MixingOrder::kCombineThenAdapt},
     {"diffusion", MixingOrder::kDiffusion},
 }};
+
+constexpr Choices<TrackingOrder, 3> kTrackingOrders{{
+    {"semi-atc", TrackingOrder::kSemiATC},
+    {"diging", TrackingOrder::kDIGing},
+    {"atc", TrackingOrder::kATC},
+}};
+
+constexpr Choices<OnLostNeighbor, 2> kOnLostNeighbor{{
+    {"error", OnLostNeighbor::kError},
+    {"drop", OnLostNeighbor::kDrop},
+}};
+
+template <class Value, std::size_t size>
+Value choice(std::string_view kind, std::string_view name, const Choices<Value, size>& choices) {
+  std::vector<std::string> known;
+  for (const auto& [text, value] : choices) {
+    if (text == name) return value;
+    known.emplace_back(text);
+  }
+  throw Error(unknown_name(kind, name, known));
+}
 
 }  // namespace
 
@@ -65,20 +139,148 @@ bool is_asynchronous(std::string_view name, const OptimizerOptions& options) {
 }
 
 OnLostNeighbor on_lost_neighbor(std::string_view name) {
-  if (name == "error") return OnLostNeighbor::kError;
-  if (name == "drop") return OnLostNeighbor::kDrop;
-  const std::vector<std::string> known{"error", "drop"};
-  throw Error(unknown_name("way with lost neighbors", name, known));
+  return choice("way with lost neighbors", name, kOnLostNeighbor);
 }
 
-MixingOrder mixing_order(std::string_view name) {
-  std::vector<std::string> known;
-  for (const auto& [text, order] : kOrders) {
-    if (text == name) return order;
-    known.emplace_back(text);
-  }
-  throw Error(unknown_name("mixing order", name, known));
+MixingOrder mixing_order(std::string_view name) { return choice("mixing order", name, kOrders); }
+
+TrackingOrder tracking_order(std::string_view name) {
+  return choice("tracking order", name, kTrackingOrders);
 }
+
+namespace {
+
+/// What every maker is given.
+struct Request {
+  transport::Group& group;
+  torch::nn::Module& module;
+  std::unique_ptr<torch::optim::Optimizer> local;
+  const topology::Schedule& schedule;
+  const OptimizerOptions& options;
+};
+
+/// Over the topology, with the options that all optimizers have.
+template <class Optimizer, class Options>
+std::unique_ptr<Decentralized> over_topology(Request& request, Options options) {
+  options.initial(request.options.initial).timeout(request.options.timeout);
+  return std::make_unique<Optimizer>(request.group, request.module, std::move(request.local),
+                                     request.schedule, options);
+}
+
+template <class Optimizer, class Options>
+std::unique_ptr<Decentralized> among_all(Request& request, Options options) {
+  options.initial(request.options.initial).timeout(request.options.timeout);
+  return std::make_unique<Optimizer>(request.group, request.module, std::move(request.local),
+                                     options);
+}
+
+using Maker = std::unique_ptr<Decentralized> (*)(Request&, const OptimizerOptions&);
+
+/// In the order of kNames.
+constexpr std::array<Maker, kNames.size()> kMakers{
+    [](Request& r, const OptimizerOptions&) { return among_all<AllReduce>(r, AllReduceOptions()); },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<GossipSGD>(r, GossipSGDOptions()
+                                             .order(o.order)
+                                             .local_steps(o.local_steps)
+                                             .on_lost_neighbor(o.on_lost_neighbor));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<LocalSGD>(
+          r, LocalSGDOptions().local_steps(o.local_steps).switch_step(o.switch_step));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<HierarchicalLocalSGD>(r, HierarchicalLocalSGDOptions()
+                                                    .local_steps(o.local_steps)
+                                                    .outer_steps(o.outer_steps)
+                                                    .group_size(o.group_size));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<SlowMo>(
+          r, SlowMoOptions().local_steps(o.local_steps).slow_momentum(o.method_momentum));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<DiLoCo>(r, DiLoCoOptions()
+                                      .local_steps(o.local_steps)
+                                      .outer_rate(o.outer_rate)
+                                      .outer_momentum(o.method_momentum)
+                                      .fragments(o.fragments));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<Scaffold>(r, ScaffoldOptions().local_steps(o.local_steps));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<QGDSGDm>(r, QGDSGDmOptions().momentum(o.method_momentum));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<DecentLaM>(r, DecentLaMOptions().momentum(o.method_momentum));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<MomentumTracking>(r,
+                                             MomentumTrackingOptions().momentum(o.method_momentum));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<GradientTracking>(r, GradientTrackingOptions().order(o.tracking_order));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<ExactDiffusion>(r, ExactDiffusionOptions().lazy(o.lazy));
+    },
+    [](Request& r, const OptimizerOptions&) { return over_topology<EXTRA>(r, EXTRAOptions()); },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<LED>(r, LEDOptions().local_steps(o.local_steps).lazy(o.lazy));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<KGT>(r, KGTOptions().local_steps(o.local_steps));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<LSGT>(r, LSGTOptions().local_steps(o.local_steps));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<PushSum>(
+          r, PushSumOptions().overlap(o.overlap).on_lost_neighbor(o.on_lost_neighbor));
+    },
+    [](Request& r, const OptimizerOptions&) {
+      return over_topology<PushDIGing>(r, PushDIGingOptions());
+    },
+    [](Request& r, const OptimizerOptions&) {
+      return over_topology<PushPull>(r, PushPullOptions());
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<SampledPushPull>(r,
+                                            SampledPushPullOptions().active(o.active).seed(o.seed));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<ChocoSGD>(r, ChocoSGDOptions()
+                                            .fraction(o.compression)
+                                            .consensus_rate(o.consensus_rate)
+                                            .overlapped(o.overlap));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<DeepSqueeze>(
+          r, DeepSqueezeOptions().fraction(o.compression).consensus_rate(o.consensus_rate));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return among_all<EFSGD>(r, EFSGDOptions().fraction(o.compression));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<AsyncGossip>(r,
+                                        AsyncGossipOptions().on_lost_neighbor(o.on_lost_neighbor));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<ADPSGD>(r, ADPSGDOptions()
+                                          .exchanges_per_step(o.exchanges_per_step)
+                                          .seed(o.seed)
+                                          .on_lost_neighbor(o.on_lost_neighbor));
+    },
+    [](Request& r, const OptimizerOptions& o) {
+      return over_topology<A2CiD2>(r, A2CiD2Options()
+                                          .exchanges_per_step(o.exchanges_per_step)
+                                          .seed(o.seed)
+                                          .on_lost_neighbor(o.on_lost_neighbor));
+    },
+};
+
+}  // namespace
 
 std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::Group& group,
                                               torch::nn::Module& module,
@@ -86,61 +288,9 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
                                               const topology::Schedule& schedule,
                                               const OptimizerOptions& options) {
   check_optimizer_name(name);
-  if (name == "allreduce") {
-    return std::make_unique<AllReduce>(
-        group, module, std::move(local),
-        AllReduceOptions().initial(options.initial).timeout(options.timeout));
-  }
-  if (name == "gradient-tracking") {
-    return std::make_unique<GradientTracking>(
-        group, module, std::move(local), schedule,
-        GradientTrackingOptions().initial(options.initial).timeout(options.timeout));
-  }
-  if (name == "exact-diffusion") {
-    return std::make_unique<ExactDiffusion>(
-        group, module, std::move(local), schedule,
-        ExactDiffusionOptions().initial(options.initial).timeout(options.timeout));
-  }
-  if (name == "push-sum") {
-    return std::make_unique<PushSum>(group, module, std::move(local), schedule,
-                                     PushSumOptions()
-                                         .overlap(options.overlap)
-                                         .initial(options.initial)
-                                         .timeout(options.timeout)
-                                         .on_lost_neighbor(options.on_lost_neighbor));
-  }
-  if (name == "async-gossip") {
-    return std::make_unique<AsyncGossip>(group, module, std::move(local), schedule,
-                                         AsyncGossipOptions()
-                                             .initial(options.initial)
-                                             .timeout(options.timeout)
-                                             .on_lost_neighbor(options.on_lost_neighbor));
-  }
-  if (name == "ad-psgd") {
-    return std::make_unique<ADPSGD>(group, module, std::move(local), schedule,
-                                    ADPSGDOptions()
-                                        .exchanges_per_step(options.exchanges_per_step)
-                                        .seed(options.seed)
-                                        .initial(options.initial)
-                                        .timeout(options.timeout)
-                                        .on_lost_neighbor(options.on_lost_neighbor));
-  }
-  if (name == "a2cid2") {
-    return std::make_unique<A2CiD2>(group, module, std::move(local), schedule,
-                                    A2CiD2Options()
-                                        .exchanges_per_step(options.exchanges_per_step)
-                                        .seed(options.seed)
-                                        .initial(options.initial)
-                                        .timeout(options.timeout)
-                                        .on_lost_neighbor(options.on_lost_neighbor));
-  }
-  return std::make_unique<GossipSGD>(group, module, std::move(local), schedule,
-                                     GossipSGDOptions()
-                                         .order(options.order)
-                                         .local_steps(options.local_steps)
-                                         .initial(options.initial)
-                                         .timeout(options.timeout)
-                                         .on_lost_neighbor(options.on_lost_neighbor));
+  const auto entry = std::ranges::find(kNames, name, &OptimizerName::name);
+  Request request{group, module, std::move(local), schedule, options};
+  return kMakers[static_cast<std::size_t>(entry - kNames.begin())](request, options);
 }
 
 }  // namespace gossip::optim

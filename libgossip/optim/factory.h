@@ -8,12 +8,14 @@
 #include <span>
 #include <string_view>
 
+#include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/optim/gossip_sgd.h>
 
 namespace gossip::optim {
 
+using algorithm::TrackingOrder;
 using engine::OnLostNeighbor;
 
 /// A name that make_optimizer() knows.
@@ -21,6 +23,9 @@ struct OptimizerName {
   std::string_view name;         ///< "gossip-sgd"
   std::string_view description;  ///< one line, without a full stop
   std::string_view paper;
+  int state = 0;                 ///< vectors of its own, beside model and gradient
+  std::string_view wire;         ///< what it sends: "1 a step"; in vectors, to each neighbor
+  std::string_view graphs;       ///< which topologies it takes
   bool is_asynchronous = false;  ///< ranks step at their own pace; push-sum: with `overlap` only
 };
 
@@ -30,7 +35,18 @@ struct OptimizerName {
 /// What the methods can be told; a method reads what concerns it.
 struct OptimizerOptions {
   MixingOrder order = MixingOrder::kAdaptThenCombine;
+  TrackingOrder tracking_order = TrackingOrder::kSemiATC;
   std::int64_t local_steps = 1;
+  std::int64_t outer_steps = 8;  ///< hierarchical-local-sgd
+  std::int64_t switch_step = 0;  ///< local-sgd: local steps from this step on only
+  int group_size = 2;            ///< hierarchical-local-sgd
+  double method_momentum = 0.9;  ///< of methods that have a momentum of their own
+  double outer_rate = 0.7;       ///< diloco
+  int fragments = 1;             ///< diloco
+  bool lazy = true;              ///< exact-diffusion, led: mixes with (I + W) / 2
+  double active = 0.5;           ///< push-pull-device-sampling: share of active ranks
+  double compression = 0.01;     ///< share of the entries that is sent
+  double consensus_rate = 0.1;   ///< choco-sgd, deep-squeeze
   double exchanges_per_step = 1.0;
   bool overlap = false;
   std::uint64_t seed = 0;  ///< of the choice of neighbors
@@ -59,5 +75,8 @@ void check_optimizer_name(std::string_view name);
 
 /// The mixing order called "atc", "cta" or "diffusion"; throws gossip::Error for others.
 [[nodiscard]] MixingOrder mixing_order(std::string_view name);
+
+/// "semi-atc", "diging" or "atc"; throws gossip::Error for others.
+[[nodiscard]] TrackingOrder tracking_order(std::string_view name);
 
 }  // namespace gossip::optim

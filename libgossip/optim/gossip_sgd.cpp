@@ -7,14 +7,16 @@
 namespace gossip::optim {
 
 GossipSGD::GossipSGD(transport::Group& group, torch::nn::Module& module,
-                     std::unique_ptr<torch::optim::Optimizer> local, topology::Schedule schedule,
-                     const GossipSGDOptions& options)
+                     std::unique_ptr<torch::optim::Optimizer> local,
+                     const topology::Schedule& schedule, const GossipSGDOptions& options)
     : Decentralized(
           group, module, std::move(local),
           [&] {
-            return std::make_unique<algorithm::GossipSGD>(options.order(), options.local_steps());
+            return StagedMethod{std::make_shared<const algorithm::GossipSGD>(options.order(),
+                                                                             options.local_steps()),
+                                schedule};
           },
-          std::move(schedule),
+          schedule,
           {.initial = options.initial(),
            .timeout = options.timeout(),
            .on_lost_neighbor = options.on_lost_neighbor(),

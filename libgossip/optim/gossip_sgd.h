@@ -40,14 +40,13 @@ struct GossipSGDOptions {
 class GossipSGD final : public Decentralized {
  public:
   GossipSGD(transport::Group& group, torch::nn::Module& module,
-            std::unique_ptr<torch::optim::Optimizer> local, topology::Schedule schedule,
+            std::unique_ptr<torch::optim::Optimizer> local, const topology::Schedule& schedule,
             const GossipSGDOptions& options = {});
 
   template <LocalOptimizer Local>
   GossipSGD(transport::Group& group, torch::nn::Module& module, Local local,
-            topology::Schedule schedule, const GossipSGDOptions& options = {})
-      : GossipSGD(group, module, std::make_unique<Local>(std::move(local)), std::move(schedule),
-                  options) {}
+            const topology::Schedule& schedule, const GossipSGDOptions& options = {})
+      : GossipSGD(group, module, std::make_unique<Local>(std::move(local)), schedule, options) {}
 };
 
 }  // namespace gossip::optim

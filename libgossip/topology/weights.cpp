@@ -84,6 +84,26 @@ MixingMatrix uniform_out_degree(const Graph& graph) {
   return {graph.size(), entries};
 }
 
+MixingMatrix average_within(int size, const std::vector<std::vector<Rank>>& groups) {
+  std::vector<MixingMatrix::Entry> entries;
+  std::vector<bool> is_placed(static_cast<std::size_t>(size), false);
+  for (const std::vector<Rank>& group : groups) {
+    for (const Rank i : group) {
+      GOSSIP_CHECK(i >= 0 && i < size, "Rank {} is in a group, but ranks are 0 to {}.", i,
+                   size - 1);
+      GOSSIP_CHECK(!is_placed[static_cast<std::size_t>(i)], "Rank {} is in two groups.", i);
+      is_placed[static_cast<std::size_t>(i)] = true;
+      for (const Rank j : group) {
+        entries.push_back({i, j, 1.0 / static_cast<double>(group.size())});
+      }
+    }
+  }
+  for (Rank i = 0; i < size; ++i) {
+    if (!is_placed[static_cast<std::size_t>(i)]) entries.push_back({i, i, 1.0});
+  }
+  return {size, entries};
+}
+
 MixingMatrix lazy(const MixingMatrix& matrix) {
   Entries entries;
   for (Rank receiver = 0; receiver < matrix.size(); ++receiver) {

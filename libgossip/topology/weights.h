@@ -4,6 +4,9 @@
 /// @file
 /// Mixing weights for a graph.
 
+#include <vector>
+
+#include <libgossip/base/types.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/mixing_matrix.h>
 
@@ -30,6 +33,10 @@ namespace gossip::topology {
 /// Every sender splits its value evenly among itself and its out-neighbors: 1 / (1 + out-degree).
 /// Column stochastic on any graph: what push-sum needs.
 [[nodiscard]] MixingMatrix uniform_out_degree(const Graph& graph);
+
+/// Every rank of a group takes the plain average of the group; ranks of no group keep their own.
+/// Throws gossip::Error for a rank outside 0..size-1 or in two groups.
+[[nodiscard]] MixingMatrix average_within(int size, const std::vector<std::vector<Rank>>& groups);
 
 /// (I + W) / 2: slower, but without negative eigenvalues when W is symmetric and stochastic.
 [[nodiscard]] MixingMatrix lazy(const MixingMatrix& matrix);

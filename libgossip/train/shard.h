@@ -18,9 +18,12 @@ struct ShardOptions {
   Rank rank = 0;
   int size = 1;
   std::uint64_t seed = 0;  ///< the same on every rank
+  /// The samples that are this rank's in all epochs, as many on every rank; empty: all samples are
+  /// divided anew in each epoch. `num_samples` still counts those of all ranks.
+  std::vector<std::int64_t> own = {};
 };
 
-/// Divides a data set among the ranks anew in every training epoch.
+/// Divides a data set among the ranks anew in every training epoch, or shuffles a rank's own part.
 ///
 /// The samples are shuffled by a permutation that depends on the seed and the epoch only, hence is
 /// the same on every rank, and handed out batch by batch: batch k of the permutation goes to rank k

@@ -24,7 +24,7 @@ std::string words(const Algorithm& algorithm, std::int64_t step) {
     if (!text.empty()) text += ' ';
     if (stage.action == Action::kEvaluate) text += "evaluate";
     if (stage.action == Action::kLocalUpdate) text += "update";
-    if (stage.action == Action::kPull) {
+    if (stage.action == Action::kMix) {
       text += "pull";
       for (const int vector : stage.vectors) text += std::to_string(vector);
     }

@@ -51,13 +51,13 @@ long allocations_of_rounds(const topology::Schedule& schedule) {
     const auto group = cluster.group(rank);
     std::vector<double> doubles(300, 1.0);
     std::vector<float> floats(30, 1.0F);
-    Mixer mixer(*group, schedule, {std::span<double>(doubles), std::span<float>(floats)},
+    Mixer mixer(*group, schedule, {{std::span<double>(doubles), std::span<float>(floats)}},
                 std::chrono::seconds(20));
-    for (std::int64_t round = 0; round < 12; ++round) mixer.pull(round);
+    for (std::int64_t round = 0; round < 12; ++round) mixer.mix(round);
     group->barrier();
     const long before = num_allocations;
     group->barrier();
-    for (std::int64_t round = 12; round < 112; ++round) mixer.pull(round);
+    for (std::int64_t round = 12; round < 112; ++round) mixer.mix(round);
     group->barrier();
     if (rank == 0) count = num_allocations - before;
     group->barrier();

@@ -31,15 +31,15 @@ TEST(MixerUnderFaults, ARankWhoseMessagesStopIsNamed) {
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own(3, 1.0);
-    Mixer mixer(*group, topology::ring(4), {std::span<double>(own)}, kShort);
-    for (std::int64_t round = 0; round < 3; ++round) mixer.pull(round);
+    Mixer mixer(*group, topology::ring(4), {{std::span<double>(own)}}, kShort);
+    for (std::int64_t round = 0; round < 3; ++round) mixer.mix(round);
     group->barrier();
     if (rank == 0) cluster.faults().pause(2);
     group->barrier();
 
     Rank waited_for = -1;
     try {
-      for (std::int64_t round = 3; round < 10; ++round) mixer.pull(round);
+      for (std::int64_t round = 3; round < 10; ++round) mixer.mix(round);
     } catch (const TimeoutError& error) {
       waited_for = error.peer();
     }
@@ -57,16 +57,16 @@ TEST(MixerUnderFaults, ASilentNeighborMayBeDropped) {
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank), 1.0};
-    Mixer mixer(*group, topology::complete(4), {std::span<double>(own)}, kPatient,
+    Mixer mixer(*group, topology::complete(4), {{std::span<double>(own)}}, kPatient,
                 OnLostNeighbor::kDrop);
-    mixer.pull(0);
+    mixer.mix(0);
     group->barrier();
     if (rank == 2) cluster.faults().pause(2);
     own[0] = rank;
     group->barrier();
 
     if (rank != 2) {
-      for (std::int64_t round = 1; round < 60; ++round) mixer.pull(round);
+      for (std::int64_t round = 1; round < 60; ++round) mixer.mix(round);
       EXPECT_EQ(mixer.counters().neighbors_lost, 1);
       EXPECT_EQ(own[1], 1.0);  // rows are stochastic
     }
@@ -84,7 +84,7 @@ TEST(MixerUnderFaults, NeighborsThatAreNotMutualCannotBeDropped) {
     std::vector<double> own{1.0};
     test::expect_throw<Error>(
         [&] {
-          Mixer(*group, topology::directed_ring(4), {std::span<double>(own)}, kPatient,
+          Mixer(*group, topology::directed_ring(4), {{std::span<double>(own)}}, kPatient,
                 OnLostNeighbor::kDrop);
         },
         {"'directed-ring'", "not mutual"});
@@ -106,8 +106,8 @@ TEST(MixerUnderFaults, LateMessagesChangeNothing) {
   run_ranks(5, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{start_value(rank, 0, 0)};
-    Mixer mixer(*group, schedule, {std::span<double>(own)}, std::chrono::seconds(20));
-    for (std::int64_t round = 0; round < 30; ++round) mixer.pull(round);
+    Mixer mixer(*group, schedule, {{std::span<double>(own)}}, std::chrono::seconds(20));
+    for (std::int64_t round = 0; round < 30; ++round) mixer.mix(round);
     EXPECT_NEAR(own[0], expected[static_cast<std::size_t>(rank)][0], 1e-12);
   });
 }
@@ -120,9 +120,9 @@ TEST(MixerUnderFaults, ALostMessageIsNoticed) {
   run_ranks(2, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{1.0};
-    Mixer mixer(*group, topology::ring(2), {std::span<double>(own)}, kShort);
+    Mixer mixer(*group, topology::ring(2), {{std::span<double>(own)}}, kShort);
     const auto train = [&] {
-      for (std::int64_t round = 0; round < 9; ++round) mixer.pull(round);
+      for (std::int64_t round = 0; round < 9; ++round) mixer.mix(round);
     };
     if (rank == 1) {
       test::expect_throw<Error>(train, {"Rank 0 is in round 2 while rank 1 is in round 1"});
@@ -137,12 +137,12 @@ TEST(MixerUnderFaults, RanksInDifferentRoundsAreNoticed) {
   run_ranks(3, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{1.0};
-    Mixer mixer(*group, topology::complete(3), {std::span<double>(own)}, kShort);
+    Mixer mixer(*group, topology::complete(3), {{std::span<double>(own)}}, kShort);
     if (rank == 2) {
-      test::expect_throw<Error>([&] { mixer.pull(8); },
+      test::expect_throw<Error>([&] { mixer.mix(8); },
                                 {"Rank 0 is in round 7 while rank 2 is in round 8"});
     } else {
-      test::expect_throw<Error>([&] { mixer.pull(7); }, {"Rank 2 is in round 8 while rank"});
+      test::expect_throw<Error>([&] { mixer.mix(7); }, {"Rank 2 is in round 8 while rank"});
     }
   });
 }
@@ -155,7 +155,7 @@ TEST(MixerMemory, DoesNotGrowWithTheNeighborsOf64Ranks) {
     const auto group = cluster.group(rank);
     std::vector<float> own(kElements, 1.0F);
     const auto bytes_of = [&](const topology::Schedule& schedule) {
-      return Mixer(*group, schedule, {std::span<float>(own)}, std::chrono::seconds(20))
+      return Mixer(*group, schedule, {{std::span<float>(own)}}, std::chrono::seconds(20))
           .memory_bytes();
     };
     const std::size_t ring = bytes_of(topology::ring(kRanks));

@@ -72,11 +72,11 @@ TEST_P(MixerTest, PullsMultiplyByTheMatrices) {
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
       SCOPED_TRACE(schedule.name());
       Vectors own(group.rank());
-      Mixer mixer(group, schedule, own.views(), kLong);
+      Mixer mixer(group, schedule, {own.views()}, kLong);
       std::vector<std::vector<double>> expected = all_starts(group.size());
 
       for (std::int64_t round = 0; round < 7; ++round) {
-        mixer.pull(round);
+        mixer.mix(round);
         expected = test::times(schedule, round, expected);
       }
 
@@ -103,12 +103,12 @@ TEST_P(MixerTest, RoundsMayComeAgain) {
           expected.back()[k] = start_value(rank, 0, k);
         }
       }
-      Mixer mixer(group, schedule, {std::span<double>(own)}, kLong);
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong);
 
       for (const std::int64_t start : {0, 2, 0, 5}) {
         std::this_thread::sleep_for(std::chrono::milliseconds(3 * group.rank()));
         for (std::int64_t round = start; round < start + 6; ++round) {
-          mixer.pull(round);
+          mixer.mix(round);
           expected = test::times(schedule, round, expected);
         }
       }
@@ -127,9 +127,9 @@ TEST_P(MixerTest, KeepsTheMeanOverManyRounds) {
       for (std::size_t k = 0; k < own.size(); ++k) own[k] = start_value(group.rank(), 0, k);
       std::vector<double> before = own;
       average_(group, std::span<double>(before));
-      Mixer mixer(group, schedule, {std::span<double>(own)}, kLong);
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong);
 
-      for (std::int64_t round = 0; round < 60; ++round) mixer.pull(round);
+      for (std::int64_t round = 0; round < 60; ++round) mixer.mix(round);
 
       average_(group, std::span<double>(own));
       for (std::size_t k = 0; k < own.size(); ++k) EXPECT_NEAR(own[k], before[k], 1e-12);
@@ -142,9 +142,9 @@ TEST_P(MixerTest, LeavesEqualVectorsExactlyAsTheyAre) {
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
       Vectors own(0);
       const std::vector<double> before = own.flat();
-      Mixer mixer(group, schedule, own.views(), kLong);
+      Mixer mixer(group, schedule, {own.views()}, kLong);
 
-      for (std::int64_t round = 0; round < 5; ++round) mixer.pull(round);
+      for (std::int64_t round = 0; round < 5; ++round) mixer.mix(round);
 
       EXPECT_EQ(own.flat(), before) << schedule.name();
     }
@@ -156,15 +156,15 @@ TEST_P(MixerTest, GivesTheSameBitsHoweverFastTheRanksAre) {
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
       Vectors even(group.rank());
       Vectors uneven(group.rank());
-      Mixer first(group, schedule, even.views(), kLong);
-      Mixer second(group, schedule, uneven.views(), kLong);
+      Mixer first(group, schedule, {even.views()}, kLong);
+      Mixer second(group, schedule, {uneven.views()}, kLong);
 
-      for (std::int64_t round = 0; round < 20; ++round) first.pull(round);
+      for (std::int64_t round = 0; round < 20; ++round) first.mix(round);
       for (std::int64_t round = 0; round < 20; ++round) {
         // Each rank is late in other rounds.
         if ((round * 7 + group.rank()) % 5 == 0)
           std::this_thread::sleep_for(std::chrono::milliseconds(2));
-        second.pull(round);
+        second.mix(round);
       }
 
       EXPECT_EQ(even.flat(), uneven.flat()) << schedule.name();
@@ -177,7 +177,7 @@ TEST_P(MixerTest, CountsRoundsAndBytes) {
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
       SCOPED_TRACE(schedule.name());
       Vectors own(group.rank());
-      Mixer mixer(group, schedule, own.views(), kLong);
+      Mixer mixer(group, schedule, {own.views()}, kLong);
       std::uint64_t senders = 0;
       std::uint64_t receivers = 0;
       topology::Neighborhood neighborhood;
@@ -187,7 +187,7 @@ TEST_P(MixerTest, CountsRoundsAndBytes) {
         receivers += neighborhood.out.size();
       }
 
-      for (std::int64_t round = 3; round < 9; ++round) mixer.pull(round);
+      for (std::int64_t round = 3; round < 9; ++round) mixer.mix(round);
 
       EXPECT_EQ(mixer.counters().gossip_rounds, 6);
       EXPECT_EQ(mixer.counters().bytes_sent, receivers * kMessageBytes);
@@ -201,11 +201,11 @@ TEST_P(MixerTest, CountsTheTimeItWaits) {
   on_ranks(GetParam(), [](Group& group) {
     constexpr std::chrono::milliseconds kLate{80};
     Vectors own(group.rank());
-    Mixer mixer(group, topology::complete(group.size()), own.views(), kLong);
+    Mixer mixer(group, topology::complete(group.size()), {own.views()}, kLong);
     group.barrier();
 
     if (group.rank() == 0) std::this_thread::sleep_for(kLate);
-    mixer.pull(0);
+    mixer.mix(0);
 
     const double waited = mixer.counters().wait_seconds;
     if (group.rank() == 0) {
@@ -220,8 +220,9 @@ TEST_P(MixerTest, TakesTwoMessagesOfMemoryHoweverManyNeighbors) {
   on_ranks(GetParam(), [](Group& group) {
     if (!transport::is_one_host(group)) return;  // else what arrives has memory of its own
     std::vector<double> own(100'000, 1.0);
-    const Mixer ring(group, topology::ring(group.size()), {std::span<double>(own)}, kLong);
-    const Mixer complete(group, topology::complete(group.size()), {std::span<double>(own)}, kLong);
+    const Mixer ring(group, topology::ring(group.size()), {{std::span<double>(own)}}, kLong);
+    const Mixer complete(group, topology::complete(group.size()), {{std::span<double>(own)}},
+                         kLong);
 
     EXPECT_EQ(ring.memory_bytes(), complete.memory_bytes());
     if (group.size() == 1) {
@@ -235,8 +236,8 @@ TEST_P(MixerTest, TakesTwoMessagesOfMemoryHoweverManyNeighbors) {
 
 TEST_P(MixerTest, MixesNothingAtAll) {
   on_ranks(GetParam(), [](Group& group) {
-    Mixer mixer(group, topology::ring(group.size()), {}, kLong);
-    for (std::int64_t round = 0; round < 3; ++round) mixer.pull(round);
+    Mixer mixer(group, topology::ring(group.size()), {{}}, kLong);
+    for (std::int64_t round = 0; round < 3; ++round) mixer.mix(round);
     EXPECT_EQ(mixer.counters().bytes_sent, 0U);
     EXPECT_EQ(mixer.counters().gossip_rounds, 3);
   });
@@ -246,7 +247,7 @@ TEST_P(MixerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
   on_ranks(GetParam(), [](Group& group) {
     Vectors own(group.rank());
     const int other = group.size() + 1;
-    expect_throw<JointError>([&] { Mixer(group, topology::ring(other), own.views(), kLong); },
+    expect_throw<JointError>([&] { Mixer(group, topology::ring(other), {own.views()}, kLong); },
                              {"'ring' is made for " + std::to_string(other) +
                               " ranks, but the group has " + std::to_string(group.size())});
     group.barrier();
@@ -259,7 +260,7 @@ TEST_P(MixerTest, RefusesVectorsThatDifferBetweenRanks) {
     const bool is_last = group.rank() == group.size() - 1;
     std::vector<float> own(is_last ? 6 : 5);
     expect_throw<JointError>(
-        [&] { Mixer(group, topology::ring(group.size()), {std::span<float>(own)}, kLong); },
+        [&] { Mixer(group, topology::ring(group.size()), {{std::span<float>(own)}}, kLong); },
         {"rank 0 has 1 vectors: 5 of 4 bytes",
          "rank " + std::to_string(group.size() - 1) + " has 1 vectors: 6 of 4 bytes"});
     group.barrier();
@@ -271,12 +272,12 @@ TEST_P(MixerTest, NamesTheRankThatDoesNotCome) {
   on_ranks(GetParam(), [](Group& group) {
     const Rank absent = group.size() - 1;
     std::vector<double> own(3, 1.0);
-    Mixer mixer(group, topology::complete(group.size()), {std::span<double>(own)},
+    Mixer mixer(group, topology::complete(group.size()), {{std::span<double>(own)}},
                 std::chrono::milliseconds(150));
 
     if (group.rank() != absent) {
       try {
-        mixer.pull(0);
+        mixer.mix(0);
         ADD_FAILURE() << "a round without rank " << absent;
       } catch (const TimeoutError& error) {
         EXPECT_EQ(error.peer(), absent);

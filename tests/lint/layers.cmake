@@ -17,7 +17,7 @@ set(sees_algorithm topology kernels)
 set(sees_engine topology kernels transport algorithm)
 set(sees_sim topology kernels transport algorithm engine)
 set(sees_model kernels)
-set(sees_optim topology transport runtime algorithm engine model gpu)
+set(sees_optim topology kernels transport runtime algorithm engine model gpu)
 set(sees_train ${all_below_train})
 
 # The third-party headers that a room may include: anywhere, and in .cpp files only (regular expressions).

@@ -6,9 +6,8 @@
 #include <torch/torch.h>
 
 #include <libgossip/optim/all_reduce.h>
-#include <libgossip/optim/exact_diffusion.h>
+#include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/gossip_sgd.h>
-#include <libgossip/optim/gradient_tracking.h>
 
 #include "engine/quadratic.h"
 #include "transport/on_ranks.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
 
-#include <libgossip/optim/exact_diffusion.h>
+#include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/weights.h>
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sstream>
 
-#include <libgossip/optim/exact_diffusion.h>
-#include <libgossip/optim/gradient_tracking.h>
+#include <libgossip/optim/bias_corrected.h>
 
 #include "optim/optim_test_support.h"
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/train/label_skew.h>
 #include <libgossip/train/shard.h>
 
 namespace gossip::train {
@@ -157,6 +159,53 @@ TEST(Shard, RefusesAStepBeyondTheEpoch) {
 
   EXPECT_THROW((void)shard.indices(1, 10), Error);
   EXPECT_THROW((void)shard.indices(1, -1), Error);
+}
+
+TEST(ShardOfOwnSamples, ShufflesThemInEveryEpoch) {
+  Shard shard({.num_samples = 20, .batch_size = 2, .rank = 1, .size = 4, .own = {3, 1, 4, 15, 9}});
+  EXPECT_EQ(shard.steps_per_epoch(), 2);
+  std::set<std::int64_t> seen;
+  for (std::int64_t epoch = 0; epoch < 20; ++epoch) {
+    const auto samples = epoch_of(shard, epoch);
+    EXPECT_EQ(std::set<std::int64_t>(samples.begin(), samples.end()).size(), 4U);
+    seen.insert(samples.begin(), samples.end());
+  }
+  EXPECT_THAT(seen, testing::ElementsAre(1, 3, 4, 9, 15));
+}
+
+/// How many classes hold nine of ten samples of a part, the mean over the parts.
+double classes_of_parts(double concentration) {
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < 10'000; ++i) labels.push_back(i % 10);
+  const auto parts = label_skewed_parts(labels, 8, concentration, 3);
+  std::set<std::int64_t> seen;
+  double total = 0.0;
+  for (const auto& part : parts) {
+    EXPECT_EQ(part.size(), 1250U);
+    seen.insert(part.begin(), part.end());
+    std::vector<int> counts(10, 0);
+    for (const std::int64_t sample : part) ++counts[static_cast<std::size_t>(sample % 10)];
+    std::ranges::sort(counts, std::greater<>());
+    int covered = 0;
+    for (const int count : counts) {
+      if (covered >= 1125) break;
+      covered += count;
+      total += 1.0 / 8;
+    }
+  }
+  EXPECT_EQ(seen.size(), 10'000U) << "a sample is in two parts";
+  return total;
+}
+
+TEST(LabelSkewedParts, HaveFewClassesWithASmallConcentration) {
+  EXPECT_LT(classes_of_parts(0.1), 4.0);
+  EXPECT_GT(classes_of_parts(100.0), 8.5);
+}
+
+TEST(LabelSkewedParts, RefuseWhatMakesNoSense) {
+  const std::vector<std::int64_t> labels{0, 1, 2};
+  EXPECT_THROW(static_cast<void>(label_skewed_parts(labels, 2, 0.0, 1)), Error);
+  EXPECT_THROW(static_cast<void>(label_skewed_parts(labels, 4, 0.1, 1)), Error);
 }
 
 }  // namespace

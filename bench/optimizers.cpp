@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/optim/factory.h>
+#include <libgossip/topology/families.h>
+
+#include "commands.h"
+#include "measure.h"
+
+namespace gossip::bench {
+namespace {
+
+/// 44 MB of parameters in the tensors of a network, with gradients; a step waits for a GPU.
+class Trainer {
+ public:
+  Trainer(Session& session, std::string_view optimizer) {
+    for (int i = 0; i < kTensors; ++i) {
+      torch::Tensor parameter =
+          model_.register_parameter(fmt::format("p{}", i), torch::rand({kElements}));
+      parameter.mutable_grad() = torch::rand({kElements});
+    }
+    optimizer_ = optim::make_optimizer(
+        optimizer, session, model_,
+        std::make_unique<torch::optim::SGD>(model_.parameters(), torch::optim::SGDOptions(1e-6)),
+        topology::complete(session.size()), {.local_steps = 1, .active = 1.0});
+  }
+
+  void steps(int count) {
+    for (int i = 0; i < count; ++i) {
+      std::this_thread::sleep_for(kCompute);
+      optimizer_->step();
+    }
+  }
+
+  [[nodiscard]] double copies_of_model() const {
+    constexpr double kModelBytes = double{kTensors} * kElements * sizeof(float);
+    return static_cast<double>(optimizer_->memory_bytes()) / kModelBytes;
+  }
+
+ private:
+  static constexpr int kTensors = 44;
+  static constexpr std::int64_t kElements = 1 << 18;
+  static constexpr std::chrono::milliseconds kCompute{100};
+
+  torch::nn::Module model_;
+  std::unique_ptr<optim::Decentralized> optimizer_;
+};
+
+}  // namespace
+
+void optimizers_command(Session& session, int repetitions) {
+  GOSSIP_CHECK(session.size() == 2, "The optimizers are compared on 2 ranks, not {}: mpirun -n 2.",
+               session.size());
+  constexpr int kSteps = 8;
+  torch::manual_seed(1);
+  Trainer baseline(session, "gossip-sgd");
+  for (const optim::OptimizerName& entry : optim::optimizer_names()) {
+    if (entry.is_asynchronous || entry.name == "gossip-sgd") continue;
+    Trainer method(session, entry.name);
+    const auto times = measure(session,
+                               {{"gossip-sgd", [&] { baseline.steps(kSteps); }},
+                                {std::string(entry.name), [&] { method.steps(kSteps); }}},
+                               repetitions);
+    print_table(session, times);
+    report(session, "optimizers", "steps_over_gossip_sgd", median_ratio(times[0], times[1]),
+           "ratio",
+           {{"optimizer", entry.name},
+            {"ranks", session.size()},
+            {"steps", kSteps},
+            {"memory_in_model_copies", method.copies_of_model()},
+            {"repetitions", repetitions}});
+  }
+}
+
+}  // namespace gossip::bench

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Quadratic problems in a JSON file, and the iterates of the library's methods on them.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <libgossip/algorithm/algorithm.h>
+#include <libgossip/base/types.h>
+#include <libgossip/engine/mixer.h>
+#include <libgossip/kernels/codec.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::examples {
+
+/// A file like tests/reference/quadratic_n8.json: worker i has the loss \f$ \frac12 (x - b_i)^T A_i
+/// (x - b_i) \f$; matrices, start points, and the parameters of each algorithm. Immutable.
+///
+/// Errors: gossip::Error that names the file and what it lacks.
+class ReferenceProblem {
+ public:
+  explicit ReferenceProblem(const std::string& path);
+
+  [[nodiscard]] int num_workers() const noexcept { return num_workers_; }
+  [[nodiscard]] std::size_t dimension() const noexcept { return dimension_; }
+
+  /// Names of the algorithms that the file has parameters for, in its order.
+  [[nodiscard]] std::vector<std::string> algorithms() const;
+
+  /// A parameter that may be a number or text such as "9/10".
+  [[nodiscard]] double number(const std::string& algorithm, const std::string& parameter) const;
+  [[nodiscard]] std::int64_t count(const std::string& algorithm,
+                                   const std::string& parameter) const;
+
+  /// The matrices that a parameter names: "W", "Wlazy", "R", "C" or "P_(k mod m)".
+  [[nodiscard]] topology::Schedule matrices(const std::string& algorithm,
+                                            const std::string& parameter) const;
+
+  [[nodiscard]] std::vector<double> start(Rank rank, bool is_common) const;
+  [[nodiscard]] std::vector<double> gradient(Rank rank, const std::vector<double>& x) const;
+  /// F(x), the mean of all losses.
+  [[nodiscard]] double loss(const std::vector<double>& x) const;
+  [[nodiscard]] std::vector<double> minimizer() const;
+
+  [[nodiscard]] const nlohmann::json& json() const noexcept { return json_; }
+
+ private:
+  [[nodiscard]] const nlohmann::json& parameters(const std::string& algorithm) const;
+  [[nodiscard]] const nlohmann::json& at(const std::string& pointer) const;
+
+  std::string path_;
+  nlohmann::json json_;
+  int num_workers_ = 0;
+  std::size_t dimension_ = 0;
+  std::vector<std::vector<std::vector<double>>> a_;  // [worker][row][column]
+  std::vector<std::vector<double>> b_;
+};
+
+/// Names of the algorithms that run_algorithm() knows.
+[[nodiscard]] const std::vector<std::string>& known_algorithms();
+
+/// Runs one worker a rank and returns, on every rank, the arrays and scalars after each of
+/// `iterations` (ascending), in the format of the file: {"1": {"x": [[...]], ...}, ...}. Collective
+/// over `group`, which has one rank a worker. Throws gossip::Error for an unknown algorithm, with
+/// the nearest names.
+[[nodiscard]] nlohmann::ordered_json run_algorithm(const ReferenceProblem& problem,
+                                                   const std::string& algorithm,
+                                                   transport::Group& group,
+                                                   const std::vector<std::int64_t>& iterations);
+
+}  // namespace gossip::examples
