@@ -231,18 +231,18 @@ MakePlan device_sampling(algorithm::Stepping stepping) {
   };
 }
 
+/// Numerators and weights.
+ordered_json push_sum_arrays(const Snapshot& snapshot) {
+  const Rows numerators = rows_of(snapshot.x.size(), [&](std::size_t i) {
+    std::vector<double> row = snapshot.x[i];
+    for (double& entry : row) entry *= snapshot.weights[i];
+    return row;
+  });
+  return {{"u", numerators}, {"w", snapshot.weights}};
+}
+
 Plan push_sum(const ReferenceProblem& problem, const std::string& name) {
-  Plan plan{.matrices = problem.matrices(name, "C"), .arrays = [](const Snapshot& snapshot) {
-              return ordered_json{{"u", rows_of(snapshot.x.size(),
-                                                [&](std::size_t i) {
-                                                  std::vector<double> row = snapshot.x[i];
-                                                  for (double& entry : row) {
-                                                    entry *= snapshot.weights[i];
-                                                  }
-                                                  return row;
-                                                })},
-                                  {"w", snapshot.weights}};
-            }};
+  Plan plan{.matrices = problem.matrices(name, "C"), .arrays = push_sum_arrays};
   plan.is_averaging_only = name == "push_sum_average";
   if (!plan.is_averaging_only) plan.rate = problem.number(name, "eta");
   return plan;
@@ -420,7 +420,7 @@ const std::map<std::string, MakePlan>& plans() {
                      .matrices = problem.matrices(name, "C"),
                      .rate = problem.number(name, "eta"),
                      .arrays = [&problem](const Snapshot& s) {
-                       ordered_json result = push_sum(problem, "push_sum_average").arrays(s);
+                       ordered_json result = push_sum_arrays(s);
                        result["y"] = advanced_tracker(problem, s);
                        result["g"] = gradients(problem, s.x);
                        return result;
@@ -551,6 +551,14 @@ ordered_json record_of(const ReferenceProblem& problem, const Plan& plan,
   return record;
 }
 
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream file(path);
+  GOSSIP_CHECK(file.is_open(), "The problem '{}' cannot be read: is the path right?", path);
+  nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  GOSSIP_CHECK(!json.is_discarded(), "The problem '{}' is not JSON.", path);
+  return json;
+}
+
 /// Solves a x = b by elimination with pivots.
 std::vector<double> solved(Rows a, std::vector<double> b) {
   const std::size_t size = b.size();
@@ -574,18 +582,18 @@ std::vector<double> solved(Rows a, std::vector<double> b) {
 
 }  // namespace
 
-ReferenceProblem::ReferenceProblem(const std::string& path) : path_(path) {
-  std::ifstream file(path);
-  GOSSIP_CHECK(file.is_open(), "The problem '{}' cannot be read: is the path right?", path);
-  json_ = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  GOSSIP_CHECK(!json_.is_discarded(), "The problem '{}' is not JSON.", path);
+ReferenceProblem::ReferenceProblem(const std::string& path)
+    : ReferenceProblem(read_json(path), path) {}
+
+ReferenceProblem::ReferenceProblem(nlohmann::json json, std::string name)
+    : path_(std::move(name)), json_(std::move(json)) {
   num_workers_ = at("/problem/n").get<int>();
   dimension_ = at("/problem/d").get<std::size_t>();
   a_ = at("/problem/A").get<std::vector<Rows>>();
   b_ = at("/problem/b").get<Rows>();
   GOSSIP_CHECK(std::cmp_equal(a_.size(), num_workers_) && std::cmp_equal(b_.size(), num_workers_),
-               "The problem '{}' is for n = {} workers, but A has {} matrices and b {} rows.", path,
-               num_workers_, a_.size(), b_.size());
+               "The problem '{}' is for n = {} workers, but A has {} matrices and b {} rows.",
+               path_, num_workers_, a_.size(), b_.size());
 }
 
 const nlohmann::json& ReferenceProblem::at(const std::string& pointer) const {

@@ -28,6 +28,9 @@ class ReferenceProblem {
  public:
   explicit ReferenceProblem(const std::string& path);
 
+  /// What such a file holds; `name` stands for the path in errors.
+  ReferenceProblem(nlohmann::json json, std::string name);
+
   [[nodiscard]] int num_workers() const noexcept { return num_workers_; }
   [[nodiscard]] std::size_t dimension() const noexcept { return dimension_; }
 

@@ -39,17 +39,6 @@ class Arcs {
                   [&](const Neighbor& sender) { return !sampling_.is_active(round, sender.rank); });
   }
 
-  [[nodiscard]] std::size_t num_senders(std::int64_t round, Rank receiver) const {
-    Neighborhood result;
-    neighborhood(round, receiver, result);
-    return result.in.size();
-  }
-  [[nodiscard]] std::size_t num_receivers(std::int64_t round, Rank sender) const {
-    Neighborhood result;
-    neighborhood(round, sender, result);
-    return result.out.size();
-  }
-
  private:
   Schedule schedule_;
   Sampling sampling_;
@@ -65,30 +54,25 @@ Schedule tabulated(const Schedule& schedule) {
   return {schedule.name(), std::move(matrices)};
 }
 
-Schedule row_weights(const Schedule& schedule, const Sampling& sampling, std::string name,
-                     int period) {
-  const Arcs arcs(schedule, sampling);
-  return tabulated({std::move(name), schedule.size(), period,
-                    [arcs](std::int64_t round, Rank rank, Neighborhood& result) {
-                      arcs.neighborhood(round, rank, result);
-                      result.self_weight = even_share(result.in.size());
-                      for (Neighbor& sender : result.in) sender.weight = result.self_weight;
-                      for (Neighbor& receiver : result.out) {
-                        receiver.weight = even_share(arcs.num_senders(round, receiver.rank));
-                      }
-                    }});
-}
+using List = std::vector<Neighbor> Neighborhood::*;
 
-Schedule column_weights(const Schedule& schedule, const Sampling& sampling, std::string name,
-                        int period) {
+/// Each rank shares evenly among itself and the neighbors of one list: `in` makes rows sum to 1,
+/// `out` columns.
+Schedule even_weights(const Schedule& schedule, const Sampling& sampling, std::string name,
+                      int period, List shared) {
   const Arcs arcs(schedule, sampling);
+  const List other = shared == &Neighborhood::in ? &Neighborhood::out : &Neighborhood::in;
   return tabulated({std::move(name), schedule.size(), period,
-                    [arcs](std::int64_t round, Rank rank, Neighborhood& result) {
+                    [=](std::int64_t round, Rank rank, Neighborhood& result) {
                       arcs.neighborhood(round, rank, result);
-                      result.self_weight = even_share(result.out.size());
-                      for (Neighbor& receiver : result.out) receiver.weight = result.self_weight;
-                      for (Neighbor& sender : result.in) {
-                        sender.weight = even_share(arcs.num_receivers(round, sender.rank));
+                      result.self_weight = even_share((result.*shared).size());
+                      for (Neighbor& neighbor : result.*shared) {
+                        neighbor.weight = result.self_weight;
+                      }
+                      for (Neighbor& neighbor : result.*other) {
+                        Neighborhood theirs;
+                        arcs.neighborhood(round, neighbor.rank, theirs);
+                        neighbor.weight = even_share((theirs.*shared).size());
                       }
                     }});
 }
@@ -102,24 +86,27 @@ int common_period(const Schedule& schedule, const Sampling& sampling) {
   return period <= kLongest ? static_cast<int>(period) : 0;
 }
 
-void check_sizes(const Schedule& schedule, const Sampling& sampling) {
+Schedule sampled(const Schedule& schedule, const Sampling& sampling, List shared) {
   GOSSIP_CHECK(schedule.size() == sampling.size(),
                "The topology '{}' is for {} ranks, but the sampling '{}' for {}.", schedule.name(),
                schedule.size(), sampling.name(), sampling.size());
+  return even_weights(schedule, sampling,
+                      fmt::format("{} with {} active", schedule.name(), sampling.name()),
+                      common_period(schedule, sampling), shared);
 }
 
 }  // namespace
 
 Schedule with_row_weights(const Schedule& schedule) {
   if (all_matrices(schedule, &MixingMatrix::is_row_stochastic)) return schedule;
-  return row_weights(schedule, Sampling::everyone(schedule.size()), schedule.name(),
-                     schedule.period());
+  return even_weights(schedule, Sampling::everyone(schedule.size()), schedule.name(),
+                      schedule.period(), &Neighborhood::in);
 }
 
 Schedule with_column_weights(const Schedule& schedule) {
   if (all_matrices(schedule, &MixingMatrix::is_column_stochastic)) return schedule;
-  return column_weights(schedule, Sampling::everyone(schedule.size()), schedule.name(),
-                        schedule.period());
+  return even_weights(schedule, Sampling::everyone(schedule.size()), schedule.name(),
+                      schedule.period(), &Neighborhood::out);
 }
 
 Sampling::Sampling(std::string name, int size, int period, Function is_active)
@@ -164,17 +151,11 @@ Sampling Sampling::uniform(int size, int count, std::uint64_t seed) {
 }
 
 Schedule sampled_rows(const Schedule& schedule, const Sampling& sampling) {
-  check_sizes(schedule, sampling);
-  return row_weights(schedule, sampling,
-                     fmt::format("{} with {} active", schedule.name(), sampling.name()),
-                     common_period(schedule, sampling));
+  return sampled(schedule, sampling, &Neighborhood::in);
 }
 
 Schedule sampled_columns(const Schedule& schedule, const Sampling& sampling) {
-  check_sizes(schedule, sampling);
-  return column_weights(schedule, sampling,
-                        fmt::format("{} with {} active", schedule.name(), sampling.name()),
-                        common_period(schedule, sampling));
+  return sampled(schedule, sampling, &Neighborhood::out);
 }
 
 }  // namespace gossip::topology
