@@ -137,7 +137,9 @@ int run(Session& session, const Options& options) {
   const auto optimizer = optim::make_optimizer(options.optimizer, session, *model,
                                                make_local_optimizer(options, model->parameters()),
                                                schedule, optimizer_options(options));
-  record->start(*optimizer, options.optimizer == "allreduce" ? "none" : schedule.name());
+  const auto entry =
+      std::ranges::find(optim::optimizer_names(), options.optimizer, &optim::OptimizerName::name);
+  record->start(*optimizer, entry->graphs.starts_with("none") ? "none" : schedule.name());
   Training training{session, options, *data, *shard, *record, model, *optimizer};
   if (optim::is_asynchronous(options.optimizer, optimizer_options(options))) {
     training.at_own_pace();

@@ -22,10 +22,11 @@ std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts) {
 }
 
 std::vector<std::vector<Stage>> steps_of_diloco(double outer_rate, double momentum, int fragments) {
-  const std::vector<Stage> start{combine(kStart, {{kModel, 1.0}})};
   const std::vector<Stage> local{evaluate(), local_update()};
+  // Behind the evaluation: until then a caller may load another model.
+  const std::vector<Stage> started{evaluate(), combine(kStart, {{kModel, 1.0}}), local_update()};
   // A plain step, the first one, then those that end with the average of a fragment.
-  std::vector<std::vector<Stage>> kinds{local, joined({start, local})};
+  std::vector<std::vector<Stage>> kinds{local, started};
   for (int index = 0; index < fragments; ++index) {
     const Fragment part{index, fragments};
     const std::vector<Stage> outer{
@@ -37,7 +38,7 @@ std::vector<std::vector<Stage>> steps_of_diloco(double outer_rate, double moment
             part),
         combine(kModel, {{kStart, 1.0}}, part)};
     kinds.push_back(joined({local, outer}));
-    kinds.push_back(joined({start, local, outer}));
+    kinds.push_back(joined({started, outer}));
   }
   return kinds;
 }

@@ -15,13 +15,20 @@ std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts) {
   return stages;
 }
 
+/// `before` stands behind the evaluation: until then a caller may load another model.
+std::vector<Stage> started(const std::vector<Stage>& before, std::vector<Stage> step) {
+  step.insert(step.begin() + 1, before.begin(), before.end());
+  return step;
+}
+
 }  // namespace
 
 RoundAlgorithm::RoundAlgorithm(Rules rules, const Round& round, std::int64_t local_steps)
     : Algorithm([&] {
-        const std::vector<Stage>& first = round.first.empty() ? round.local : round.first;
-        rules.kinds = {joined({round.before, first, round.after}), joined({round.before, first}),
-                       round.local, joined({round.local, round.after})};
+        const std::vector<Stage> first =
+            started(round.before, round.first.empty() ? round.local : round.first);
+        rules.kinds = {joined({first, round.after}), first, round.local,
+                       joined({round.local, round.after})};
         return rules;
       }()),
       local_steps_(local_steps) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include <libgossip/base/error.h>
@@ -22,9 +23,26 @@ int rounds_examined(const topology::Schedule& schedule) {
   return schedule.period() > 0 ? schedule.period() : kRoundsExamined;
 }
 
-/// In one round, to one rank.
-int most_senders(const topology::Schedule& schedule) {
-  return std::max(1, schedule.max_degree(rounds_examined(schedule)));
+/// In one round, to one rank, of either matrix.
+int most_senders(const Matrices& matrices, bool is_pushing) {
+  if (!is_pushing) {
+    return std::max(1, matrices.pull.max_degree(rounds_examined(matrices.pull)));
+  }
+  const int rounds = std::max(rounds_examined(matrices.pull), rounds_examined(matrices.push));
+  std::size_t most = 1;
+  topology::Neighborhood pull;
+  topology::Neighborhood push;
+  for (int round = 0; round < rounds; ++round) {
+    for (Rank rank = 0; rank < matrices.pull.size(); ++rank) {
+      matrices.pull.neighborhood(round, rank, pull);
+      matrices.push.neighborhood(round, rank, push);
+      std::set<Rank> senders;
+      for (const topology::Neighbor& sender : pull.in) senders.insert(sender.rank);
+      for (const topology::Neighbor& sender : push.in) senders.insert(sender.rank);
+      most = std::max(most, senders.size());
+    }
+  }
+  return static_cast<int>(most);
 }
 
 void check_mutual(const topology::Schedule& schedule) {
@@ -58,6 +76,17 @@ std::vector<Rank> peers_of(Rank rank, const Matrices& matrices, bool is_pushing)
     if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
   }
   return peers;
+}
+
+/// What a rank keeps of what it pushes: all but the shares as the receivers' type has them, so that
+/// rounded weights do not make the sum over the ranks grow.
+template <class T>
+double kept(const topology::Neighborhood& neighborhood) {
+  double share = 1.0;
+  for (const topology::Neighbor& receiver : neighborhood.out) {
+    share -= static_cast<double>(static_cast<T>(receiver.weight));
+  }
+  return share;
 }
 
 std::vector<VectorView> joined(std::vector<VectorView> first,
@@ -99,15 +128,13 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
       group, "vectors to mix",
       codec_ ? layout_.description() + ", " + codec_->name() : layout_.description());
   if (group.size() == 1) return;
-  const int senders =
-      most_senders(matrices_.pull) + (is_pushing() ? most_senders(matrices_.push) : 0);
-  channel_ = group.make_channel(
-      {.capacity_bytes = message_bytes_,
-       .slots = slots_of(message_bytes_, most_senders(matrices_.pull), lost_.may_drop()),
-       .timeout = patience.timeout,
-       .while_waiting = patience.while_waiting,
-       .receive_slots = std::min(senders, group.size() - 1),
-       .peers = peers_of(group.rank(), matrices_, is_pushing())});
+  const int senders = most_senders(matrices_, is_pushing());
+  channel_ = group.make_channel({.capacity_bytes = message_bytes_,
+                                 .slots = slots_of(message_bytes_, senders, lost_.may_drop()),
+                                 .timeout = patience.timeout,
+                                 .while_waiting = patience.while_waiting,
+                                 .receive_slots = senders,
+                                 .peers = peers_of(group.rank(), matrices_, is_pushing())});
 }
 
 std::size_t Mixer::memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
@@ -240,7 +267,7 @@ void Mixer::combine() {
       auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_);
       sources.clear();
       const bool is_pushed = weight == &Sender::push;
-      if (is_pushed) sources.push_back({own.data(), push_.self_weight});
+      if (is_pushed) sources.push_back({own.data(), kept<T>(push_)});
       for (std::size_t m = 0; m < messages_.size(); ++m) {
         if (senders_[m].*weight == 0.0) continue;
         const std::span<T> theirs = layout_.view(messages_[m].payload(), index).template as<T>();

@@ -61,6 +61,10 @@ void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algori
       schedule.name(), smallest, algorithm.name(), algorithm.eigenvalue_bound());
 }
 
+bool has(std::span<const Stage> stages, Action action) {
+  return std::ranges::find(stages, action, &Stage::action) != stages.end();
+}
+
 VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end) {
   return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype),
           end - begin};
@@ -92,6 +96,12 @@ StagedWorker::StagedWorker(transport::Group& group,
       check_size(matrices.pull.name(), matrices.pull.size(), group);
       if (options.checks_matrices) check_matrices(matrices, *algorithm_);
     });
+  }
+  const bool is_among_all = std::ranges::any_of(
+      algorithm_->kinds(), [](const auto& stages) { return has(stages, Action::kMean); });
+  if (is_among_all || algorithm_->mixing_needs() == MixingNeeds::kNone) {
+    presence_.emplace(group);
+  } else {
     presence_.emplace(group, union_graph(matrices.pull));
   }
   for (const std::vector<Stage>& stages : algorithm_->kinds()) {
@@ -102,7 +112,6 @@ StagedWorker::StagedWorker(transport::Group& group,
     }
   }
   if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
-  if (!presence_) presence_.emplace(group);
 }
 
 void StagedWorker::make_state(const std::vector<VectorView>& shapes) {
@@ -205,14 +214,24 @@ void StagedWorker::finish(bool communicate) {
   needed_step_ = position_.step;
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages stages = algorithm_->stages(position_.step);
-  const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
-  const bool has_gradient = evaluation != stages.end();
-  has_communicated_ = false;
-  run({has_gradient ? evaluation + 1 : stages.begin(), stages.end()}, communicate);
+  if (has(stages, Action::kLocalUpdate)) note_rate();
+  if (!communicate && has(stages, Action::kCompress)) {
+    // What others do not hear of must not be counted as sent.
+    run(*std::ranges::find(stages, Action::kLocalUpdate, &Stage::action), communicate);
+  } else {
+    const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
+    const bool has_gradient = evaluation != stages.end();
+    run({has_gradient ? evaluation + 1 : stages.begin(), stages.end()}, communicate);
+  }
+  // All mixings of a step take the same round. Directed methods count every step, because who is
+  // active goes by the step.
+  const bool is_directed = algorithm_->mixing_needs() == MixingNeeds::kDirected;
+  if (has(stages, Action::kMix) && (has_communicated_ || is_directed)) ++position_.round;
   if (has_communicated_) {
     position_.rates = 0.0;
     position_.rated = 0;
   }
+  has_communicated_ = false;
   ++position_.step;
 }
 
@@ -234,13 +253,12 @@ void StagedWorker::run(Stages stages, bool communicate) {
 
 void StagedWorker::run(const Stage& stage, bool communicate) {
   if (stage.action == Action::kLocalUpdate) {
-    note_rate();
     if (is_gradient_changed_ && caller_.store_gradient) caller_.store_gradient();
     caller_.local_update();
   } else if (stage.action == Action::kCompress) {
     compress(stage.vectors.front());
   } else if (stage.action == Action::kMix && communicate) {
-    const double weight = exchange_of(stage)->mixer->mix(position_.round++, position_.weight);
+    const double weight = exchange_of(stage)->mixer->mix(position_.round, position_.weight);
     const bool is_model_pushed = std::ranges::find(stage.pushed, kModel) != stage.pushed.end();
     if (is_model_pushed) position_.weight = weight;
     has_communicated_ = true;

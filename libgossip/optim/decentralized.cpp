@@ -151,6 +151,11 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
                                                      const Settings& settings) {
   check_learning_rates(*method.algorithm);
   return [=, this](model::FlatModel& model, std::function<void()> local_update) {
+    if (method.algorithm->mixing_needs() != algorithm::MixingNeeds::kNone) {
+      transport::require_agreement(
+          group_, "mixing matrices",
+          description_of(method.matrices.pull) + " and " + description_of(method.matrices.push));
+    }
     engine::StagedWorker::Vectors vectors{model.parameters(), {}};
     if (method.algorithm->averages_gradient() && group_.size() > 1) {
       gradient_presence_.resize(model.entries().size());
@@ -160,19 +165,23 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
     if (method.algorithm->combines_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
         group_, method.algorithm, method.matrices, std::move(vectors),
-        engine::StagedWorker::Caller{
-            .local_update = std::move(local_update),
-            .average_gradient = [this] { synchronize(); },
-            .load_gradient =
-                [&model] {
-                  for (std::size_t i = 0; i < model.entries().size(); ++i) model.gather_gradient(i);
-                },
-            .store_gradient =
-                [&model] {
-                  for (std::size_t i = 0; i < model.entries().size(); ++i)
-                    model.scatter_gradient(i);
-                },
-            .learning_rate = [this] { return learning_rate_of(param_groups_.front().options()); }},
+        engine::StagedWorker::Caller{.local_update = std::move(local_update),
+                                     .average_gradient = [this] { synchronize(); },
+                                     .load_gradient =
+                                         [&model] {
+                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
+                                             model.gather_gradient(i);
+                                         },
+                                     .store_gradient =
+                                         [&model] {
+                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
+                                             model.scatter_gradient(i);
+                                         },
+                                     .learning_rate =
+                                         [this, algorithm = method.algorithm] {
+                                           check_learning_rates(*algorithm);
+                                           return learning_rate_of(param_groups_.front().options());
+                                         }},
         engine::StagedWorkerOptions{.timeout = settings.timeout,
                                     .bucket_bytes = settings.bucket_bytes,
                                     .on_lost_neighbor = settings.on_lost_neighbor,

@@ -174,6 +174,14 @@ std::unique_ptr<Decentralized> among_all(Request& request, Options options) {
                                      options);
 }
 
+/// The methods that can drop a lost neighbor.
+constexpr std::array<std::string_view, 5> kDropping{"gossip-sgd", "push-sum", "async-gossip",
+                                                    "ad-psgd", "a2cid2"};
+
+bool may_drop(std::string_view name) {
+  return std::ranges::find(kDropping, name) != kDropping.end();
+}
+
 using Maker = std::unique_ptr<Decentralized> (*)(Request&, const OptimizerOptions&);
 
 /// In the order of kNames.
@@ -288,6 +296,10 @@ std::unique_ptr<Decentralized> make_optimizer(std::string_view name, transport::
                                               const topology::Schedule& schedule,
                                               const OptimizerOptions& options) {
   check_optimizer_name(name);
+  GOSSIP_CHECK(options.on_lost_neighbor == OnLostNeighbor::kError || may_drop(name),
+               "'{}' cannot go on without a lost neighbor: only {} can. Take on_lost_neighbor "
+               "'error'.",
+               name, fmt::join(kDropping, ", "));
   const auto entry = std::ranges::find(kNames, name, &OptimizerName::name);
   Request request{group, module, std::move(local), schedule, options};
   return kMakers[static_cast<std::size_t>(entry - kNames.begin())](request, options);

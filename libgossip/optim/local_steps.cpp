@@ -10,6 +10,7 @@
 
 namespace gossip::optim {
 StagedMethod LocalSGDOptions::method(const topology::Schedule& schedule, Rank /*rank*/) const {
+  GOSSIP_CHECK(switch_step() >= 0, "switch_step is {}: it must be at least 0.", switch_step());
   std::vector<algorithm::Period> periods{{0, local_steps()}};
   if (switch_step() > 0) periods = {{0, 1}, {switch_step(), local_steps()}};
   return {std::make_shared<const algorithm::LocalSGD>(std::move(periods)), schedule};

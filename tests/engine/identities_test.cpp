@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What methods have in common, and what each keeps, on problems of several sizes.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <common/reference_problem.h>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include <libgossip/algorithm/choco_sgd.h>
 #include <libgossip/base/random.h>
+#include <libgossip/engine/staged_worker.h>
+#include <libgossip/kernels/codec.h>
 #include <libgossip/topology/families.h>
+#include <libgossip/topology/schedules.h>
 #include <libgossip/topology/weights.h>
 
 #include "transport/on_ranks.h"
@@ -219,6 +225,47 @@ TEST_P(Sizes, ExactMethodsReachTheMinimizer) {
 
 INSTANTIATE_TEST_SUITE_P(Workers, Sizes, testing::Values(1, 2, 3, 5, 7),
                          testing::PrintToStringParamName());
+
+/// The two mixings of a step are of the same round, so that both go through all of them.
+TEST(ChangingTopologies, MixModelAndTrackerInEveryRound) {
+  json file = problem_of(4);
+  const topology::Schedule schedule = topology::one_peer_exponential(4);
+  for (int round = 0; round < 2; ++round) {
+    file["matrices"]["P_one_peer"].push_back(schedule.matrix(round).rows());
+  }
+  for (const std::string name : {"gt_atc", "gt_semi_atc"}) {
+    const json record = run(file, name, {{"eta", "1/16"}, {"W", "P_(k mod 2)"}}, 400);
+    EXPECT_LT(record.at("dist_to_opt").get<double>(), 1e-8) << name;
+    EXPECT_LT(record.at("consensus_rms").get<double>(), 1e-8) << name;
+  }
+}
+
+/// With equal weights every rank's W times the public copies is the same.
+TEST(CompressedSteps, ThatDoNotCommunicateSendNothing) {
+  test::on_ranks(3, [](transport::Group& group) {
+    std::vector<double> x{1.0 + group.rank(), -2.0, 0.5 * group.rank(), 3.0};
+    std::vector<double> gradient(x.size());
+    const auto update = [&] {
+      for (std::size_t k = 0; k < x.size(); ++k) x[k] -= 0.1 * gradient[k];
+    };
+    StagedWorker worker(
+        group, std::make_shared<algorithm::ChocoSGD>(0.5), topology::ring(3),
+        {{std::span<double>(x)}, {std::span<double>(gradient)}}, {.local_update = update},
+        {.timeout = std::chrono::seconds(30), .codec = std::make_shared<kernels::TopK>(0.25)});
+    for (int step = 0; step < 12; ++step) {
+      const bool communicate = step % 3 == 2;
+      worker.prepare(communicate);
+      for (std::size_t k = 0; k < x.size(); ++k) gradient[k] = x[k] - group.rank();
+      worker.finish(communicate);
+    }
+    const std::span<double> mixed = worker.state()[1].vector.as<double>();
+    const json mine = std::vector<double>(mixed.begin(), mixed.end());
+    for (const std::string& theirs : group.all_gather(mine.dump())) {
+      EXPECT_LE(distance(json::array({json::parse(theirs)}), json::array({mine})), 1e-12);
+    }
+    EXPECT_GT(std::abs(mixed[0]) + std::abs(mixed[3]), 0.1) << "nothing was ever sent";
+  });
+}
 
 /// The reference with a ring of self weight 0.2, whose smallest eigenvalue is -0.6.
 TEST(Stability, SomeMethodsDoNotBearNegativeEigenvalues) {

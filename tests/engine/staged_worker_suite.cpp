@@ -55,7 +55,7 @@ TEST_P(StagedWorkerTest, StagesBeforeTheGradientBelongToPrepare) {
     EXPECT_EQ(adapt.x[0], own);
     EXPECT_NEAR(diffusion.x[0], mean, 1e-14);
     EXPECT_EQ(diffusion.worker.position().step, 0);
-    EXPECT_EQ(diffusion.worker.position().round, 1);
+    EXPECT_EQ(diffusion.worker.position().round, 0) << "a round ends with its step";
 
     adapt.worker.finish();
     diffusion.worker.finish();
@@ -63,6 +63,7 @@ TEST_P(StagedWorkerTest, StagesBeforeTheGradientBelongToPrepare) {
     EXPECT_NEAR(diffusion.x[0], mean + 1.0, 1e-14);
     EXPECT_EQ(adapt.worker.position().step, 1);
     EXPECT_EQ(adapt.worker.position().round, 1);
+    EXPECT_EQ(diffusion.worker.position().round, 1);
   });
 }
 

@@ -186,6 +186,32 @@ TEST_F(MethodsTest, RefuseWhatTheyDoNotBear) {
   }
 }
 
+/// As after reading pretrained weights.
+TEST_F(MethodsTest, StartFromAModelThatIsLoadedAfterTheyAreMade) {
+  for (const std::string& name : synchronous_names()) {
+    const auto pretrained = test::make<Normed>(5);
+    const auto direct = make(name, *pretrained);
+    const auto model = test::make<Normed>(6);
+    const auto optimizer = make(name, *model);
+    load(*model, saved(*test::make<Normed>(5)));
+    train(*pretrained, *direct, 0, 7);
+    train(*model, *optimizer, 0, 7);
+    test::expect_equal(model->parameters(), pretrained->parameters());
+    EXPECT_FALSE(HasFailure()) << name;
+  }
+}
+
+TEST_F(MethodsTest, SayThatTheyCannotDropNeighbors) {
+  const auto model = test::make<Normed>(1);
+  test::expect_throw<Error>(
+      [&] {
+        static_cast<void>(make_optimizer(
+            "kgt", world(), *model, std::make_unique<torch::optim::SGD>(test::sgd(*model)),
+            topology::ring(size()), {.on_lost_neighbor = OnLostNeighbor::kDrop}));
+      },
+      {"'kgt' cannot go on", "gossip-sgd"});
+}
+
 TEST_F(MethodsTest, NeedOneLearningRateWhereTheyDivideByIt) {
   const auto model = test::make<Normed>(1);
   std::vector<torch::optim::OptimizerParamGroup> groups;
