@@ -7,7 +7,12 @@
 #include <span>
 
 #include <libgossip/algorithm/exact_diffusion.h>
+#include <libgossip/algorithm/extra.h>
 #include <libgossip/algorithm/gradient_tracking.h>
+#include <libgossip/algorithm/kgt.h>
+#include <libgossip/algorithm/led.h>
+#include <libgossip/algorithm/push_pull.h>
+#include <libgossip/algorithm/scaffold.h>
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
@@ -50,7 +55,8 @@ TEST_P(SinglePrecision, TheMeanStaysAtTheOptimum) {
     };
     StagedWorker worker(*group, GetParam().make(), problem.lazy_matrix(),
                         {{std::span<float>(x)}, {std::span<float>(gradient)}},
-                        {.local_update = update}, {.timeout = std::chrono::seconds(60)});
+                        {.local_update = update, .learning_rate = [&] { return kRate; }},
+                        {.timeout = std::chrono::seconds(60)});
     for (int step = 0; step < kSteps; ++step) {
       worker.prepare();
       for (std::size_t r = 0; r < x.size(); ++r) {
@@ -70,10 +76,14 @@ TEST_P(SinglePrecision, TheMeanStaysAtTheOptimum) {
 
 INSTANTIATE_TEST_SUITE_P(
     Methods, SinglePrecision,
-    testing::Values(Method{"exact_diffusion",
-                           [] { return std::make_unique<algorithm::ExactDiffusion>(); }},
-                    Method{"gradient_tracking",
-                           [] { return std::make_unique<algorithm::GradientTracking>(); }}),
+    testing::Values(
+        Method{"exact_diffusion", [] { return std::make_unique<algorithm::ExactDiffusion>(); }},
+        Method{"gradient_tracking", [] { return std::make_unique<algorithm::GradientTracking>(); }},
+        Method{"push_pull", [] { return std::make_unique<algorithm::PushPull>(); }},
+        Method{"extra", [] { return std::make_unique<algorithm::EXTRA>(); }},
+        Method{"led", [] { return std::make_unique<algorithm::LED>(2); }},
+        Method{"kgt", [] { return std::make_unique<algorithm::KGT>(2, 0.5); }},
+        Method{"scaffold", [] { return std::make_unique<algorithm::Scaffold>(2); }}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
