@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the iterates of a method on a quadratic problem: in one process, or one worker a rank.
-#include <common/reference_problem.h>
+#include <common/reference_algorithms.h>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>

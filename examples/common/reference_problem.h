@@ -2,21 +2,16 @@
 #pragma once
 
 /// @file
-/// Quadratic problems in a JSON file, and the iterates of the library's methods on them.
+/// Quadratic problems in a JSON file.
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/types.h>
-#include <libgossip/engine/mixer.h>
-#include <libgossip/kernels/codec.h>
-#include <libgossip/transport/group.h>
+#include <libgossip/topology/schedule.h>
 
 namespace gossip::examples {
 
@@ -65,17 +60,5 @@ class ReferenceProblem {
   std::vector<std::vector<std::vector<double>>> a_;  // [worker][row][column]
   std::vector<std::vector<double>> b_;
 };
-
-/// Names of the algorithms that run_algorithm() knows.
-[[nodiscard]] const std::vector<std::string>& known_algorithms();
-
-/// Runs one worker a rank and returns, on every rank, the arrays and scalars after each of
-/// `iterations` (ascending), in the format of the file: {"1": {"x": [[...]], ...}, ...}. Collective
-/// over `group`, which has one rank a worker. Throws gossip::Error for an unknown algorithm, with
-/// the nearest names.
-[[nodiscard]] nlohmann::ordered_json run_algorithm(const ReferenceProblem& problem,
-                                                   const std::string& algorithm,
-                                                   transport::Group& group,
-                                                   const std::vector<std::int64_t>& iterations);
 
 }  // namespace gossip::examples

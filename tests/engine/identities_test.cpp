@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <common/reference_problem.h>
+#include <common/reference_algorithms.h>
 #include <memory>
 #include <string>
 #include <vector>

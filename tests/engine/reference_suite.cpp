@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The iterates of all algorithms of the reference on 8 ranks: see transport/on_ranks.h.
-#include <common/reference_problem.h>
+#include <common/reference_algorithms.h>
 #include <string>
 #include <vector>
 
