@@ -8,10 +8,10 @@
 
 namespace gossip::algorithm {
 
-/// DecentLaM (Yuan et al. 2021): \f$ M \leftarrow \beta M + (X - W (X - \eta G)) / \eta,\ X \leftarrow
-/// X - \eta M \f$: the bias is that of D-PSGD without momentum. The last step is the local
-/// optimizer's, which is to have no momentum of its own. Extra state: one vector; on the wire: one
-/// vector a step.
+/// DecentLaM (Yuan et al. 2021): \f$ M \leftarrow \beta M + (X - W (X - \eta G)) / \eta,\ X
+/// \leftarrow X - \eta M \f$: the bias is that of D-PSGD without momentum. The last step is the
+/// local optimizer's, which is to have no momentum of its own. Extra state: one vector; on the
+/// wire: one vector a step.
 class DecentLaM final : public Algorithm {
  public:
   /// Throws gossip::Error unless 0 <= momentum < 1.

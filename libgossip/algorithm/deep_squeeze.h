@@ -8,9 +8,9 @@
 
 namespace gossip::algorithm {
 
-/// DeepSqueeze (Tang et al. 2019): \f$ H = X - \eta G(X),\ V = H + \Delta,\ M = Q(V),\ \Delta \leftarrow V
-/// - M,\ X \leftarrow H + \gamma (W M - M) \f$. Extra state: one vector; on the wire: one compressed
-/// vector a step.
+/// DeepSqueeze (Tang et al. 2019): \f$ H = X - \eta G(X),\ V = H + \Delta,\ M = Q(V),\ \Delta
+/// \leftarrow V - M,\ X \leftarrow H + \gamma (W M - M) \f$. Extra state: one vector; on the wire:
+/// one compressed vector a step.
 class DeepSqueeze final : public Algorithm {
  public:
   /// Throws gossip::Error unless 0 < consensus_rate <= 1.

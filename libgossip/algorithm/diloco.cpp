@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <initializer_list>
 #include <limits>
 
 #include <libgossip/algorithm/diloco.h>
+#include <libgossip/algorithm/round_algorithm.h>
 #include <libgossip/base/error.h>
 
 namespace gossip::algorithm {
@@ -12,14 +12,6 @@ namespace {
 /// What each fragment was after its last average.
 constexpr int kStart = kFirstState;
 constexpr int kMomentum = kFirstState + 1;
-
-std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts) {
-  std::vector<Stage> stages;
-  for (const std::vector<Stage>& part : parts) {
-    stages.insert(stages.end(), part.begin(), part.end());
-  }
-  return stages;
-}
 
 std::vector<std::vector<Stage>> steps_of_diloco(double outer_rate, double momentum, int fragments) {
   const std::vector<Stage> local{evaluate(), local_update()};

@@ -10,9 +10,9 @@ namespace gossip::algorithm {
 
 /// DiLoCo (Douillard et al. 2023): the outer optimizer is Nesterov SGD on \f$ D = x - \bar y \f$:
 /// \f$ v \leftarrow \mu v + D,\ x \leftarrow x - \eta_{out} (D + \mu v) \f$. Extra state: two
-/// vectors; on the wire: one all-reduce every H steps. With `fragments` P > 1 the vectors are cut in
-/// P parts, and part p is averaged when (step - p H / P) mod H = 0 (Douillard et al. 2025, without
-/// its delay): the same bytes, but at most one part at a time.
+/// vectors; on the wire: one all-reduce every H steps. With `fragments` P > 1 the vectors are cut
+/// in P parts, and part p is averaged when (step - p H / P) mod H = 0 (Douillard et al. 2025,
+/// without its delay): the same bytes, but at most one part at a time.
 class DiLoCo final : public Algorithm {
  public:
   /// Throws gossip::Error unless 0 < outer_rate, 0 <= momentum < 1, 1 <= fragments <= local_steps.

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// Push-pull and push-DIGing: gradient tracking over directed graphs.
+/// Push-pull: gradient tracking over directed graphs.
 
 #include <cstdint>
 #include <functional>
@@ -23,11 +23,11 @@ enum class Stepping {
   kAll,     ///< all of them, the others along a tracker from before
 };
 
-/// Gradient tracking over directed graphs: \f$ X \leftarrow R (X - \eta Y),\ Y \leftarrow C Y + G(X) -
-/// G(X_{old}) \f$ with R row and C column stochastic: the limit is exact; sum y = sum g. With device
-/// sampling only active workers evaluate a gradient and send (after Hsieh et al. 2023; each keeps the
-/// gradient that it computed last). Extra state: two vectors; on the wire: two vectors a step, of
-/// active workers only.
+/// Gradient tracking over directed graphs: \f$ X \leftarrow R (X - \eta Y),\ Y \leftarrow C Y +
+/// G(X) - G(X_{old}) \f$ with R row and C column stochastic: the limit is exact; sum y = sum g.
+/// With device sampling only active workers evaluate a gradient and send (after Hsieh et al. 2023;
+/// each keeps the gradient that it computed last). Extra state: two vectors; on the wire: two
+/// vectors a step, of active workers only.
 class PushPull final : public Algorithm {
  public:
   /// Whether this rank is active in a step.

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <initializer_list>
 #include <utility>
 
 #include <libgossip/algorithm/round_algorithm.h>
 
 namespace gossip::algorithm {
 namespace {
-
-std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts) {
-  std::vector<Stage> stages;
-  for (const std::vector<Stage>& part : parts) {
-    stages.insert(stages.end(), part.begin(), part.end());
-  }
-  return stages;
-}
 
 /// `before` stands behind the evaluation: until then a caller may load another model.
 std::vector<Stage> started(const std::vector<Stage>& before, std::vector<Stage> step) {
@@ -22,6 +13,14 @@ std::vector<Stage> started(const std::vector<Stage>& before, std::vector<Stage> 
 }
 
 }  // namespace
+
+std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts) {
+  std::vector<Stage> stages;
+  for (const std::vector<Stage>& part : parts) {
+    stages.insert(stages.end(), part.begin(), part.end());
+  }
+  return stages;
+}
 
 RoundAlgorithm::RoundAlgorithm(Rules rules, const Round& round, std::int64_t local_steps)
     : Algorithm([&] {

@@ -4,9 +4,15 @@
 /// @file
 /// Methods whose steps form rounds.
 
+#include <initializer_list>
+#include <vector>
+
 #include <libgossip/algorithm/algorithm.h>
 
 namespace gossip::algorithm {
+
+/// The stages of all parts, one after the other.
+[[nodiscard]] std::vector<Stage> joined(std::initializer_list<std::vector<Stage>> parts);
 
 /// A method whose steps form rounds of H: a first one, H - 2 equal ones, and a last one, which
 /// communicates. With H = 1 one step is both.

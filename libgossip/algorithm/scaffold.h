@@ -9,8 +9,8 @@
 namespace gossip::algorithm {
 
 /// SCAFFOLD (Karimireddy et al. 2020, option II) with all ranks in every round: local steps along
-/// \f$ g_i - c_i + c \f$; exact for data that differ. Kept are c_i - c and c, so that one all-reduce
-/// of the model every H steps is enough. Extra state: two vectors.
+/// \f$ g_i - c_i + c \f$; exact for data that differ. Kept are c_i - c and c, so that one
+/// all-reduce of the model every H steps is enough. Extra state: two vectors.
 class Scaffold final : public RoundAlgorithm {
  public:
   /// Throws gossip::Error unless 0 < global_rate.

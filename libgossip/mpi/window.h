@@ -25,9 +25,9 @@ namespace gossip::mpi {
 /// works at the speed of the wire.
 ///
 /// Collective: construction and destruction, which block. Everything else is local.
-/// Threads: one at a time. Errors, on all processes: MpiError where the library has no component that
-/// can put between these processes (Open MPI 4.1 over TCP), JointError when a host has too little
-/// shared memory, from which the ranks of a host get such windows.
+/// Threads: one at a time. Errors, on all processes: MpiError where the library has no component
+/// that can put between these processes (Open MPI 4.1 over TCP), JointError when a host has too
+/// little shared memory, from which the ranks of a host get such windows.
 class Window {
  public:
   /// This process contributes `bytes`, at a 64-byte boundary, zero at first. They may differ.
@@ -43,7 +43,8 @@ class Window {
   void put(std::span<const std::byte> bytes, Rank to, std::size_t offset, Operations& operations,
            std::uint64_t number) const;
 
-  /// Blocks until all finished puts to `to` are in its memory. (With MPICH those to other ranks too.)
+  /// Blocks until all finished puts to `to` are in its memory. (With MPICH those to other ranks
+  /// too.)
   void flush(Rank to) const;
 
   /// Makes what others have put visible to loads. Does not block.

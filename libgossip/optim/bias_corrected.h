@@ -34,8 +34,8 @@ struct GradientTrackingOptions {
 /// \leftarrow W Y + G(X) - G(X_{old}) \f$ (algorithm::GradientTracking; Di Lorenzo and Scutari
 /// 2016; Pu and Nedic 2021). All matrices of the topology must be doubly stochastic.
 ///
-/// After step() the module's gradients hold the tracker. A parameter without a gradient on this rank
-/// gets one.
+/// After step() the module's gradients hold the tracker. A parameter without a gradient on this
+/// rank gets one.
 ///
 /// Memory besides module and local optimizer: three copies of the model, and two for what is sent
 /// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.
@@ -78,11 +78,11 @@ struct EXTRAOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// EXTRA (Shi et al. 2015; algorithm::EXTRA): exact however the ranks' data differ; what is sent does
-/// not wait for the gradient. The topology must be a symmetric matrix that does not change.
+/// EXTRA (Shi et al. 2015; algorithm::EXTRA): exact however the ranks' data differ; what is sent
+/// does not wait for the gradient. The topology must be a symmetric matrix that does not change.
 ///
-/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two up
-/// to 1 MB. On the wire: the model once a step and neighbor.
+/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two
+/// up to 1 MB. On the wire: the model once a step and neighbor.
 using EXTRA = Staged<EXTRAOptions>;
 
 /// Options of LED.
@@ -105,8 +105,8 @@ struct LEDOptions {
 /// Local exact diffusion (Alghunaim 2024; algorithm::LED): local steps without drift. The topology
 /// must be a symmetric matrix that does not change.
 ///
-/// Memory besides module and local optimizer: one copy of the model, and what is sent: one, two up to
-/// 1 MB. On the wire: the model every `local_steps` steps, to each neighbor.
+/// Memory besides module and local optimizer: one copy of the model, and what is sent: one, two up
+/// to 1 MB. On the wire: the model every `local_steps` steps, to each neighbor.
 using LED = Staged<LEDOptions>;
 
 /// Options of KGT.
@@ -129,7 +129,8 @@ struct KGTOptions {
 /// K-GT (Liu et al. 2023; algorithm::KGT): gradient tracking with local steps.
 ///
 /// Memory besides module and local optimizer: three copies of the model, and two for what is sent
-/// (four up to 512 KB). On the wire: twice the model every `local_steps` steps, to each out-neighbor.
+/// (four up to 512 KB). On the wire: twice the model every `local_steps` steps, to each
+/// out-neighbor.
 using KGT = Staged<KGTOptions>;
 
 /// Options of LSGT.
@@ -147,11 +148,13 @@ struct LSGTOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// Periodical gradient tracking (Ge and Chang 2023; algorithm::LSGT): local steps along a tracker. For
-/// gradients with little noise: a round subtracts the gradient of its first minibatch in every step.
+/// Periodical gradient tracking (Ge and Chang 2023; algorithm::LSGT): local steps along a tracker.
+/// For gradients with little noise: a round subtracts the gradient of its first minibatch in every
+/// step.
 ///
 /// Memory besides module and local optimizer: three copies of the model, and two for what is sent
-/// (four up to 512 KB). On the wire: twice the model every `local_steps` steps, to each out-neighbor.
+/// (four up to 512 KB). On the wire: twice the model every `local_steps` steps, to each
+/// out-neighbor.
 using LSGT = Staged<LSGTOptions>;
 
 }  // namespace gossip::optim

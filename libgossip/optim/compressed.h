@@ -32,8 +32,8 @@ struct ChocoSGDOptions {
 
 /// CHOCO-SGD (Koloskova, Stich, Jaggi 2019; algorithm::ChocoSGD): gossip of compressed differences.
 ///
-/// Memory besides module and local optimizer: three copies of the model, four overlapped, and what is
-/// sent. On the wire: 8 bytes (float) for each entry that is sent, a step and neighbor.
+/// Memory besides module and local optimizer: three copies of the model, four overlapped, and what
+/// is sent. On the wire: 8 bytes (float) for each entry that is sent, a step and neighbor.
 using ChocoSGD = Staged<ChocoSGDOptions>;
 
 /// Options of DeepSqueeze.
@@ -56,8 +56,8 @@ struct DeepSqueezeOptions {
 /// DeepSqueeze (Tang et al. 2019; algorithm::DeepSqueeze): gossip of compressed models with error
 /// feedback.
 ///
-/// Memory besides module and local optimizer: two copies of the model, and what is sent. On the wire:
-/// 8 bytes (float) for each entry that is sent, a step and neighbor.
+/// Memory besides module and local optimizer: two copies of the model, and what is sent. On the
+/// wire: 8 bytes (float) for each entry that is sent, a step and neighbor.
 using DeepSqueeze = Staged<DeepSqueezeOptions>;
 
 /// Options of EFSGD.
@@ -75,11 +75,11 @@ struct EFSGDOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// EF-SGD (Stich, Cordonnier, Jaggi 2018; algorithm::EFSGD): all-reduce of compressed gradients with
-/// error feedback. All ranks keep the same model, but for rounding from three ranks on.
+/// EF-SGD (Stich, Cordonnier, Jaggi 2018; algorithm::EFSGD): all-reduce of compressed gradients
+/// with error feedback. All ranks keep the same model, but for rounding from three ranks on.
 ///
-/// Memory besides module and local optimizer: two copies of the model, and what is sent. On the wire:
-/// 8 bytes (float) for each entry that is sent, a step and rank.
+/// Memory besides module and local optimizer: two copies of the model, and what is sent. On the
+/// wire: 8 bytes (float) for each entry that is sent, a step and rank.
 using EFSGD = StagedAmongAll<EFSGDOptions>;
 
 }  // namespace gossip::optim

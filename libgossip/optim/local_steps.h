@@ -41,7 +41,8 @@ struct HierarchicalLocalSGDOptions {
   TORCH_ARG(std::int64_t, local_steps) = 2;
   /// Steps between two averages of all. A multiple of local_steps.
   TORCH_ARG(std::int64_t, outer_steps) = 8;
-  /// Ranks with neighboring numbers that form a group, such as those of a host. The last group may be smaller.
+  /// Ranks with neighboring numbers that form a group, such as those of a host. The last group may
+  /// be smaller.
   TORCH_ARG(int, group_size) = 2;
   /// The model that each rank starts from.
   TORCH_ARG(Initial, initial) = Initial::kBroadcast;
@@ -81,8 +82,8 @@ struct SlowMoOptions {
 
 /// Local SGD with a slow momentum over the rounds (Wang et al. 2020; algorithm::SlowMo).
 ///
-/// Memory besides module and local optimizer: two copies of the model. On the wire: one all-reduce of
-/// the model every `local_steps` steps.
+/// Memory besides module and local optimizer: two copies of the model. On the wire: one all-reduce
+/// of the model every `local_steps` steps.
 using SlowMo = StagedAmongAll<SlowMoOptions>;
 
 /// Options of DiLoCo.
@@ -106,12 +107,12 @@ struct DiLoCoOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// DiLoCo (Douillard et al. 2023; algorithm::DiLoCo): AdamW inside, an outer Nesterov step on what the
-/// ranks moved on average. With fragments the parts of the model take turns, so that the network
-/// never carries the whole model at once.
+/// DiLoCo (Douillard et al. 2023; algorithm::DiLoCo): AdamW inside, an outer Nesterov step on what
+/// the ranks moved on average. With fragments the parts of the model take turns, so that the
+/// network never carries the whole model at once.
 ///
-/// Memory besides module and local optimizer: two copies of the model. On the wire: one all-reduce of
-/// the model every `local_steps` steps.
+/// Memory besides module and local optimizer: two copies of the model. On the wire: one all-reduce
+/// of the model every `local_steps` steps.
 using DiLoCo = StagedAmongAll<DiLoCoOptions>;
 
 /// Options of Scaffold.
@@ -131,11 +132,12 @@ struct ScaffoldOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// SCAFFOLD (Karimireddy et al. 2020; algorithm::Scaffold): local steps whose drift is corrected, so
-/// that the result does not depend on how the ranks' data differ. For a local SGD without momentum.
+/// SCAFFOLD (Karimireddy et al. 2020; algorithm::Scaffold): local steps whose drift is corrected,
+/// so that the result does not depend on how the ranks' data differ. For a local SGD without
+/// momentum.
 ///
-/// Memory besides module and local optimizer: three copies of the model. On the wire: one all-reduce
-/// of the model every `local_steps` steps.
+/// Memory besides module and local optimizer: three copies of the model. On the wire: one
+/// all-reduce of the model every `local_steps` steps.
 using Scaffold = StagedAmongAll<ScaffoldOptions>;
 
 }  // namespace gossip::optim

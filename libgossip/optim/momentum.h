@@ -26,11 +26,11 @@ struct QGDSGDmOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// Quasi-global momentum (Lin et al. 2021; algorithm::QGDSGDm): GossipSGD whose momentum follows the
-/// mixed models, which bears data that differ better than local momentum.
+/// Quasi-global momentum (Lin et al. 2021; algorithm::QGDSGDm): GossipSGD whose momentum follows
+/// the mixed models, which bears data that differ better than local momentum.
 ///
-/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two up
-/// to 1 MB. On the wire: the model once a step and out-neighbor.
+/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two
+/// up to 1 MB. On the wire: the model once a step and out-neighbor.
 using QGDSGDm = Staged<QGDSGDmOptions>;
 
 /// Options of DecentLaM.
@@ -51,8 +51,8 @@ struct DecentLaMOptions {
 /// DecentLaM (Yuan et al. 2021; algorithm::DecentLaM): momentum with no more bias than GossipSGD
 /// without.
 ///
-/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two up
-/// to 1 MB. On the wire: one vector a step and out-neighbor.
+/// Memory besides module and local optimizer: two copies of the model, and what is sent: one, two
+/// up to 1 MB. On the wire: one vector a step and out-neighbor.
 using DecentLaM = Staged<DecentLaMOptions>;
 
 /// Options of MomentumTracking.

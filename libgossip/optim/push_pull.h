@@ -33,8 +33,8 @@ struct PushPullOptions {
 };
 
 /// Push-pull (Pu, Shi, Xu, Nedic 2021) and AB (Xin and Khan 2018): gradient tracking over directed
-/// graphs (algorithm::PushPull). Rows and columns get weights of their own: the topology's, where they
-/// sum to 1, else even ones.
+/// graphs (algorithm::PushPull). Rows and columns get weights of their own: the topology's, where
+/// they sum to 1, else even ones.
 ///
 /// Memory besides module and local optimizer: three copies of the model, and two for what is sent
 /// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.
@@ -61,9 +61,9 @@ struct SampledPushPullOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// Push-pull with device sampling (after Hsieh et al. 2023; algorithm::PushPull): in each step only the
-/// sampled ranks compute a gradient (needs_gradient()) and send. A user's Sampling may decide by energy,
-/// price or time of day, as long as it is the same function on every rank.
+/// Push-pull with device sampling (after Hsieh et al. 2023; algorithm::PushPull): in each step only
+/// the sampled ranks compute a gradient (needs_gradient()) and send. A user's Sampling may decide
+/// by energy, price or time of day, as long as it is the same function on every rank.
 ///
 /// Memory and wire as PushPull, the latter from active ranks only.
 using SampledPushPull = Staged<SampledPushPullOptions>;
@@ -81,8 +81,8 @@ struct PushDIGingOptions {
   [[nodiscard]] std::string text() const;
 };
 
-/// Push-DIGing (Nedic, Olshevsky, Shi 2017; algorithm::PushDIGing): push-sum with a tracker, exact over
-/// directed graphs that may change.
+/// Push-DIGing (Nedic, Olshevsky, Shi 2017; algorithm::PushDIGing): push-sum with a tracker, exact
+/// over directed graphs that may change.
 ///
 /// Memory besides module and local optimizer: three copies of the model, and two for what is sent
 /// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.

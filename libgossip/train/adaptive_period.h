@@ -8,9 +8,9 @@
 
 namespace gossip::train {
 
-/// AdaComm (Wang and Joshi 2019, arXiv 1810.08313): few communications at first, when they cost time
-/// and the models' distance does little harm, and more as the loss falls. All ranks make the same
-/// calls with the same numbers, such as the mean of their losses (transport::mean_of()).
+/// AdaComm (Wang and Joshi 2019, arXiv 1810.08313): few communications at first, when they cost
+/// time and the models' distance does little harm, and more as the loss falls. All ranks make the
+/// same calls with the same numbers, such as the mean of their losses (transport::mean_of()).
 ///
 ///     optim::LocalSGD optimizer(session, *model, std::move(local),
 ///                               optim::LocalSGDOptions().local_steps(1));
@@ -31,10 +31,10 @@ class AdaptivePeriod {
   /// Starts with `initial` steps. Throws gossip::Error unless it is at least 1, and 0 < shrink < 1.
   explicit AdaptivePeriod(std::int64_t initial, double shrink = 0.5);
 
-  /// The period from now on: \f$ \lceil \sqrt{F \eta_0 / (F_0 \eta)}\,\tau_0 \rceil \f$, where F_0 and
-  /// \f$ \eta_0 \f$ are those of the first call; where that is not smaller than the present period,
-  /// \f$ \lceil \text{shrink}\,\tau \rceil \f$. Throws gossip::Error unless both numbers are positive
-  /// and finite.
+  /// The period from now on: \f$ \lceil \sqrt{F \eta_0 / (F_0 \eta)}\,\tau_0 \rceil \f$, where F_0
+  /// and \f$ \eta_0 \f$ are those of the first call; where that is not smaller than the present
+  /// period, \f$ \lceil \text{shrink}\,\tau \rceil \f$. Throws gossip::Error unless both numbers
+  /// are positive and finite.
   void update(double loss, double learning_rate = 1.0);
 
   /// Whether the next step is to communicate: the last one of a period. Counts the step.

@@ -11,11 +11,11 @@
 
 namespace gossip::train {
 
-/// Cuts a data set into `parts` of equal size (what is left over is dropped), each with a mixture of
-/// classes drawn from a Dirichlet distribution: with `concentration` 0.1 most parts have one to three
-/// classes, with 100 all are alike. A part takes its samples one by one, the parts in turn, by its
-/// mixture as far as a class has samples left. A pure function of its arguments, the same on every
-/// machine. Returns sample numbers by part. Throws gossip::Error unless `concentration` is a
+/// Cuts a data set into `parts` of equal size (what is left over is dropped), each with a mixture
+/// of classes drawn from a Dirichlet distribution: with `concentration` 0.1 most parts have one to
+/// three classes, with 100 all are alike. A part takes its samples one by one, the parts in turn,
+/// by its mixture as far as a class has samples left. A pure function of its arguments, the same on
+/// every machine. Returns sample numbers by part. Throws gossip::Error unless `concentration` is a
 /// positive number, `parts` is at least 1, and there are as many samples.
 ///
 /// Hsu, Qi, Brown 2019, arXiv 1909.06335.

@@ -20,10 +20,10 @@ namespace gossip::transport::rma {
 /// one towards a process that is stopped or dead would hold up everything else. So payloads go
 /// through a window to a rank one at a time, and before it flushes the sender makes sure that the
 /// receiver lives, by an empty message behind the pieces. (MPICH's flush waits for the puts to all
-/// ranks: there a rank that stops in the middle of a payload does hold up who sends it.) The slots take turns among two windows, so
-/// that one payload is on the wire while the end of another one is waited for. More under way is
-/// slower: over TCP puts are answered, and answers stand in line behind the puts of the other
-/// direction.
+/// ranks: there a rank that stops in the middle of a payload does hold up who sends it.) The slots
+/// take turns among two windows, so that one payload is on the wire while the end of another one is
+/// waited for. More under way is slower: over TCP puts are answered, and answers stand in line
+/// behind the puts of the other direction.
 class PutMover final : public PayloadMover {
  public:
   /// Takes the communicator over. `piece_bytes`: of one put.
@@ -54,7 +54,8 @@ class PutMover final : public PayloadMover {
     int under_way = 0;        // puts, then the sign of life too
     bool is_closed = false;   // everything was started
   };
-  /// The payloads to one rank through one window. Nodes stay where they are while MPI reads a stamp.
+  /// The payloads to one rank through one window. Nodes stay where they are while MPI reads a
+  /// stamp.
   struct Route {
     Rank to = 0;
     const mpi::Window* window = nullptr;
