@@ -30,9 +30,7 @@ const topology::Schedule& checked(transport::Group& group, const topology::Sched
 
 /// The most in-neighbors that a rank has in a round.
 int most_senders(const topology::Schedule& schedule) {
-  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
-  return std::max(1,
-                  schedule.max_degree(schedule.period() > 0 ? schedule.period() : kRoundsExamined));
+  return std::max(1, schedule.degree_bound());
 }
 
 }  // namespace

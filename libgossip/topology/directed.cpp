@@ -74,7 +74,8 @@ Schedule even_weights(const Schedule& schedule, const Sampling& sampling, std::s
                         arcs.neighborhood(round, neighbor.rank, theirs);
                         neighbor.weight = even_share((theirs.*shared).size());
                       }
-                    }});
+                    },
+                    schedule.degree_bound()});
 }
 
 /// Of a schedule and a sampling together; 0 when it never repeats, or hardly ever.

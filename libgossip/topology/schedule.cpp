@@ -47,6 +47,7 @@ struct Schedule::Impl {
   int size;
   int period;
   NeighborhoodFunction neighborhood_of;
+  int most_neighbors;
 };
 
 Schedule::Schedule(MixingMatrix matrix, std::string name)
@@ -65,15 +66,17 @@ Schedule::Schedule(std::string name, std::vector<MixingMatrix> matrices) {
   }
   const int period = narrow<int>(matrices.size());
   impl_ = std::make_shared<const Impl>(
-      Impl{std::move(name), size, period, MatrixSequence(std::move(matrices))});
+      Impl{std::move(name), size, period, MatrixSequence(std::move(matrices)), size - 1});
 }
 
-Schedule::Schedule(std::string name, int size, int period, NeighborhoodFunction neighborhood_of) {
+Schedule::Schedule(std::string name, int size, int period, NeighborhoodFunction neighborhood_of,
+                   std::optional<int> most_neighbors) {
   GOSSIP_CHECK(size >= 1, "Schedule '{}' has {} ranks, but needs at least 1", name, size);
   GOSSIP_CHECK(period >= 0, "Schedule '{}' has the period {}; use 0 if it never repeats", name,
                period);
   impl_ =
-      std::make_shared<const Impl>(Impl{std::move(name), size, period, std::move(neighborhood_of)});
+      std::make_shared<const Impl>(Impl{std::move(name), size, period, std::move(neighborhood_of),
+                                        most_neighbors.value_or(size - 1)});
 }
 
 const std::string& Schedule::name() const noexcept { return impl_->name; }
@@ -111,6 +114,10 @@ int Schedule::max_degree(std::int64_t rounds) const {
     }
   }
   return narrow<int>(degree);
+}
+
+int Schedule::degree_bound() const {
+  return period() > 0 ? max_degree(period()) : impl_->most_neighbors;
 }
 
 }  // namespace gossip::topology

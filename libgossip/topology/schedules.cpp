@@ -59,7 +59,7 @@ Schedule random_matching(int size, std::uint64_t seed) {
     result.in.push_back({order[peer], 0.5});
     result.out.push_back({order[peer], 0.5});
   };
-  return {"random-matching", size, 0, neighborhood_of};
+  return {"random-matching", size, 0, neighborhood_of, 1};
 }
 
 }  // namespace gossip::topology

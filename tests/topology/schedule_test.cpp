@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libgossip/topology/directed.h>
+#include <libgossip/topology/families.h>
 #include <libgossip/topology/schedule.h>
+#include <libgossip/topology/schedules.h>
 #include <libgossip/topology/weights.h>
 
 #include "topology_test_support.h"
@@ -65,6 +68,16 @@ TEST(Schedule, AsksAFunction) {
   EXPECT_EQ(schedule.period(), 0);
   EXPECT_EQ(schedule.matrix(2).rows(), (Rows{{0.75, 0.25}, {0.25, 0.75}}));
   EXPECT_EQ(schedule.max_degree(3), 1);
+}
+
+TEST(Schedule, BoundsTheDegreesOfAllRounds) {
+  const auto pairs = [](std::int64_t, Rank, Neighborhood&) {};
+  EXPECT_EQ(Schedule("mine", {MixingMatrix(kRows), MixingMatrix(kShift)}).degree_bound(), 2);
+  EXPECT_EQ(Schedule("mine", 9, 0, pairs).degree_bound(), 8);
+  EXPECT_EQ(Schedule("mine", 9, 0, pairs, 2).degree_bound(), 2);
+  EXPECT_EQ(random_matching(9, 1).degree_bound(), 1);
+  const Schedule around = ring(9);
+  EXPECT_EQ(sampled_rows(around, Sampling::uniform(9, 1, 1)).degree_bound(), 2);
 }
 
 TEST(Schedule, OverwritesWhatANeighborhoodHeldBefore) {
