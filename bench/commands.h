@@ -54,8 +54,8 @@ void drift_command(Session& session, int steps, int repetitions);
 void setup_command(Session& session, int repetitions);
 
 /// Steps of every synchronous optimizer of the factory beside those of gossip-sgd: 2 ranks, 44 MB, a
-/// step waits 100 ms.
-void optimizers_command(Session& session, int repetitions);
+/// step waits 100 ms. `only`: some of them; empty: all.
+void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions);
 
 /// A training iteration with GossipSGD on one rank, against plain LibTorch.
 void overhead_command(Session& session, int iterations, int repetitions);

@@ -2,6 +2,7 @@
 // Measures the library. scripts/bench starts it with the ranks that each measurement needs.
 #include <set>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -78,6 +79,7 @@ int main(int argc, char** argv) {
     CLI::App* doctor = add_doctor(app, doctor_options);
     CLI::App* drift = app.add_subcommand("drift", "How far averaging moves the mean model");
     int steps = 200;
+    std::vector<std::string> only;
     drift->add_option("--steps", steps, "Steps of each rank, on average")->capture_default_str();
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
@@ -86,6 +88,7 @@ int main(int argc, char** argv) {
       setup = app.add_subcommand("setup", "Construction to the end of the first round");
       overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
       optimizers = app.add_subcommand("optimizers", "2 ranks: steps of all optimizers");
+      optimizers->add_option("--only", only, "Only these, separated by commas")->delimiter(',');
       overhead->add_option("--iterations", iterations, "Iterations of one measurement")
           ->capture_default_str();
     }
@@ -105,7 +108,7 @@ int main(int argc, char** argv) {
     }
     if constexpr (kWithTorch) {
       if (*setup) setup_command(session, repetitions);
-      if (*optimizers) optimizers_command(session, repetitions);
+      if (*optimizers) optimizers_command(session, only, repetitions);
       if (*overhead) overhead_command(session, iterations, repetitions);
     }
     return 0;

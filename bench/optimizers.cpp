@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -38,13 +39,19 @@ class Trainer {
   }
 
   [[nodiscard]] double copies_of_model() const {
-    constexpr double kModelBytes = double{kTensors} * kElements * sizeof(float);
     return static_cast<double>(optimizer_->memory_bytes()) / kModelBytes;
+  }
+
+  /// How often a step reads or writes the model's bytes, outside the local update.
+  [[nodiscard]] double passes(std::uint64_t engine::Counters::*bytes) const {
+    return static_cast<double>(optimizer_->counters().*bytes) /
+           static_cast<double>(optimizer_->steps()) / kModelBytes;
   }
 
  private:
   static constexpr int kTensors = 44;
   static constexpr std::int64_t kElements = 1 << 18;
+  static constexpr double kModelBytes = double{kTensors} * kElements * sizeof(float);
   static constexpr std::chrono::milliseconds kCompute{100};
 
   torch::nn::Module model_;
@@ -53,14 +60,16 @@ class Trainer {
 
 }  // namespace
 
-void optimizers_command(Session& session, int repetitions) {
+void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions) {
   GOSSIP_CHECK(session.size() == 2, "The optimizers are compared on 2 ranks, not {}: mpirun -n 2.",
                session.size());
   constexpr int kSteps = 8;
   torch::manual_seed(1);
   Trainer baseline(session, "gossip-sgd");
   for (const optim::OptimizerName& entry : optim::optimizer_names()) {
-    if (entry.is_asynchronous || entry.name == "gossip-sgd") continue;
+    const bool is_wanted = only.empty() || std::ranges::find(only, entry.name) != only.end();
+    if (entry.is_asynchronous || !is_wanted || (entry.name == "gossip-sgd" && only.empty()))
+      continue;
     Trainer method(session, entry.name);
     const auto times = measure(session,
                                {{"gossip-sgd", [&] { baseline.steps(kSteps); }},
@@ -73,6 +82,8 @@ void optimizers_command(Session& session, int repetitions) {
             {"ranks", session.size()},
             {"steps", kSteps},
             {"memory_in_model_copies", method.copies_of_model()},
+            {"passes_over_model", method.passes(&engine::Counters::bytes_touched)},
+            {"passes_at_least", method.passes(&engine::Counters::bytes_touched_least)},
             {"repetitions", repetitions}});
   }
 }

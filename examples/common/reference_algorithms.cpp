@@ -123,9 +123,11 @@ std::function<ordered_json(const Snapshot&)> own(std::vector<const char*> names,
   };
 }
 
-/// The file counts the tracker after the next gradient was added, this library before.
+/// The file counts the tracker after the next gradient was added, this library before; or it keeps
+/// only what the tracker is besides the gradient.
 Rows advanced_tracker(const ReferenceProblem& problem, const Snapshot& snapshot) {
-  return sum(sum(snapshot.state[0], gradients(problem, snapshot.x)), snapshot.state[1], -1.0);
+  const Rows advanced = sum(snapshot.state[0], gradients(problem, snapshot.x));
+  return snapshot.state.size() == 1 ? advanced : sum(advanced, snapshot.state[1], -1.0);
 }
 
 std::function<ordered_json(const Snapshot&)> tracker(const ReferenceProblem& problem) {

@@ -30,6 +30,13 @@ bool Algorithm::combines_gradient() const {
   });
 }
 
+bool Algorithm::changes_gradient() const {
+  return any_stage(kinds(), [](const Stage& stage) {
+    if (stage.action == Action::kEvaluate || stage.action == Action::kMean) return false;
+    return touches({stage.action, stage.vectors, {}, stage.pushed}, kGradient);
+  });
+}
+
 bool Algorithm::averages_gradient() const {
   return any_stage(kinds(), [](const Stage& stage) {
     return stage.action == Action::kMean && touches(stage, kGradient);
@@ -50,7 +57,11 @@ std::size_t Algorithm::kind_of(std::int64_t step) const {
 
 Stage evaluate() { return {Action::kEvaluate, {kGradient}}; }
 
-Stage local_update() { return {Action::kLocalUpdate, {kModel}}; }
+Stage local_update(int along) {
+  Stage stage{Action::kLocalUpdate, {kModel}};
+  if (along != kGradient) stage.terms = {{along, 1.0}};
+  return stage;
+}
 
 Stage combine(int vector, std::vector<Term> terms, Fragment fragment) {
   Stage stage{Action::kCombine, {vector}, std::move(terms)};
@@ -72,6 +83,13 @@ Stage push(std::vector<int> pulled, std::vector<int> pushed) {
   Stage stage{Action::kMix, std::move(pulled)};
   stage.pushed = std::move(pushed);
   return stage;
+}
+
+Stage with_sent(Stage mix, int sent, int corrected, bool is_pushed) {
+  mix.sent = sent;
+  mix.corrected = corrected;
+  mix.is_sent_pushed = is_pushed;
+  return mix;
 }
 
 Stage mean(int vector, Fragment fragment) {

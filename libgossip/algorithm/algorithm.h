@@ -13,20 +13,24 @@
 namespace gossip::algorithm {
 
 /// Vectors have numbers. The first two belong to the caller: the model and the gradient at the
-/// model. The method's own follow; they are zero at first.
+/// model. The method's own follow; they are zero at first. Then come those that a step makes to be
+/// sent and that nothing is kept of: they are written straight into the message.
 inline constexpr int kModel = 0;
 inline constexpr int kGradient = 1;
 inline constexpr int kFirstState = 2;
+inline constexpr int kNoVector = -1;
 
 /// One thing that is done to vectors.
 enum class Action {
   kEvaluate,     ///< the caller evaluates the gradient at the model
-  kLocalUpdate,  ///< the caller's local optimizer changes the model by the gradient
+  kLocalUpdate,  ///< the caller's local optimizer changes the model by the gradient, or by the
+                 ///< vector of its only term in the gradient's place
   kCombine,      ///< \f$ v \leftarrow \sum_t \text{factor}_t v_t \f$, which may contain v itself
   kCompress,     ///< \f$ v \leftarrow Q(v) \f$: what is left of it when it is sent compressed
   kMix,   ///< one message to each neighbor, one round of the topology: \f$ v_i \leftarrow \sum_j
           ///< R_{ij} v_j \f$ for `vectors`, \f$ v_i \leftarrow \sum_j C_{ij} v_j \f$ for `pushed`
-          ///< and, where the model is among them, for the push-sum weight
+          ///< and, where the model is among them, for the push-sum weight; `sent` in the same
+          ///< message: \f$ v_i \leftarrow v_i + \sum_j W_{ij} s_j - s_i \f$ for `corrected`
   kMean,  ///< \f$ v_i \leftarrow \frac1n \sum_j v_j \f$, exactly
 };
 
@@ -61,6 +65,9 @@ struct Stage {
   std::vector<int> pushed = {};  ///< of kMix
   bool is_compressed = false;    ///< of kMix: `vectors` went through kCompress
   Fragment fragment = {};        ///< of kCombine and kMean
+  int sent = kNoVector;          ///< of kMix: a vector of Rules::sent
+  int corrected = kNoVector;     ///< of kMix: of the method's own
+  bool is_sent_pushed = false;   ///< of kMix: W is C for `sent`, else R
 };
 
 /// What a method demands of the mixing matrices.
@@ -90,9 +97,15 @@ class Algorithm {
   /// Names of the method's own vectors, from kFirstState on.
   [[nodiscard]] const std::vector<std::string_view>& state() const noexcept { return rules_.state; }
 
-  /// Whether stages other than kMean read or change the gradient, which then needs memory of the
-  /// model's layout.
+  /// How many vectors there are that live in messages.
+  [[nodiscard]] int num_sent() const noexcept { return rules_.num_sent; }
+
+  /// Whether stages other than kMean read or change the gradient.
   [[nodiscard]] bool combines_gradient() const;
+
+  /// Whether stages other than kMean change the gradient, which then needs memory of the model's
+  /// layout.
+  [[nodiscard]] bool changes_gradient() const;
 
   /// Whether kMean of the gradient is among its stages.
   [[nodiscard]] bool averages_gradient() const;
@@ -113,6 +126,7 @@ class Algorithm {
     std::string_view name;  ///< as in the factory
     MixingNeeds mixing_needs = MixingNeeds::kDoublyStochastic;
     std::vector<std::string_view> state = {};
+    int num_sent = 0;  ///< vectors that live in messages, with the numbers behind the state's
     std::vector<std::vector<Stage>> kinds = {};
     double eigenvalue_bound = -1.0;
   };
@@ -128,12 +142,13 @@ class Algorithm {
 
 /// Stages in few words.
 [[nodiscard]] Stage evaluate();
-[[nodiscard]] Stage local_update();
+[[nodiscard]] Stage local_update(int along = kGradient);
 [[nodiscard]] Stage combine(int vector, std::vector<Term> terms, Fragment fragment = {});
 [[nodiscard]] Stage compress(int vector);
 [[nodiscard]] Stage mix(std::vector<int> pulled);
 [[nodiscard]] Stage mix_compressed(int vector);
 [[nodiscard]] Stage push(std::vector<int> pulled, std::vector<int> pushed);
+[[nodiscard]] Stage with_sent(Stage mix, int sent, int corrected, bool is_pushed = false);
 [[nodiscard]] Stage mean(int vector, Fragment fragment = {});
 
 /// Throws gossip::Error unless `steps`, the local steps between two communications, is at least 1.

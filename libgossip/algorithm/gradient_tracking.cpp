@@ -4,28 +4,43 @@
 namespace gossip::algorithm {
 namespace {
 
-constexpr int kTracker = kFirstState;
-constexpr int kLastGradient = kFirstState + 1;
-
-std::vector<Stage> step(TrackingOrder order, bool is_first) {
+/// Aug-DGM: the tracker is mixed, in a message of its own, before the update.
+std::vector<Stage> adapt_then_combine(bool is_first) {
+  constexpr int kTracker = kFirstState;
+  constexpr int kLastGradient = kFirstState + 1;
   std::vector<Stage> stages{
       evaluate(), combine(kTracker, {{kTracker, 1.0}, {kGradient, 1.0}, {kLastGradient, -1.0}}),
       combine(kLastGradient, {{kGradient, 1.0}})};
   // The first tracker is the gradient of each rank's own start.
-  if (order == TrackingOrder::kATC && !is_first) stages.push_back(mix({kTracker}));
-  stages.push_back(combine(kGradient, {{kTracker, 1.0}}));
-  if (order == TrackingOrder::kDIGing) stages.push_back(mix({kModel, kTracker}));
-  stages.push_back(local_update());
-  if (order == TrackingOrder::kSemiATC) stages.push_back(mix({kModel, kTracker}));
-  if (order == TrackingOrder::kATC) stages.push_back(mix({kModel}));
+  if (!is_first) stages.push_back(mix({kTracker}));
+  stages.push_back(local_update(kTracker));
+  stages.push_back(mix({kModel}));
+  return stages;
+}
+
+/// What is kept is Z = Y - G: the tracker Y = Z + G is only sent, and Z <- W Y - G = Z + W Y - Y
+/// needs no gradient any more, so that it can be done beside the next one. One vector less, and the
+/// model's memory is passed over less often.
+std::vector<Stage> step(bool is_update_last) {
+  constexpr int kCorrection = kFirstState;
+  constexpr int kTracker = kFirstState + 1;
+  const Stage communication = with_sent(mix({kModel}), kTracker, kCorrection);
+  std::vector<Stage> stages{evaluate(), combine(kTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
+                            local_update(kTracker)};
+  stages.insert(is_update_last ? stages.end() - 1 : stages.end(), communication);
   return stages;
 }
 
 }  // namespace
 
 GradientTracking::GradientTracking(TrackingOrder order)
-    : Algorithm({.name = "gradient-tracking",
-                 .state = {"tracker", "last_gradient"},
-                 .kinds = {step(order, true), step(order, false)}}) {}
+    : Algorithm(order == TrackingOrder::kATC
+                    ? Rules{.name = "gradient-tracking",
+                            .state = {"tracker", "last_gradient"},
+                            .kinds = {adapt_then_combine(true), adapt_then_combine(false)}}
+                    : Rules{.name = "gradient-tracking",
+                            .state = {"correction"},
+                            .num_sent = 1,
+                            .kinds = {step(order == TrackingOrder::kDIGing)}}) {}
 
 }  // namespace gossip::algorithm

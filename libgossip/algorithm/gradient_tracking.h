@@ -23,7 +23,7 @@ enum class TrackingOrder {
 /// ranks' data differ. The local optimizer gets y in place of the gradient. With minibatches what
 /// is subtracted is the gradient of the step before, as it was then.
 ///
-/// Extra state: two vectors. On the wire: two vectors a step.
+/// Extra state: one vector, two with kATC. On the wire: two vectors a step.
 class GradientTracking final : public Algorithm {
  public:
   explicit GradientTracking(TrackingOrder order = TrackingOrder::kSemiATC);

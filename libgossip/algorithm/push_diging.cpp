@@ -4,8 +4,8 @@
 namespace gossip::algorithm {
 namespace {
 
-constexpr int kTracker = kFirstState;
-constexpr int kLastGradient = kFirstState + 1;
+constexpr int kCorrection = kFirstState;  // Y - G, as in GradientTracking
+constexpr int kTracker = kFirstState + 1;
 
 }  // namespace
 
@@ -13,14 +13,12 @@ PushDIGing::PushDIGing()
     : Algorithm(
           {.name = "push-diging",
            .mixing_needs = MixingNeeds::kDirected,
-           .state = {"tracker", "last_gradient"},
-           .kinds = {{evaluate(),
-                      combine(kTracker, {{kTracker, 1.0}, {kGradient, 1.0}, {kLastGradient, -1.0}}),
-                      combine(kLastGradient, {{kGradient, 1.0}}),
-                      combine(kGradient, {{kTracker, 1.0}}),
+           .state = {"correction"},
+           .num_sent = 1,
+           .kinds = {{evaluate(), combine(kTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
                       // The update and the push work on U.
-                      combine(kModel, {{kModel, 1.0, Scale::kWeight}}), local_update(),
-                      push({}, {kModel, kTracker}),
+                      combine(kModel, {{kModel, 1.0, Scale::kWeight}}), local_update(kTracker),
+                      with_sent(push({}, {kModel}), kTracker, kCorrection, true),
                       combine(kModel, {{kModel, 1.0, Scale::kPerWeight}})}}}) {}
 
 }  // namespace gossip::algorithm

@@ -10,7 +10,7 @@ namespace gossip::algorithm {
 
 /// Push-DIGing (Nedic, Olshevsky, Shi 2017): \f$ U \leftarrow C (U - \eta Y),\ w \leftarrow C w,\ X
 /// = U / w,\ Y \leftarrow C Y + G(X) - G(X_{old}) \f$ with C column stochastic: the limit is exact;
-/// sum y = sum g, sum w = n. The model is X. Extra state: two vectors; on the wire: two vectors and
+/// sum y = sum g, sum w = n. The model is X. Extra state: one vector; on the wire: two vectors and
 /// a number a step.
 class PushDIGing final : public Algorithm {
  public:

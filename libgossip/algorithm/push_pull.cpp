@@ -9,20 +9,28 @@ namespace {
 constexpr int kTracker = kFirstState;
 constexpr int kLastGradient = kFirstState + 1;
 
-std::vector<Stage> active_step(PushPullOrder order) {
-  std::vector<Stage> stages{
-      evaluate(), combine(kTracker, {{kTracker, 1.0}, {kGradient, 1.0}, {kLastGradient, -1.0}}),
-      combine(kLastGradient, {{kGradient, 1.0}}), combine(kGradient, {{kTracker, 1.0}})};
-  const Stage communication = push({kModel}, {kTracker});
-  if (order == PushPullOrder::kAB) stages.push_back(communication);
-  stages.push_back(local_update());
-  if (order == PushPullOrder::kPushPull) stages.push_back(communication);
+/// Z = Y - G is kept, as in GradientTracking.
+std::vector<Stage> step(PushPullOrder order) {
+  constexpr int kCorrection = kFirstState;
+  constexpr int kSentTracker = kFirstState + 1;
+  const Stage communication = with_sent(push({kModel}, {}), kSentTracker, kCorrection, true);
+  std::vector<Stage> stages{evaluate(),
+                            combine(kSentTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
+                            local_update(kSentTracker)};
+  stages.insert(order == PushPullOrder::kAB ? stages.end() - 1 : stages.end(), communication);
   return stages;
+}
+
+/// With device sampling a tracker also travels in steps without a gradient.
+std::vector<Stage> active_step() {
+  return {evaluate(), combine(kTracker, {{kTracker, 1.0}, {kGradient, 1.0}, {kLastGradient, -1.0}}),
+          combine(kLastGradient, {{kGradient, 1.0}}), local_update(kTracker),
+          push({kModel}, {kTracker})};
 }
 
 std::vector<Stage> inactive_step(Stepping stepping) {
   if (stepping == Stepping::kActive) return {push({kModel}, {kTracker})};
-  return {combine(kGradient, {{kTracker, 1.0}}), local_update(), push({kModel}, {kTracker})};
+  return {local_update(kTracker), push({kModel}, {kTracker})};
 }
 
 }  // namespace
@@ -30,14 +38,15 @@ std::vector<Stage> inactive_step(Stepping stepping) {
 PushPull::PushPull(PushPullOrder order)
     : Algorithm({.name = "push-pull",
                  .mixing_needs = MixingNeeds::kDirected,
-                 .state = {"tracker", "last_gradient"},
-                 .kinds = {active_step(order)}}) {}
+                 .state = {"correction"},
+                 .num_sent = 1,
+                 .kinds = {step(order)}}) {}
 
 PushPull::PushPull(IsActive is_active, Stepping stepping)
     : Algorithm({.name = "push-pull-device-sampling",
                  .mixing_needs = MixingNeeds::kDirected,
                  .state = {"tracker", "last_gradient"},
-                 .kinds = {active_step(PushPullOrder::kPushPull), inactive_step(stepping)}}),
+                 .kinds = {active_step(), inactive_step(stepping)}}),
       is_active_(std::move(is_active)) {}
 
 std::size_t PushPull::kind_of(std::int64_t step) const {

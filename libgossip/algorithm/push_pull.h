@@ -26,8 +26,8 @@ enum class Stepping {
 /// Gradient tracking over directed graphs: \f$ X \leftarrow R (X - \eta Y),\ Y \leftarrow C Y +
 /// G(X) - G(X_{old}) \f$ with R row and C column stochastic: the limit is exact; sum y = sum g.
 /// With device sampling only active workers evaluate a gradient and send (after Hsieh et al. 2023;
-/// each keeps the gradient that it computed last). Extra state: two vectors; on the wire: two
-/// vectors a step, of active workers only.
+/// each keeps the gradient that it computed last). Extra state: one vector, with device sampling
+/// two; on the wire: two vectors a step, of active workers only.
 class PushPull final : public Algorithm {
  public:
   /// Whether this rank is active in a step.

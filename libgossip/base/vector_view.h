@@ -50,6 +50,13 @@ struct VectorView {
   }
 };
 
+/// A part of a vector, from element `offset` on, whose values lie elsewhere.
+struct VectorPiece {
+  std::size_t vector;  ///< which of several
+  std::size_t offset;
+  VectorView values;
+};
+
 /// Calls `visitor` with the vector's elements as std::span<float> or std::span<double>.
 template <class Visitor>
 decltype(auto) visit(const VectorView& vector, Visitor&& visitor) {

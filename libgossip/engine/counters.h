@@ -33,11 +33,16 @@ struct Counters {
                                      ///< nominal, 2(n-1)/n of the vector
   std::uint64_t bytes_received = 0;  ///< payload
   std::uint64_t bytes_averaged = 0;  ///< of neighbors' vectors that were averaged into this model
-  std::int64_t skipped = 0;          ///< messages or exchanges not started: the last was under way
-  std::int64_t neighbors_lost = 0;   ///< neighbors dropped
-  double mass_lost = 0.0;            ///< push-sum weight, or exchanges, that went with them
-  double wait_seconds = 0.0;         ///< time in which this rank stood still for another
-  Ages ages;                         ///< asynchronous methods: of what was merged
+  /// Read and written in passes over vectors, by methods whose steps are stages. What the local
+  /// optimizer and an exact mean touch is not known here.
+  std::uint64_t bytes_touched = 0;
+  /// Of them, were every vector read and written at most once between two waits for others.
+  std::uint64_t bytes_touched_least = 0;
+  std::int64_t skipped = 0;         ///< messages or exchanges not started: the last was under way
+  std::int64_t neighbors_lost = 0;  ///< neighbors dropped
+  double mass_lost = 0.0;           ///< push-sum weight, or exchanges, that went with them
+  double wait_seconds = 0.0;        ///< time in which this rank stood still for another
+  Ages ages;                        ///< asynchronous methods: of what was merged
 
   Counters& operator+=(const Counters& other);
 };

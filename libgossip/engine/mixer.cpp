@@ -18,6 +18,12 @@ namespace {
 /// computes it does not, but a second copy of the model would.
 constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
 
+/// Corrections from this size on are made beside the caller's next gradient: of smaller ones waking a
+/// thread would cost more.
+constexpr std::size_t kHelperBytes = std::size_t{1} << 20U;
+
+constexpr std::size_t kAlignment = 64;
+
 int rounds_examined(const topology::Schedule& schedule) {
   constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
   return schedule.period() > 0 ? schedule.period() : kRoundsExamined;
@@ -26,9 +32,13 @@ int rounds_examined(const topology::Schedule& schedule) {
 /// In one round, to one rank, of either matrix.
 int most_senders(const Matrices& matrices, bool is_pushing) {
   if (!is_pushing) {
-    return std::max(1, matrices.pull.max_degree(rounds_examined(matrices.pull)));
+    return std::max(1, matrices.pull.degree_bound());
   }
-  const int rounds = std::max(rounds_examined(matrices.pull), rounds_examined(matrices.push));
+  if (matrices.pull.period() == 0 || matrices.push.period() == 0) {
+    const int most = matrices.pull.degree_bound() + matrices.push.degree_bound();
+    return std::clamp(most, 1, std::max(1, matrices.pull.size() - 1));
+  }
+  const int rounds = std::max(matrices.pull.period(), matrices.push.period());
   std::size_t most = 1;
   topology::Neighborhood pull;
   topology::Neighborhood push;
@@ -96,7 +106,8 @@ std::vector<VectorView> joined(std::vector<VectorView> first,
 }
 
 /// Of the vectors encoded one after the other, each behind its length.
-std::size_t encoded_bytes(const std::vector<VectorView>& vectors, const kernels::Codec& codec) {
+std::size_t most_encoded_bytes(const std::vector<VectorView>& vectors,
+                               const kernels::Codec& codec) {
   std::size_t bytes = 0;
   for (const VectorView& vector : vectors) bytes += sizeof(std::uint64_t) + codec.max_bytes(vector);
   return bytes;
@@ -111,15 +122,19 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
       pulled_(std::move(vectors.pulled)),
       pushed_(std::move(vectors.pushed)),
       codec_(std::move(vectors.codec)),
-      layout_(joined(pulled_, pushed_)),
+      corrections_(std::move(vectors.corrections)),
+      are_corrections_pushed_(vectors.are_corrections_pushed),
+      layout_(joined(joined(pulled_, pushed_), corrections_)),
       lost_(group.rank(), group.size(), on_lost_neighbor) {
-  GOSSIP_ASSERT(!codec_ || pushed_.empty(), "what is pushed is not encoded");
+  GOSSIP_ASSERT(!codec_ || (pushed_.empty() && corrections_.empty()),
+                "only what is pulled is encoded");
+  outgoing_.resize(corrections_.size());
   transport::check_together(group, [&] {
     check_size(matrices_.pull.name(), matrices_.pull.size(), group);
     if (is_pushing()) check_size(matrices_.push.name(), matrices_.push.size(), group);
-    message_bytes_ = codec_ ? encoded_bytes(pulled_, *codec_) : layout_.bytes();
+    message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
     if (!lost_.may_drop()) return;
-    GOSSIP_CHECK(!is_pushing() && !codec_,
+    GOSSIP_CHECK(!is_pushing() && !codec_ && corrections_.empty(),
                  "A method that pushes or compresses cannot go on without a lost neighbor: take "
                  "on_lost_neighbor 'error'.");
     check_mutual(matrices_.pull);
@@ -127,6 +142,10 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
   transport::require_agreement(
       group, "vectors to mix",
       codec_ ? layout_.description() + ", " + codec_->name() : layout_.description());
+  if (codec_) {
+    encoded_.resize(message_bytes_);
+    for (const VectorView& vector : pulled_) codec_->reserve(vector);
+  }
   if (group.size() == 1) return;
   const int senders = most_senders(matrices_, is_pushing());
   channel_ = group.make_channel({.capacity_bytes = message_bytes_,
@@ -135,22 +154,75 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
                                  .while_waiting = patience.while_waiting,
                                  .receive_slots = senders,
                                  .peers = peers_of(group.rank(), matrices_, is_pushing())});
+  if (MessageLayout(corrections_).bytes() >= kHelperBytes) helper_ = std::make_unique<Helper>();
 }
 
-std::size_t Mixer::memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
+std::size_t Mixer::memory_bytes() const {
+  return encoded_.size() + (codec_ ? codec_->memory_bytes() : 0) + kept_.size() +
+         (channel_ ? channel_->memory_bytes() : 0);
+}
+
+void Mixer::settle() {
+  if (helper_) helper_->wait();
+}
+
+const std::vector<VectorView>& Mixer::outgoing(std::int64_t round) {
+  settle();
+  if (!channel_) return outgoing_kept();
+  if (slot_.empty()) {
+    messages_.clear();  // of a round that failed
+    find_neighbors(round);
+    if (senders_.empty() && receivers_.empty()) return outgoing_kept();
+    slot_ = acquire();
+  }
+  const std::size_t first = pulled_.size() + pushed_.size();
+  for (std::size_t v = 0; v < corrections_.size(); ++v)
+    outgoing_[v] = layout_.view(slot_, first + v);
+  return outgoing_;
+}
+
+const std::vector<VectorView>& Mixer::outgoing_kept() {
+  settle();
+  const MessageLayout layout(corrections_);
+  kept_.resize(layout.bytes() + kAlignment);
+  const auto misalignment = reinterpret_cast<std::uintptr_t>(kept_.data()) % kAlignment;
+  const auto aligned = std::span(kept_).subspan((kAlignment - misalignment) % kAlignment);
+  for (std::size_t v = 0; v < corrections_.size(); ++v) outgoing_[v] = layout.view(aligned, v);
+  return outgoing_;
+}
+
+void Mixer::compress() {
+  count_passes(pulled_, 2);
+  encoded_bytes_ = 0;
+  for (const VectorView& vector : pulled_) {
+    const std::span<std::byte> out =
+        std::span(encoded_).subspan(encoded_bytes_ + sizeof(std::uint64_t));
+    const std::uint64_t bytes = codec_->encode(vector, out);
+    std::memcpy(out.data() - sizeof(bytes), &bytes, sizeof(bytes));
+    if (vector.size > 0) std::memset(vector.data, 0, vector.bytes());
+    codec_->add(out.first(bytes), 1.0, vector);
+    encoded_bytes_ += sizeof(bytes) + bytes;
+  }
+}
 
 double Mixer::mix(std::int64_t round, double weight) {
   ++counters_.gossip_rounds;
   if (!channel_) return weight;
-  messages_.clear();  // of a round that failed
-  find_neighbors(round);
+  if (slot_.empty()) {
+    messages_.clear();
+    find_neighbors(round);
+  }
   if (lost_.may_drop()) leave_out_lost();
   const std::int64_t number = numbers_.next(round);
   send(number, weight);
   receive(number);
   codec_ ? combine_encoded() : combine();
   const double result = is_pushing() ? pushed_weight(weight) : weight;
-  messages_.clear();
+  if (helper_) {
+    helper_->start([this] { correct(); });
+  } else {
+    correct();
+  }
   return result;
 }
 
@@ -184,11 +256,14 @@ void Mixer::find_neighbors(std::int64_t round) {
 void Mixer::send(std::int64_t number, double weight) {
   if (receivers_.empty()) {
     if (senders_.empty()) return;
-    static_cast<void>(acquire());  // also who sends nothing says that it is in this round
+    if (slot_.empty()) static_cast<void>(acquire());
+    slot_ = {};
+    // Also who sends nothing says that it is in this round.
     channel_->commit({.round = number, .kind = transport::MessageKind::kSkip});
     return;
   }
-  const std::size_t bytes = write(acquire());
+  const std::size_t bytes = write(slot_.empty() ? acquire() : slot_);
+  slot_ = {};
   channel_->commit({.round = number, .weight = weight, .bytes = bytes});
   counters_.bytes_sent += bytes * receivers_.size();
 }
@@ -198,16 +273,12 @@ std::size_t Mixer::write(std::span<std::byte> slot) {
   if (!codec_) {
     layout_.write(slot, pulled_);
     layout_.write(slot, pushed_, pulled_.size());
+    count_passes(pulled_, 2);
+    count_passes(pushed_, 2);
     return message_bytes_;
   }
-  std::size_t bytes = 0;
-  for (const VectorView& vector : pulled_) {
-    const std::uint64_t encoded =
-        codec_->encode(vector, slot.subspan(bytes + sizeof(std::uint64_t)));
-    std::memcpy(slot.data() + bytes, &encoded, sizeof(encoded));
-    bytes += sizeof(encoded) + encoded;
-  }
-  return bytes;
+  std::memcpy(slot.data(), encoded_.data(), encoded_bytes_);
+  return encoded_bytes_;
 }
 
 /// A slot for `receivers_`, less those that turn out to be lost.
@@ -261,40 +332,92 @@ bool Mixer::receive_from(Rank sender, std::int64_t number) {
   return true;
 }
 
-void Mixer::combine() {
-  const auto mix_into = [&](const VectorView& vector, std::size_t index, double Sender::*weight) {
-    visit(vector, [&]<class T>(std::span<T> own) {
-      auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_);
-      sources.clear();
-      const bool is_pushed = weight == &Sender::push;
-      if (is_pushed) sources.push_back({own.data(), kept<T>(push_)});
-      for (std::size_t m = 0; m < messages_.size(); ++m) {
-        if (senders_[m].*weight == 0.0) continue;
-        const std::span<T> theirs = layout_.view(messages_[m].payload(), index).template as<T>();
-        sources.push_back({theirs.data(), senders_[m].*weight});
-      }
-      const std::span<const kernels::Source<T>> all(sources);
-      is_pushed ? kernels::combine(own, all) : kernels::mix(own, all);
-    });
-  };
-  for (std::size_t v = 0; v < pulled_.size(); ++v) mix_into(pulled_[v], v, &Sender::pull);
-  for (std::size_t v = 0; v < pushed_.size(); ++v) {
-    mix_into(pushed_[v], pulled_.size() + v, &Sender::push);
+/// What message part `index` is mixed from: when pulled, the neighbors', to be mixed into the own
+/// one; when pushed, the own one as well.
+template <class T>
+void Mixer::list_sources(std::size_t index, bool is_pushed, const T* own,
+                         std::vector<kernels::Source<T>>& sources) const {
+  sources.clear();
+  if (is_pushed) sources.push_back({own, kept<T>(push_)});
+  for (std::size_t m = 0; m < messages_.size(); ++m) {
+    const double weight = is_pushed ? senders_[m].push : senders_[m].pull;
+    if (weight == 0.0) continue;
+    const std::span<T> theirs = layout_.view(messages_[m].payload(), index).template as<T>();
+    sources.push_back({theirs.data(), weight});
   }
 }
 
-void Mixer::combine_encoded() {
-  for (const VectorView& vector : pulled_) {
-    visit(vector, [&](auto own) { kernels::scale(own, pull_.self_weight); });
+void Mixer::count_passes(const std::vector<VectorView>& vectors, std::size_t passes) {
+  for (const VectorView& vector : vectors) {
+    counters_.bytes_touched += passes * vector.bytes();
+    counters_.bytes_touched_least += passes * vector.bytes();
   }
+}
+
+void Mixer::combine() {
+  count_passes(pulled_, 2 + messages_.size());
+  count_passes(pushed_, 2 + messages_.size());
+  count_passes(corrections_, 3 + messages_.size());
+  for (std::size_t v = 0; v < pulled_.size(); ++v) combine(pulled_[v], v, false);
+  for (std::size_t v = 0; v < pushed_.size(); ++v) combine(pushed_[v], pulled_.size() + v, true);
+}
+
+void Mixer::combine(const VectorView& vector, std::size_t index, bool is_pushed) {
+  visit(vector, [&]<class T>(std::span<T> own) {
+    auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_);
+    list_sources<T>(index, is_pushed, own.data(), sources);
+    const std::span<const kernels::Source<T>> all(sources);
+    is_pushed ? kernels::combine(own, all) : kernels::mix(own, all);
+  });
+}
+
+/// In the helper's thread, if there is one.
+void Mixer::correct() noexcept {
+  const std::size_t first = pulled_.size() + pushed_.size();
+  for (std::size_t v = 0; v < corrections_.size(); ++v) {
+    visit(corrections_[v], [&]<class T>(std::span<T> correction) {
+      correct<T>(correction, outgoing_[v].as<T>(), first + v);
+    });
+  }
+  messages_.clear();
+}
+
+template <class T>
+void Mixer::correct(std::span<T> correction, std::span<const T> own, std::size_t index) noexcept {
+  auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_of_corrections_);
+  list_sources<T>(index, are_corrections_pushed_, own.data(), sources);
+  const std::span<const kernels::Source<T>> all(sources);
+  if (are_corrections_pushed_) {
+    sources.front().weight -= 1.0;  // exact: what goes to others
+    kernels::add(correction, all);
+  } else {
+    kernels::add_differences(correction, own, all);
+  }
+}
+
+/// All in the order of the ranks: where they give each other equal weights, all get the same bits.
+void Mixer::combine_encoded() {
+  count_passes(pulled_, 2);
+  for (const VectorView& vector : pulled_) {
+    if (vector.size > 0) std::memset(vector.data, 0, vector.bytes());
+  }
+  bool is_own_added = false;
   for (std::size_t m = 0; m < messages_.size(); ++m) {
-    std::span<const std::byte> rest = messages_[m].payload();
-    for (const VectorView& vector : pulled_) {
-      std::uint64_t bytes = 0;
-      std::memcpy(&bytes, rest.data(), sizeof(bytes));
-      codec_->add(rest.subspan(sizeof(bytes), bytes), senders_[m].pull, vector);
-      rest = rest.subspan(sizeof(bytes) + bytes);
+    if (!is_own_added && senders_[m].rank > group_.rank()) {
+      add_encoded(std::span(encoded_).first(encoded_bytes_), pull_.self_weight);
+      is_own_added = true;
     }
+    add_encoded(messages_[m].payload(), senders_[m].pull);
+  }
+  if (!is_own_added) add_encoded(std::span(encoded_).first(encoded_bytes_), pull_.self_weight);
+}
+
+void Mixer::add_encoded(std::span<const std::byte> message, double weight) {
+  for (const VectorView& vector : pulled_) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, message.data(), sizeof(bytes));
+    codec_->add(message.subspan(sizeof(bytes), bytes), weight, vector);
+    message = message.subspan(sizeof(bytes) + bytes);
   }
 }
 

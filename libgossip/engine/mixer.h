@@ -15,6 +15,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/helper.h>
 #include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/round_numbers.h>
@@ -43,6 +44,10 @@ struct Matrices {
 /// Memory: one copy of the vectors a rank, two of vectors up to 1 MB together, however many
 /// neighbors (none for a group of one rank).
 ///
+/// Vectors may also be only sent: the caller writes them where they are sent from, see outgoing(),
+/// and what mixing would change of each is added to its correction. From 1 MB on a thread of the
+/// mixer's own does that after mix() has returned: until settle() nobody may touch corrections.
+///
 /// kDrop: a neighbor that has been silent for the whole timeout takes no part any more, and its
 /// weight goes to the own value: rows stay stochastic, and columns, because the neighbor hears
 /// nothing more either. It needs neighbors that are mutual in every round, and nothing pushed or
@@ -57,6 +62,8 @@ class Mixer {
     std::vector<VectorView> pulled;
     std::vector<VectorView> pushed = {};
     std::shared_ptr<kernels::Codec> codec = {};  ///< of what is pulled; may be empty
+    std::vector<VectorView> corrections = {};    ///< may be empty
+    bool are_corrections_pushed = false;
   };
 
   /// `vectors` (all ranks: the same types and sizes) must outlive the mixer. Throws gossip::Error
@@ -64,12 +71,28 @@ class Mixer {
   Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
         OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError);
 
+  /// With a codec, before each mix(): \f$ x_i \leftarrow Q(x_i) \f$ for what is pulled; the same
+  /// bytes are what mix() sends.
+  void compress();
+
   /// \f$ x_i \leftarrow x_i + \sum_j R_{ij} (x_j - x_i) \f$ for every vector that is pulled (with a
-  /// codec \f$ \sum_j R_{ij} Q(x_j) \f$), \f$ x_i \leftarrow \sum_j C_{ij} x_j \f$ for what is
-  /// pushed, with the matrices of `round`. Blocks until the in-neighbors' values of this round are
+  /// codec \f$ \sum_j R_{ij} Q(x_j) \f$, summed in the order of the ranks), \f$ x_i \leftarrow \sum_j C_{ij} x_j \f$ for what is
+  /// pushed, with the matrices of `round`; to corrections \f$ \sum_j W_{ij} s_j - s_i \f$
+  /// is added, where s is outgoing() and W is R or C. Blocks until the in-neighbors' values of this round are
   /// there. Returns \f$ \sum_j C_{ij} w_j \f$, where w_i is `weight`; 1 where nothing is pushed.
   /// Throws TimeoutError naming the neighbor.
   double mix(std::int64_t round, double weight = 1.0);
+
+  /// Where the next mix(), which must be of this round, takes what is only sent from: one view for
+  /// each correction. To be written as a whole; stays as it is until the next call. Blocks until
+  /// the last message has been read by all. Throws TimeoutError naming the neighbor.
+  [[nodiscard]] const std::vector<VectorView>& outgoing(std::int64_t round);
+
+  /// The same memory for a step in which nothing is sent. Does not block.
+  [[nodiscard]] const std::vector<VectorView>& outgoing_kept();
+
+  /// Blocks until the corrections are complete.
+  void settle();
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
@@ -84,7 +107,9 @@ class Mixer {
     double push = 0.0;
   };
 
-  [[nodiscard]] bool is_pushing() const noexcept { return !pushed_.empty(); }
+  [[nodiscard]] bool is_pushing() const noexcept {
+    return !pushed_.empty() || are_corrections_pushed_;
+  }
   void find_neighbors(std::int64_t round);
   void send(std::int64_t number, double weight);
   [[nodiscard]] std::size_t write(std::span<std::byte> slot);
@@ -92,8 +117,17 @@ class Mixer {
   void receive(std::int64_t number);
   bool receive_from(Rank sender, std::int64_t number);
   void leave_out_lost();
+  void count_passes(const std::vector<VectorView>& vectors, std::size_t passes);
   void combine();
+  void combine(const VectorView& vector, std::size_t index, bool is_pushed);
   void combine_encoded();
+  void add_encoded(std::span<const std::byte> message, double weight);
+  void correct() noexcept;
+  template <class T>
+  void list_sources(std::size_t index, bool is_pushed, const T* own,
+                    std::vector<kernels::Source<T>>& sources) const;
+  template <class T>
+  void correct(std::span<T> correction, std::span<const T> own, std::size_t index) noexcept;
   [[nodiscard]] double pushed_weight(double own) const;
 
   transport::Group& group_;
@@ -101,8 +135,12 @@ class Mixer {
   std::vector<VectorView> pulled_;
   std::vector<VectorView> pushed_;
   std::shared_ptr<kernels::Codec> codec_;
-  MessageLayout layout_;           // of what is sent as it is
-  std::size_t message_bytes_ = 0;  // at most
+  std::vector<VectorView> corrections_;
+  bool are_corrections_pushed_;
+  MessageLayout layout_;            // of what is sent as it is
+  std::size_t message_bytes_ = 0;   // at most
+  std::vector<std::byte> encoded_;  // the own message
+  std::size_t encoded_bytes_ = 0;
   std::unique_ptr<transport::Channel> channel_;
   RoundNumbers numbers_;
   LostNeighbors lost_;
@@ -113,7 +151,14 @@ class Mixer {
   std::vector<Sender> senders_;  // by rank; one a message
   std::vector<Rank> receivers_;
   std::vector<transport::Message> messages_;
-  std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> sources_;
+  using Sources =
+      std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>>;
+  Sources sources_;
+  Sources sources_of_corrections_;  // the helper's
+  std::span<std::byte> slot_;       // acquired for what is only sent, not yet committed
+  std::vector<VectorView> outgoing_;
+  std::vector<std::byte> kept_;     // where it lies when there is no message
+  std::unique_ptr<Helper> helper_;  // last: it ends first
 };
 
 }  // namespace gossip::engine

@@ -65,6 +65,12 @@ bool has(std::span<const Stage> stages, Action action) {
   return std::ranges::find(stages, action, &Stage::action) != stages.end();
 }
 
+/// Whether what follows a mean would be wrong without it.
+bool ends_with_mean(std::span<const Stage> stages) {
+  const auto mean = std::ranges::find(stages, Action::kMean, &Stage::action);
+  return mean != stages.end() && has({mean, stages.end()}, Action::kCombine);
+}
+
 VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end) {
   return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype),
           end - begin};
@@ -87,10 +93,10 @@ StagedWorker::StagedWorker(transport::Group& group,
     : algorithm_(std::move(algorithm)),
       caller_(std::move(caller)),
       ranks_(group.size()),
-      uses_rate_(algorithm_->uses_learning_rate()),
-      codec_(options.codec) {
+      uses_rate_(algorithm_->uses_learning_rate()) {
   vectors_ = {vectors.model, vectors.gradient};
   make_state(vectors.model);
+  for (int sent = 0; sent < algorithm_->num_sent(); ++sent) vectors_.emplace_back();
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
     transport::check_together(group, [&] {
       check_size(matrices.pull.name(), matrices.pull.size(), group);
@@ -108,7 +114,6 @@ StagedWorker::StagedWorker(transport::Group& group,
     for (const Stage& stage : stages) {
       if (stage.action == Action::kMix) make_exchange(group, stage, matrices, options);
       if (stage.action == Action::kMean) make_mean(group, stage, options);
-      if (stage.action == Action::kCompress) make_room_for_codec(stage.vectors.front());
     }
   }
   if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
@@ -137,6 +142,7 @@ std::vector<VectorView> StagedWorker::views_of(const std::vector<int>& vectors) 
 StagedWorker::Exchange* StagedWorker::exchange_of(const Stage& stage) {
   const auto found = std::ranges::find_if(exchanges_, [&](const Exchange& exchange) {
     return exchange.pulled == stage.vectors && exchange.pushed == stage.pushed &&
+           exchange.sent == stage.sent && exchange.corrected == stage.corrected &&
            exchange.is_compressed == stage.is_compressed;
   });
   return found == exchanges_.end() ? nullptr : &*found;
@@ -156,8 +162,17 @@ void StagedWorker::make_exchange(transport::Group& group, const Stage& stage,
   Patience patience(options.timeout);
   patience.while_waiting = [this] { presence_->check(needed_step_); };
   Mixer::Vectors vectors{.pulled = views_of(stage.vectors), .pushed = views_of(stage.pushed)};
-  if (stage.is_compressed) vectors.codec = codec_;
-  exchanges_.push_back({stage.vectors, stage.pushed, stage.is_compressed,
+  if (stage.is_compressed) {
+    GOSSIP_ASSERT(options.codec != nullptr, "'{}' compresses, but there is no codec",
+                  algorithm_->name());
+    vectors.codec = options.codec;
+  }
+  if (stage.sent != algorithm::kNoVector) {
+    vectors.corrections = views_of({stage.corrected});
+    vectors.are_corrections_pushed = stage.is_sent_pushed;
+  }
+  exchanges_.push_back({stage.vectors, stage.pushed, stage.sent, stage.corrected,
+                        stage.is_compressed,
                         std::make_unique<Mixer>(group, matrices, std::move(vectors), patience,
                                                 options.on_lost_neighbor)});
 }
@@ -176,13 +191,6 @@ void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
   std::reverse(buckets.begin(), buckets.end());
   auto mean = std::make_unique<BucketedMean>(group, buckets, patience);
   means_.push_back({stage.vectors, stage.fragment, std::move(buckets), std::move(mean)});
-}
-
-void StagedWorker::make_room_for_codec(int vector) {
-  GOSSIP_ASSERT(codec_ != nullptr, "'{}' compresses, but there is no codec", algorithm_->name());
-  for (const VectorView& view : vectors_[static_cast<std::size_t>(vector)]) {
-    encoded_.resize(std::max(encoded_.size(), codec_->max_bytes(view)));
-  }
 }
 
 BucketedMean* StagedWorker::gradient_mean() {
@@ -214,6 +222,12 @@ void StagedWorker::finish(bool communicate) {
   needed_step_ = position_.step;
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages stages = algorithm_->stages(position_.step);
+  GOSSIP_CHECK(communicate || ranks_ == 1 || !ends_with_mean(stages),
+               "'{}' ends a round with step {}, for which it needs the other ranks: accumulate "
+               "gradients under no_sync(), but call this step() outside of it.",
+               algorithm_->name(), position_.step);
+  settle();
+  open_messages(stages, communicate);
   if (has(stages, Action::kLocalUpdate)) note_rate();
   if (!communicate && has(stages, Action::kCompress)) {
     // What others do not hear of must not be counted as sent.
@@ -253,19 +267,57 @@ void StagedWorker::run(Stages stages, bool communicate) {
 
 void StagedWorker::run(const Stage& stage, bool communicate) {
   if (stage.action == Action::kLocalUpdate) {
-    if (is_gradient_changed_ && caller_.store_gradient) caller_.store_gradient();
-    caller_.local_update();
+    update(stage);
   } else if (stage.action == Action::kCompress) {
-    compress(stage.vectors.front());
-  } else if (stage.action == Action::kMix && communicate) {
-    const double weight = exchange_of(stage)->mixer->mix(position_.round, position_.weight);
-    const bool is_model_pushed = std::ranges::find(stage.pushed, kModel) != stage.pushed.end();
-    if (is_model_pushed) position_.weight = weight;
-    has_communicated_ = true;
+    exchange_of(algorithm::mix_compressed(stage.vectors.front()))->mixer->compress();
+  } else if (stage.action == Action::kMix) {
+    mix(stage, communicate);
   } else if (stage.action == Action::kMean && communicate) {
     take_mean(stage);
     has_communicated_ = true;
   }
+}
+
+/// What a step leaves to be done beside the caller's next gradient.
+void StagedWorker::settle() {
+  for (const Exchange& exchange : exchanges_) exchange.mixer->settle();
+}
+
+/// Vectors that are only sent are written straight into the message.
+void StagedWorker::open_messages(Stages stages, bool communicate) {
+  for (const Stage& stage : stages) {
+    if (stage.sent == algorithm::kNoVector) continue;
+    Mixer& mixer = *exchange_of(stage)->mixer;
+    vectors_[static_cast<std::size_t>(stage.sent)] =
+        communicate ? mixer.outgoing(position_.round) : mixer.outgoing_kept();
+  }
+}
+
+void StagedWorker::mix(const Stage& stage, bool communicate) {
+  if (!communicate) return;
+  const double weight = exchange_of(stage)->mixer->mix(position_.round, position_.weight);
+  const bool is_model_pushed = std::ranges::find(stage.pushed, kModel) != stage.pushed.end();
+  if (is_model_pushed) position_.weight = weight;
+  has_communicated_ = true;
+}
+
+void StagedWorker::update(const Stage& stage) {
+  const int along = stage.terms.empty() ? kGradient : stage.terms.front().vector;
+  if (along == kGradient && !is_gradient_changed_) {
+    caller_.local_update();
+    return;
+  }
+  const std::vector<VectorView>& there = vectors_[static_cast<std::size_t>(along)];
+  if (caller_.local_update_along) {
+    caller_.local_update_along(there);
+    return;
+  }
+  for (std::size_t part = 0; part < there.size() && along != kGradient; ++part) {
+    if (there[part].size > 0) {
+      std::memcpy(vectors_[kGradient][part].data, there[part].data, there[part].bytes());
+    }
+  }
+  caller_.local_update();
 }
 
 void StagedWorker::note_rate() {
@@ -294,33 +346,76 @@ void StagedWorker::take_mean(const Stage& stage) {
                                          : mean_of(stage)->mean->finish();
 }
 
-void StagedWorker::compress(int vector) {
-  for (const VectorView& view : vectors_[static_cast<std::size_t>(vector)]) {
-    const std::size_t bytes = codec_->encode(view, encoded_);
-    if (view.size > 0) std::memset(view.data, 0, view.bytes());
-    codec_->add(std::span(encoded_).first(bytes), 1.0, view);
-  }
-}
-
-void StagedWorker::combine(Stages stages) {
+void StagedWorker::load_gradient(Stages stages) {
   for (const Stage& stage : stages) {
     const bool reads =
         std::ranges::find(stage.terms, kGradient, &algorithm::Term::vector) != stage.terms.end();
-    if (reads && !is_gradient_loaded_ && caller_.load_gradient) caller_.load_gradient();
+    if (reads && !is_gradient_loaded_) {
+      if (caller_.load_gradient) {
+        caller_.load_gradient();
+        for (const VectorView& view : vectors_[kGradient]) {
+          counters_.bytes_touched += 2 * view.bytes();
+        }
+      }
+      if (caller_.find_gradient) gradient_ = &caller_.find_gradient();
+    }
     const bool writes = stage.vectors.front() == kGradient;
     is_gradient_loaded_ |= reads || writes;
     is_gradient_changed_ |= writes;
   }
+}
+
+/// A fragment's as the whole vector's: a bound.
+void StagedWorker::count_passes(Stages stages) {
+  std::size_t bytes = 0;
+  for (const VectorView& view : vectors_[kModel]) bytes += view.bytes();
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    const Stages before = stages.first(s);
+    const auto is_written = [&](int vector) {
+      return std::ranges::any_of(
+          before, [&](const Stage& stage) { return stage.vectors.front() == vector; });
+    };
+    const auto is_read = [&](int vector) {
+      return std::ranges::any_of(before, [&](const Stage& stage) {
+        return std::ranges::find(stage.terms, vector, &algorithm::Term::vector) !=
+               stage.terms.end();
+      });
+    };
+    std::size_t least = is_written(stages[s].vectors.front()) ? 0 : 1;
+    for (const algorithm::Term& term : stages[s].terms) {
+      if (!is_written(term.vector) && !is_read(term.vector)) ++least;
+    }
+    counters_.bytes_touched += (1 + stages[s].terms.size()) * bytes;
+    counters_.bytes_touched_least += least * bytes;
+  }
+}
+
+void StagedWorker::combine(Stages stages) {
+  load_gradient(stages);
+  count_passes(stages);
+  if (caller_.find_gradient && is_gradient_loaded_) {
+    for (const VectorPiece& piece : *gradient_) {
+      piece_ = &piece;
+      combine(stages, piece.vector, piece.offset, piece.offset + piece.values.size);
+    }
+    piece_ = nullptr;
+    return;
+  }
   const std::vector<VectorView>& model = vectors_[kModel];
   for (std::size_t part = 0; part < model.size(); ++part) {
-    for (std::size_t begin = 0; begin < model[part].size; begin += kBlock) {
-      const std::size_t end = std::min(begin + kBlock, model[part].size);
-      for (const Stage& stage : stages) {
-        const auto [first, last] = range_of(stage.fragment, model[part].size);
-        const std::size_t from = std::max(begin, first);
-        const std::size_t to = std::min(end, last);
-        if (from < to) combine(stage, part, from, to);
-      }
+    combine(stages, part, 0, model[part].size);
+  }
+}
+
+/// All stages block by block, so that what one writes the next one finds in the cache.
+void StagedWorker::combine(Stages stages, std::size_t part, std::size_t begin, std::size_t end) {
+  const std::size_t size = vectors_[kModel][part].size;
+  for (; begin < end; begin += kBlock) {
+    for (const Stage& stage : stages) {
+      const auto [first, last] = range_of(stage.fragment, size);
+      const std::size_t from = std::max(begin, first);
+      const std::size_t to = std::min({begin + kBlock, end, last});
+      if (from < to) combine(stage, part, from, to);
     }
   }
 }
@@ -332,7 +427,11 @@ void StagedWorker::combine(const Stage& stage, std::size_t part, std::size_t beg
     auto& terms = std::get<std::vector<kernels::Source<T>>>(terms_);
     terms.clear();
     for (const algorithm::Term& term : stage.terms) {
-      terms.push_back({view(term.vector).template as<T>().data() + begin, factor_of(term)});
+      const bool is_in_piece = term.vector == kGradient && piece_ != nullptr;
+      const T* data = is_in_piece
+                          ? piece_->values.template as<T>().data() + (begin - piece_->offset)
+                          : view(term.vector).template as<T>().data() + begin;
+      terms.push_back({data, factor_of(term)});
     }
     kernels::combine(out.subspan(begin, end - begin), std::span<const kernels::Source<T>>(terms));
   });
@@ -355,6 +454,7 @@ double StagedWorker::factor_of(const algorithm::Term& term) const {
 }
 
 std::vector<StateVector> StagedWorker::state() {
+  settle();
   std::vector<StateVector> result;
   for (std::size_t i = 0; i < algorithm_->state().size(); ++i) {
     const std::vector<VectorView>& views = vectors_[kFirstState + i];
@@ -366,7 +466,7 @@ std::vector<StateVector> StagedWorker::state() {
 }
 
 Counters StagedWorker::counters() const {
-  Counters sum;
+  Counters sum = counters_;
   for (const Exchange& exchange : exchanges_) sum += exchange.mixer->counters();
   for (const MeanOf& mean : means_) sum += mean.mean->counters();
   return sum;
@@ -376,12 +476,12 @@ std::size_t StagedWorker::memory_bytes() const {
   std::size_t bytes = 0;
   for (const Exchange& exchange : exchanges_) bytes += exchange.mixer->memory_bytes();
   for (const std::vector<std::byte>& memory : memory_) bytes += memory.size();
-  if (algorithm_->combines_gradient()) {
+  if (algorithm_->changes_gradient()) {
     for (const VectorView& view : vectors_[kGradient]) bytes += view.bytes();
   } else if (algorithm_->averages_gradient()) {
     for (const VectorView& bucket : gradient_buckets()) bytes += bucket.bytes();
   }
-  return bytes + encoded_.size();
+  return bytes;
 }
 
 }  // namespace gossip::engine

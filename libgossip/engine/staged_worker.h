@@ -46,16 +46,21 @@ class StagedWorker final : public Worker {
   /// worker.
   struct Vectors {
     std::vector<VectorView> model;
-    std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not use it
+    std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not change it
   };
 
   /// What the caller does when a stage asks for it.
   struct Caller {
     std::function<void()> local_update;           ///< changes the model by the gradient
     std::function<void()> average_gradient = {};  ///< kMean; empty: gradient_mean()->finish()
-    std::function<void()> load_gradient =
-        {};  ///< brings Vectors::gradient up to date; may be empty
-    std::function<void()> store_gradient = {};   ///< takes it over for the update; may be empty
+    /// Brings Vectors::gradient up to date; may be empty.
+    std::function<void()> load_gradient = {};
+    /// Where the gradient lies, for algorithms that do not change it: pieces that together cover
+    /// it. Empty: Vectors::gradient.
+    std::function<const std::vector<VectorPiece>&()> find_gradient = {};
+    /// The local update with what lies here in the gradient's place, which it only reads. Empty:
+    /// local_update() with it in Vectors::gradient.
+    std::function<void(const std::vector<VectorView>&)> local_update_along = {};
     std::function<double()> learning_rate = {};  ///< for Scale::kRate and kPerRate
   };
 
@@ -69,14 +74,19 @@ class StagedWorker final : public Worker {
   /// local ones: no round is used.
   void prepare(bool communicate = true) override;
 
-  /// The stages after the gradient, which end the step.
+  /// The stages after the gradient, which end the step. Throws gossip::Error, before anything is
+  /// changed, for a step without communication that a method cannot make: the end of a round whose
+  /// mean goes into other vectors.
   void finish(bool communicate = true) override;
 
   void leave() override { presence_->leave(position_.step); }
   void come_back() override { presence_->come_back(); }
 
   [[nodiscard]] Position position() const override { return position_; }
-  void set_position(const Position& position) override { position_ = position; }
+  void set_position(const Position& position) override {
+    settle();
+    position_ = position;
+  }
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * ranks_; }
 
   [[nodiscard]] bool needs_gradient() const override;
@@ -100,6 +110,8 @@ class StagedWorker final : public Worker {
   struct Exchange {
     std::vector<int> pulled;
     std::vector<int> pushed;
+    int sent;
+    int corrected;
     bool is_compressed;
     std::unique_ptr<Mixer> mixer;
   };
@@ -117,15 +129,20 @@ class StagedWorker final : public Worker {
                      const Matrices& matrices, const StagedWorkerOptions& options);
   void make_mean(transport::Group& group, const algorithm::Stage& stage,
                  const StagedWorkerOptions& options);
-  void make_room_for_codec(int vector);
   [[nodiscard]] Exchange* exchange_of(const algorithm::Stage& stage);
   [[nodiscard]] MeanOf* mean_of(const algorithm::Stage& stage);
   [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;
   void run(Stages stages, bool communicate);
   void run(const algorithm::Stage& stage, bool communicate);
+  void settle();
+  void open_messages(Stages stages, bool communicate);
+  void mix(const algorithm::Stage& stage, bool communicate);
+  void update(const algorithm::Stage& stage);
   void take_mean(const algorithm::Stage& stage);
-  void compress(int vector);
+  void load_gradient(Stages stages);
+  void count_passes(Stages stages);
   void combine(Stages stages);
+  void combine(Stages stages, std::size_t part, std::size_t begin, std::size_t end);
   void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin, std::size_t end);
   void note_rate();
   [[nodiscard]] double learning_rate() const;
@@ -144,11 +161,12 @@ class StagedWorker final : public Worker {
   std::vector<std::vector<std::byte>> memory_;    // of the method's own
   std::vector<Exchange> exchanges_;
   std::vector<MeanOf> means_;
-  std::shared_ptr<kernels::Codec> codec_;
-  std::vector<std::byte> encoded_;  // one vector
-  bool has_communicated_ = false;   // in this step
+  Counters counters_;              // of its own passes
+  bool has_communicated_ = false;  // in this step
   bool is_gradient_loaded_ = false;
   bool is_gradient_changed_ = false;
+  const std::vector<VectorPiece>* gradient_ = nullptr;  // where it lies
+  const VectorPiece* piece_ = nullptr;                  // the one being combined
   std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> terms_;
 };
 

@@ -32,8 +32,14 @@ class Codec {
   [[nodiscard]] virtual std::size_t max_bytes(const VectorView& shape) const = 0;
 
   /// Writes Q(values) to `out`, which is aligned to 8 bytes and has room for max_bytes(). Returns
-  /// the bytes used, a multiple of 8. What was encoded already is encoded exactly: Q(Q(v)) = Q(v).
+  /// the bytes used, a multiple of 8.
   [[nodiscard]] virtual std::size_t encode(const VectorView& values, std::span<std::byte> out) = 0;
+
+  /// Makes room for vectors of this size, so that encode() allocates nothing.
+  virtual void reserve(const VectorView& /*shape*/) {}
+
+  /// Bytes that encode() works in.
+  [[nodiscard]] virtual std::size_t memory_bytes() const { return 0; }
 
   /// \f$ \text{out} \leftarrow \text{out} + w\,Q(v) \f$ from what encode() wrote.
   virtual void add(std::span<const std::byte> encoded, double weight,
@@ -41,6 +47,7 @@ class Codec {
 };
 
 /// Keeps the entries of largest absolute value (the first ones of equal ones), 12 or 8 bytes each.
+/// Memory: 4 bytes for each element of the longest vector.
 class TopK final : public Codec {
  public:
   /// The share of a vector's entries that is kept, at least one of each vector. Throws
@@ -50,6 +57,10 @@ class TopK final : public Codec {
   [[nodiscard]] std::string name() const override;
   [[nodiscard]] std::size_t max_bytes(const VectorView& shape) const override;
   [[nodiscard]] std::size_t encode(const VectorView& values, std::span<std::byte> out) override;
+  void reserve(const VectorView& shape) override { indices_.reserve(shape.size); }
+  [[nodiscard]] std::size_t memory_bytes() const override {
+    return indices_.capacity() * sizeof(std::uint32_t);
+  }
   void add(std::span<const std::byte> encoded, double weight, const VectorView& out) const override;
 
  private:

@@ -28,6 +28,15 @@ void mix(std::span<T> x, std::span<const Source<T>> sources);
 template <class T>
 void combine(std::span<T> out, std::span<const Source<T>> sources);
 
+/// \f$ \text{out} \leftarrow \text{out} + \sum_j w_j (x_j - x) \f$, in one pass: what mix() would
+/// change of x, which stays as it is.
+template <class T>
+void add_differences(std::span<T> out, std::span<const T> x, std::span<const Source<T>> sources);
+
+/// \f$ \text{out} \leftarrow \text{out} + \sum_j w_j v_j \f$, in one pass.
+template <class T>
+void add(std::span<T> out, std::span<const Source<T>> sources);
+
 /// The pair event: \f$ a \leftarrow a - \alpha m,\ b \leftarrow b + \alpha m \f$ with the same \f$
 /// m = a - b \f$, so that the sum is kept to rounding. Reads and writes both vectors once; alpha =
 /// 1/2 makes both the average.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <unordered_set>
@@ -218,6 +219,58 @@ void FlatModel::scatter_gradient(std::size_t entry) {
   } else {
     gradient = source.clone();
   }
+}
+
+const std::vector<VectorPiece>& FlatModel::find_gradient() {
+  const at::NoGradGuard no_grad;
+  pieces_.clear();
+  dense_.clear();
+  for (const Parameter& entry : entries_) {
+    const at::Tensor& gradient = entry.tensor.grad();
+    if (!gradient.defined()) {
+      pieces_.push_back({entry.vector, entry.offset, zeros(entry)});
+    } else if (!gradient.is_sparse() && gradient.is_contiguous()) {
+      pieces_.push_back({entry.vector, entry.offset, view_of(gradient)});
+    } else {
+      dense_.push_back((gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous());
+      pieces_.push_back({entry.vector, entry.offset, view_of(dense_.back())});
+    }
+    const Dtype dtype = pieces_.back().values.dtype;
+    const std::size_t in_line = entry.size * size_of(dtype) % kAlignment;
+    if (in_line == 0) continue;
+    alignas(kAlignment) static std::array<std::byte, kAlignment> padding{};
+    pieces_.push_back({entry.vector,
+                       entry.offset + entry.size,
+                       {dtype, padding.data(), (kAlignment - in_line) / size_of(dtype)}});
+  }
+  return pieces_;
+}
+
+/// In place of a gradient that is missing.
+VectorView FlatModel::zeros(const Parameter& entry) {
+  const VectorView flat = view_of(flat_[entry.vector]);
+  if (!zeros_.defined()) {
+    const std::size_t most = std::ranges::max(entries_, {}, &Parameter::size).size;
+    zeros_ = at::zeros({signed_size(most)}, at::kDouble);
+  }
+  return {flat.dtype, zeros_.data_ptr(), entry.size};
+}
+
+LentGradient::LentGradient(const FlatModel& model, const std::vector<VectorView>& memory) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> flat;
+  for (const VectorView& vector : memory) flat.push_back(tensor_of(vector));
+  for (const FlatModel::Parameter& entry : model.entries()) {
+    at::Tensor parameter = entry.tensor;
+    own_.emplace_back(parameter, parameter.grad());
+    parameter.mutable_grad() = flat[entry.vector]
+                                   .narrow(0, signed_size(entry.offset), parameter.numel())
+                                   .view(parameter.sizes());
+  }
+}
+
+LentGradient::~LentGradient() {
+  for (auto& [parameter, gradient] : own_) parameter.mutable_grad() = gradient;
 }
 
 std::vector<at::Tensor> FlatModel::others() const {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -80,6 +81,11 @@ class FlatModel {
   /// Copies the slice into the parameter's gradient, and makes one when it has none.
   void scatter_gradient(std::size_t entry);
 
+  /// Where the parameters' gradients lie, as pieces of vectors with the layout of parameters():
+  /// those of the parameters themselves, zeros for those without one. Valid until the next call,
+  /// and as long as nobody replaces the gradients.
+  [[nodiscard]] const std::vector<VectorPiece>& find_gradient();
+
   /// The tensors outside the buffer: frozen parameters and all buffers of the module, as they are
   /// now.
   [[nodiscard]] std::vector<at::Tensor> others() const;
@@ -92,6 +98,7 @@ class FlatModel {
   [[nodiscard]] at::Tensor slice(const std::vector<at::Tensor>& flat, const Parameter& entry) const;
   [[nodiscard]] const std::vector<at::Tensor>& gradient_buffers();
   void zero_padding(const Parameter& entry) const;
+  [[nodiscard]] VectorView zeros(const Parameter& entry);
   void add(const std::string& name, const at::Tensor& tensor, std::vector<std::size_t>& sizes);
 
   torch::nn::Module* module_;
@@ -99,8 +106,24 @@ class FlatModel {
   std::vector<Parameter> frozen_;
   std::vector<at::Tensor> flat_;       // one an element type
   std::vector<at::Tensor> gradients_;  // the same layout, or empty
+  std::vector<VectorPiece> pieces_;
+  std::vector<at::Tensor> dense_;  // of gradients that do not lie as the parameters do
+  at::Tensor zeros_;
   std::int64_t num_elements_ = 0;
   bool is_elsewhere_ = false;
+};
+
+/// While it lives, the parameters' gradients are what lies in `memory`, of the layout of
+/// parameters(); afterwards they are again what they were. `memory` must outlive it.
+class LentGradient {
+ public:
+  LentGradient(const FlatModel& model, const std::vector<VectorView>& memory);
+  LentGradient(const LentGradient&) = delete;
+  LentGradient& operator=(const LentGradient&) = delete;
+  ~LentGradient();
+
+ private:
+  std::vector<std::pair<at::Tensor, at::Tensor>> own_;  // parameter, gradient
 };
 
 /// A tensor on the memory of a vector, which must outlive it.

@@ -34,11 +34,11 @@ struct GradientTrackingOptions {
 /// \leftarrow W Y + G(X) - G(X_{old}) \f$ (algorithm::GradientTracking; Di Lorenzo and Scutari
 /// 2016; Pu and Nedic 2021). All matrices of the topology must be doubly stochastic.
 ///
-/// After step() the module's gradients hold the tracker. A parameter without a gradient on this
-/// rank gets one.
+/// After step() the module's gradients are this rank's own again, undefined ones too.
 ///
-/// Memory besides module and local optimizer: three copies of the model, and two for what is sent
-/// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.
+/// Memory besides module and local optimizer: one copy of the model (order kATC: two), and two for
+/// what is sent (four up to 512 KB). On the wire: twice the model a step and out-neighbor. The
+/// local optimizer must not change gradients in place: it gets the tracker where it is sent from.
 using GradientTracking = Staged<GradientTrackingOptions>;
 
 /// Options of ExactDiffusion; learning rate, momentum and decay stay the local optimizer's.

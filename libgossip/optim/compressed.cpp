@@ -27,8 +27,13 @@ std::string DeepSqueezeOptions::text() const {
                      static_cast<int>(initial()));
 }
 
+/// All weights are equal to the bit, the own one too, so that all ranks' sums are.
 StagedMethod EFSGDOptions::method(const topology::Schedule& schedule, Rank /*rank*/) const {
-  return {std::make_shared<const algorithm::EFSGD>(), schedule,
+  const auto size = static_cast<std::size_t>(schedule.size());
+  const std::vector<std::vector<double>> even(
+      size, std::vector<double>(size, 1.0 / static_cast<double>(size)));
+  return {std::make_shared<const algorithm::EFSGD>(),
+          topology::Schedule(topology::MixingMatrix(even), "all ranks"),
           std::make_shared<kernels::TopK>(fraction())};
 }
 

@@ -76,7 +76,7 @@ struct EFSGDOptions {
 };
 
 /// EF-SGD (Stich, Cordonnier, Jaggi 2018; algorithm::EFSGD): all-reduce of compressed gradients
-/// with error feedback. All ranks keep the same model, but for rounding from three ranks on.
+/// with error feedback. All ranks keep the same model, to the bit.
 ///
 /// Memory besides module and local optimizer: two copies of the model, and what is sent. On the
 /// wire: 8 bytes (float) for each entry that is sent, a step and rank.

@@ -162,31 +162,42 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
       vectors.gradient = model.gradients();
       vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
     }
-    if (method.algorithm->combines_gradient()) vectors.gradient = model.gradients();
+    if (method.algorithm->changes_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
         group_, method.algorithm, method.matrices, std::move(vectors),
-        engine::StagedWorker::Caller{.local_update = std::move(local_update),
-                                     .average_gradient = [this] { synchronize(); },
-                                     .load_gradient =
-                                         [&model] {
-                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
-                                             model.gather_gradient(i);
-                                         },
-                                     .store_gradient =
-                                         [&model] {
-                                           for (std::size_t i = 0; i < model.entries().size(); ++i)
-                                             model.scatter_gradient(i);
-                                         },
-                                     .learning_rate =
-                                         [this, algorithm = method.algorithm] {
-                                           check_learning_rates(*algorithm);
-                                           return learning_rate_of(param_groups_.front().options());
-                                         }},
+        make_caller(method.algorithm, model, std::move(local_update)),
         engine::StagedWorkerOptions{.timeout = settings.timeout,
                                     .bucket_bytes = settings.bucket_bytes,
                                     .on_lost_neighbor = settings.on_lost_neighbor,
                                     .codec = method.codec});
   };
+}
+
+/// Methods that only read the gradient find it where it lies; the others work on a copy.
+engine::StagedWorker::Caller Decentralized::make_caller(
+    const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
+    const std::function<void()>& local_update) {
+  engine::StagedWorker::Caller caller{
+      .local_update = local_update,
+      .average_gradient = [this] { synchronize(); },
+      .local_update_along =
+          [&model, local_update](const std::vector<VectorView>& gradient) {
+            const model::LentGradient lent(model, gradient);
+            local_update();
+          },
+      .learning_rate =
+          [this, algorithm] {
+            check_learning_rates(*algorithm);
+            return learning_rate_of(param_groups_.front().options());
+          }};
+  if (algorithm->changes_gradient()) {
+    caller.load_gradient = [&model] {
+      for (std::size_t i = 0; i < model.entries().size(); ++i) model.gather_gradient(i);
+    };
+  } else {
+    caller.find_gradient = [&model]() -> const auto& { return model.find_gradient(); };
+  }
+  return caller;
 }
 
 void Decentralized::check_learning_rates(const algorithm::Algorithm& algorithm) const {

@@ -181,6 +181,9 @@ class Decentralized : public torch::optim::Optimizer {
 
  private:
   [[nodiscard]] MakeWorker make_staged(const StagedMethod& method, const Settings& settings);
+  [[nodiscard]] engine::StagedWorker::Caller make_caller(
+      const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
+      const std::function<void()>& local_update);
   void check_learning_rates(const algorithm::Algorithm& algorithm) const;
   void start_alike(Initial initial);
   void check_local_optimizer() const;

@@ -36,8 +36,9 @@ struct PushPullOptions {
 /// graphs (algorithm::PushPull). Rows and columns get weights of their own: the topology's, where
 /// they sum to 1, else even ones.
 ///
-/// Memory besides module and local optimizer: three copies of the model, and two for what is sent
-/// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.
+/// Memory besides module and local optimizer: one copy of the model, and two for what is sent
+/// (four up to 512 KB). On the wire: twice the model a step and out-neighbor. The local optimizer
+/// must not change gradients in place: it gets the tracker where it is sent from.
 using PushPull = Staged<PushPullOptions>;
 
 /// Options of SampledPushPull.
@@ -84,8 +85,9 @@ struct PushDIGingOptions {
 /// Push-DIGing (Nedic, Olshevsky, Shi 2017; algorithm::PushDIGing): push-sum with a tracker, exact
 /// over directed graphs that may change.
 ///
-/// Memory besides module and local optimizer: three copies of the model, and two for what is sent
-/// (four up to 512 KB). On the wire: twice the model a step and out-neighbor.
+/// Memory besides module and local optimizer: one copy of the model, and two for what is sent
+/// (four up to 512 KB). On the wire: twice the model a step and out-neighbor. The local optimizer
+/// must not change gradients in place: it gets the tracker where it is sent from.
 using PushDIGing = Staged<PushDIGingOptions>;
 
 }  // namespace gossip::optim

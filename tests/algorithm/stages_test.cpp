@@ -23,10 +23,14 @@ std::string words(const Algorithm& algorithm, std::int64_t step) {
   for (const Stage& stage : algorithm.stages(step)) {
     if (!text.empty()) text += ' ';
     if (stage.action == Action::kEvaluate) text += "evaluate";
-    if (stage.action == Action::kLocalUpdate) text += "update";
+    if (stage.action == Action::kLocalUpdate) {
+      text += "update";
+      for (const Term& term : stage.terms) text += std::to_string(term.vector);
+    }
     if (stage.action == Action::kMix) {
       text += "pull";
       for (const int vector : stage.vectors) text += std::to_string(vector);
+      if (stage.sent != kNoVector) text += "+" + std::to_string(stage.sent);
     }
     if (stage.action == Action::kCombine) {
       text += std::to_string(stage.vectors.front()) + "=";
@@ -68,15 +72,14 @@ TEST(GossipSGD, OrdersDifferInWhereTheModelIsMixed) {
 
 TEST(GradientTracking, GivesTheTrackerToTheUpdate) {
   EXPECT_THAT(words_of_steps(GradientTracking(), 2),
-              ElementsAre("evaluate 2=+2+1-3 3=+1 1=+2 update pull02",
-                          "evaluate 2=+2+1-3 3=+1 1=+2 update pull02"));
-  EXPECT_EQ(words(GradientTracking(TrackingOrder::kDIGing), 4),
-            "evaluate 2=+2+1-3 3=+1 1=+2 pull02 update");
+              ElementsAre("evaluate 3=+2+1 update3 pull0+3", "evaluate 3=+2+1 update3 pull0+3"));
+  EXPECT_EQ(words(GradientTracking(TrackingOrder::kDIGing), 4), "evaluate 3=+2+1 pull0+3 update3");
   EXPECT_THAT(words_of_steps(GradientTracking(TrackingOrder::kATC), 2),
-              ElementsAre("evaluate 2=+2+1-3 3=+1 1=+2 update pull0",
-                          "evaluate 2=+2+1-3 3=+1 pull2 1=+2 update pull0"));
-  EXPECT_EQ(GradientTracking().state().size(), 2U);
+              ElementsAre("evaluate 2=+2+1-3 3=+1 update2 pull0",
+                          "evaluate 2=+2+1-3 3=+1 pull2 update2 pull0"));
+  EXPECT_EQ(GradientTracking().state().size(), 1U);
   EXPECT_TRUE(GradientTracking().combines_gradient());
+  EXPECT_FALSE(GradientTracking().changes_gradient());
 }
 
 TEST(ExactDiffusion, StartsItsVectorWithTheFirstUpdate) {

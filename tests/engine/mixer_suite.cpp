@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mixer on every kind of group: see transport/on_ranks.h.
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -194,6 +196,81 @@ TEST_P(MixerTest, CountsRoundsAndBytes) {
       EXPECT_EQ(mixer.counters().bytes_received, senders * kMessageBytes);
       EXPECT_GE(mixer.counters().wait_seconds, 0.0);
     }
+  });
+}
+
+/// Sizes on both sides of where a thread of the mixer's own does it.
+TEST_P(MixerTest, CorrectsByWhatMixingWouldChange) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const std::size_t size : {std::size_t{5}, std::size_t{150'000}}) {
+      for (const topology::Schedule& schedule : all_schedules(group.size())) {
+        for (const bool is_pushed : {false, true}) {
+          SCOPED_TRACE(schedule.name() + (is_pushed ? " pushed" : " pulled"));
+          std::vector<double> model{start_value(group.rank(), 1, 0)};
+          std::vector<double> correction(size, 0.0);
+          std::vector<std::vector<double>> models;
+          std::vector<std::vector<double>> expected;
+          for (Rank rank = 0; rank < group.size(); ++rank) {
+            models.push_back({start_value(rank, 1, 0)});
+            expected.emplace_back(size, 0.0);
+          }
+          Mixer mixer(group, schedule,
+                      {.pulled = {std::span<double>(model)},
+                       .corrections = {std::span<double>(correction)},
+                       .are_corrections_pushed = is_pushed},
+                      kLong);
+
+          for (std::int64_t round = 0; round < 4; ++round) {
+            std::vector<std::vector<double>> sent;
+            for (Rank rank = 0; rank < group.size(); ++rank) {
+              sent.emplace_back(size);
+              for (std::size_t k = 0; k < size; ++k) {
+                sent.back()[k] = start_value(rank, static_cast<std::size_t>(round), k);
+              }
+            }
+            const std::vector<double>& mine = sent[static_cast<std::size_t>(group.rank())];
+            std::ranges::copy(mine, mixer.outgoing(round)[0].as<double>().begin());
+            mixer.mix(round);
+            const std::vector<std::vector<double>> mixed = test::times(schedule, round, sent);
+            for (std::size_t i = 0; i < mixed.size(); ++i) {
+              for (std::size_t k = 0; k < size; ++k) expected[i][k] += mixed[i][k] - sent[i][k];
+            }
+            models = test::times(schedule, round, models);
+          }
+          mixer.settle();
+
+          const auto rank = static_cast<std::size_t>(group.rank());
+          EXPECT_NEAR(model[0], models[rank][0], 1e-12);
+          double largest = 0.0;
+          for (std::size_t k = 0; k < size; ++k) {
+            largest = std::max(largest, std::abs(correction[k] - expected[rank][k]));
+          }
+          EXPECT_LE(largest, 1e-12);
+        }
+      }
+    }
+  });
+}
+
+/// Between hosts a rank has a slot for each message of a round.
+TEST_P(MixerTest, SchedulesThatNeverRepeatMayBecomeDenser) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::int64_t kDense = 100;
+    const int size = group.size();
+    const topology::Schedule ring = topology::directed_ring(size);
+    const topology::Schedule complete = topology::complete(size);
+    const topology::Schedule schedule(
+        "denser", size, 0, [=](std::int64_t round, Rank rank, topology::Neighborhood& result) {
+          (round < kDense ? ring : complete).neighborhood(round, rank, result);
+        });
+    std::vector<double> own{start_value(group.rank(), 0, 0)};
+    Mixer mixer(group, schedule, {{std::span<double>(own)}}, std::chrono::seconds(10));
+
+    for (std::int64_t round = 0; round < kDense + 3; ++round) mixer.mix(round);
+
+    double mean = 0.0;
+    for (Rank rank = 0; rank < size; ++rank) mean += start_value(rank, 0, 0) / size;
+    EXPECT_NEAR(own[0], mean, 1e-12);
   });
 }
 

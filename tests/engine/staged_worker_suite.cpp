@@ -4,7 +4,10 @@
 #include <memory>
 
 #include <libgossip/algorithm/all_reduce.h>
+#include <libgossip/algorithm/ef_sgd.h>
 #include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/algorithm/gradient_tracking.h>
+#include <libgossip/algorithm/slowmo.h>
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/weights.h>
 
@@ -28,7 +31,10 @@ struct Counting {
       : x{start_value(group.rank(), 0, 0)},
         worker(group, std::move(method), topology::complete(group.size()),
                {{std::span<double>(x)}, {std::span<double>(gradient)}},
-               {.local_update = [this] { x[0] += 1.0; }, .average_gradient = {}}, kOptions) {}
+               {.local_update = [this] { x[0] += 1.0; },
+                .average_gradient = {},
+                .learning_rate = [] { return 1.0; }},
+               kOptions) {}
 
   std::vector<double> x;
   std::vector<double> gradient{0.0};
@@ -94,6 +100,78 @@ TEST_P(StagedWorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
     EXPECT_EQ(own.worker.position().step, 6);
     EXPECT_EQ(own.worker.position().round, 2);
     EXPECT_NEAR(own.x[0], mean_start(group.size()) + 1.0, 1e-14);
+  });
+}
+
+TEST_P(StagedWorkerTest, RefusesTheEndOfARoundWithoutTheOthers) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting slowmo(group, std::make_unique<algorithm::SlowMo>(3, 1.0, 0.5));
+    for (int step = 0; step < 2; ++step) {
+      slowmo.worker.prepare(false);
+      slowmo.worker.finish(false);
+    }
+    slowmo.worker.prepare(false);
+    if (group.size() == 1) {
+      slowmo.worker.finish(false);  // there are no others
+      return;
+    }
+    const double before = slowmo.x[0];
+    expect_throw<Error>([&] { slowmo.worker.finish(false); }, {"'slowmo'", "step 2", "no_sync()"});
+    EXPECT_EQ(slowmo.x[0], before);
+    EXPECT_EQ(slowmo.worker.position().step, 2);
+
+    slowmo.worker.finish();  // the same step, with the others
+
+    // Start 3 steps back, slow momentum (start - mean) / rate: the mean itself.
+    EXPECT_NEAR(slowmo.x[0], mean_start(group.size()) + 3.0, 1e-12);
+  });
+}
+
+/// Sums of floats depend on their order.
+TEST_P(StagedWorkerTest, CompressedGradientsGiveAllRanksTheSameBits) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kSize = 400;
+    const auto size = static_cast<std::size_t>(group.size());
+    const std::vector<std::vector<double>> even(
+        size, std::vector<double>(size, 1.0 / static_cast<double>(size)));
+    std::vector<float> x(kSize, 1.0F);
+    std::vector<float> gradient(kSize);
+    StagedWorker worker(
+        group, std::make_unique<algorithm::EFSGD>(),
+        topology::Schedule(topology::MixingMatrix(even)),
+        {{std::span<float>(x)}, {std::span<float>(gradient)}},
+        {.local_update =
+             [&] {
+               for (std::size_t k = 0; k < kSize; ++k) x[k] -= 0.1F * gradient[k];
+             }},
+        {.timeout = std::chrono::seconds(30), .codec = std::make_shared<kernels::TopK>(0.5)});
+    for (std::size_t step = 0; step < 30; ++step) {
+      worker.prepare();
+      for (std::size_t k = 0; k < kSize; ++k) {
+        gradient[k] = x[k] * static_cast<float>(start_value(group.rank(), step, k));
+      }
+      worker.finish();
+    }
+    const std::string mine(reinterpret_cast<const char*>(x.data()), kSize * sizeof(float));
+    for (const std::string& theirs : group.all_gather(mine)) EXPECT_TRUE(theirs == mine);
+  });
+}
+
+/// Gossip: into the message 2, mixed 2 and what came. The tracker: made 3, corrected 3 and what came.
+TEST_P(StagedWorkerTest, CountsThePassesOverTheModel) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;  // nothing is sent
+    Counting gossip(group, std::make_unique<GossipSGD>());
+    Counting tracking(group, std::make_unique<algorithm::GradientTracking>());
+    for (Counting* one : {&gossip, &tracking}) {
+      one->worker.prepare();
+      one->worker.finish();
+    }
+    const auto others = static_cast<std::uint64_t>(group.size() - 1);
+    EXPECT_EQ(gossip.worker.counters().bytes_touched, 8 * (2 + 2 + others));
+    EXPECT_EQ(tracking.worker.counters().bytes_touched, 8 * (3 + 2 + 2 + others + 3 + others));
+    EXPECT_EQ(tracking.worker.counters().bytes_touched_least,
+              tracking.worker.counters().bytes_touched);
   });
 }
 

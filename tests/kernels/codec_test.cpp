@@ -56,6 +56,13 @@ TEST(TopK, LeavesWhatWasCompressedAsItIs) {
   EXPECT_EQ(compressed(0.1, once), once);
 }
 
+TEST(TopK, CountsWhatItWorksIn) {
+  TopK codec(0.1);
+  std::vector<float> values(1000, 1.0F);
+  codec.reserve(std::span<float>(values));
+  EXPECT_EQ(codec.memory_bytes(), 4000U);
+}
+
 TEST(TopK, RefusesFractionsThatAreNone) {
   for (const double fraction : {0.0, -0.1, 1.1}) {
     try {

@@ -71,6 +71,42 @@ TYPED_TEST(Kernels, CombineIsTheLinearCombinationAlsoInPlace) {
   }
 }
 
+TYPED_TEST(Kernels, AddAndAddDifferencesKeepWhatWasThere) {
+  using T = TypeParam;
+  for (const std::size_t count : {0U, 1U, 3U, 4U, 5U, 9U}) {
+    for (const std::size_t size : kSizes) {
+      SCOPED_TRACE(testing::Message() << count << " sources of " << size);
+      const std::vector<T> x = this->random_vector(size, 1);
+      std::vector<T> sum = this->random_vector(size, 2);
+      std::vector<T> differences = sum;
+      std::vector<std::vector<T>> vectors;
+      std::vector<Source<T>> sources;
+      for (std::size_t j = 0; j < count; ++j) {
+        vectors.push_back(this->random_vector(size, 10 + j));
+        sources.push_back({vectors[j].data(), 0.1 + 0.2 * static_cast<double>(j)});
+      }
+      const std::vector<T> before = sum;
+
+      add(this->inner(sum), std::span<const Source<T>>(sources));
+      add_differences(this->inner(differences), this->inner(x),
+                      std::span<const Source<T>>(sources));
+
+      for (std::size_t k = 0; k < size; ++k) {
+        double of_sources = 0.0;
+        double of_differences = 0.0;
+        for (std::size_t j = 0; j < count; ++j) {
+          of_sources += sources[j].weight * static_cast<double>(vectors[j][k]);
+          of_differences += sources[j].weight * static_cast<double>(vectors[j][k] - x[k]);
+        }
+        EXPECT_NEAR(sum[k], before[k] + of_sources, 10 * this->kTolerance);
+        EXPECT_NEAR(differences[k], before[k] + of_differences, 10 * this->kTolerance);
+      }
+      EXPECT_TRUE(this->is_fence_whole(sum));
+      EXPECT_TRUE(this->is_fence_whole(differences));
+    }
+  }
+}
+
 TYPED_TEST(Kernels, MixEqualsTheSumInDoublePrecision) {
   using T = TypeParam;
   for (const std::size_t count : {0U, 1U, 2U, 3U, 4U, 7U}) {

@@ -317,6 +317,61 @@ TEST(FlatModel, GathersSparseGradientsAsDenseOnes) {
                            torch::tensor({{0.F, 0.F}, {2.F, 2.F}, {0.F, 0.F}, {1.F, 1.F}})));
 }
 
+/// The gradient put together from its pieces.
+std::vector<float> found_gradient(FlatModel& flat) {
+  std::vector<float> whole(flat.parameters()[0].size, -1.0F);
+  for (const VectorPiece& piece : flat.find_gradient()) {
+    EXPECT_EQ(piece.vector, 0U);
+    const std::span<float> values = piece.values.as<float>();
+    std::ranges::copy(values, whole.begin() + static_cast<std::ptrdiff_t>(piece.offset));
+  }
+  return whole;
+}
+
+TEST(FlatModel, FindsGradientsWhereTheyLie) {
+  Net net;
+  FlatModel flat(net);
+  net.first->forward(torch::ones({1, 3})).sum().backward();
+  for (std::size_t entry = 0; entry < flat.entries().size(); ++entry) flat.gather_gradient(entry);
+  const std::span<float> gathered = flat.gradients()[0].as<float>();
+
+  EXPECT_EQ(found_gradient(flat), std::vector<float>(gathered.begin(), gathered.end()));
+  EXPECT_EQ(flat.find_gradient().front().values.data, net.first->weight.grad().data_ptr());
+
+  net.first->weight.mutable_grad() = net.first->weight.grad().t().contiguous().t();
+  EXPECT_EQ(found_gradient(flat), std::vector<float>(gathered.begin(), gathered.end()));
+}
+
+TEST(FlatModel, FindsSparseGradientsAsDenseOnes) {
+  Any module;
+  torch::nn::Embedding table(torch::nn::EmbeddingOptions(8, 2).sparse(true));
+  module.register_module("table", table);
+  FlatModel flat(module);
+  table(torch::tensor({1, 1, 3})).sum().backward();
+  ASSERT_TRUE(table->weight.grad().is_sparse());
+
+  EXPECT_EQ(found_gradient(flat),
+            (std::vector<float>{0, 0, 2, 2, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST(FlatModel, LendsOtherGradientsForAWhile) {
+  Net net;
+  FlatModel flat(net);
+  net.first->forward(torch::ones({1, 3})).sum().backward();
+  const void* own = net.first->weight.grad().data_ptr();
+  std::vector<float> memory(flat.parameters()[0].size, 7.0F);
+  {
+    const LentGradient lent(flat, {std::span<float>(memory)});
+    for (const torch::Tensor& parameter : net.parameters()) {
+      EXPECT_TRUE(torch::equal(parameter.grad(), torch::full_like(parameter, 7.0F)));
+    }
+    EXPECT_EQ(net.first->weight.grad().data_ptr(), memory.data());
+  }
+  EXPECT_EQ(net.first->weight.grad().data_ptr(), own);
+  EXPECT_FALSE(net.last->weight.grad().defined());
+  net.zero_grad();
+}
+
 TEST(FlatModel, DescribesAllThatRanksMustShare) {
   const auto description_with = [](const std::function<void(Any&)>& change) {
     Any module;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <thread>
 
+#include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/factory.h>
 
 #include "optim/optim_test_support.h"
@@ -237,6 +238,25 @@ TEST_F(UsageTest, NoSyncMakesStepsLocal) {
   train(*model, optimizer, 1, 3);
   EXPECT_EQ(optimizer.counters().gossip_rounds, 1);
   EXPECT_LT(optimizer.consensus_distance(), 1e-12);
+}
+
+TEST_F(UsageTest, TrackersLeaveTheGradientsAsTheyWere) {
+  const auto model = test::make<Branches>(9);
+  GradientTracking optimizer(world(), *model, test::sgd(*model), topology::complete(size()));
+  for (int step = 0; step < 3; ++step) {
+    model->zero_grad();
+    test::loss(*model, rank(), step).backward();
+    std::vector<torch::Tensor> before;
+    for (const torch::Tensor& parameter : model->parameters()) {
+      before.push_back(parameter.grad().defined() ? parameter.grad().clone() : torch::Tensor());
+    }
+    optimizer.step();
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const torch::Tensor& after = model->parameters()[i].grad();
+      ASSERT_EQ(after.defined(), before[i].defined());
+      EXPECT_TRUE(!after.defined() || torch::equal(after, before[i])) << "parameter " << i;
+    }
+  }
 }
 
 TEST_F(UsageTest, LocalStepsMixEverySoOften) {

@@ -122,6 +122,35 @@ void combine(std::span<T> out, std::span<const Source<T>> sources) {
 }
 
 template <class T>
+void add_differences(std::span<T> out, std::span<const T> x, std::span<const Source<T>> sources) {
+  for (std::size_t begin = 0; begin < out.size(); begin += kBlock) {
+    const std::size_t count = std::min(kBlock, out.size() - begin);
+    T* block = out.data() + begin;
+    for (std::size_t first = 0; first < sources.size(); first += kAtOnce) {
+      const auto some = sources.subspan(first, std::min(kAtOnce, sources.size() - first));
+      add_differences(block, block, x.data() + begin, some, begin, count);
+    }
+  }
+}
+
+template <class T>
+void add(std::span<T> out, std::span<const Source<T>> sources) {
+  constexpr std::size_t kOthers = kAtOnce - 1;
+  std::array<Source<T>, kAtOnce> some;
+  for (std::size_t begin = 0; begin < out.size(); begin += kBlock) {
+    const std::span<T> block = out.subspan(begin, std::min(kBlock, out.size() - begin));
+    for (std::size_t first = 0; first < sources.size(); first += kOthers) {
+      const std::size_t count = std::min(kOthers, sources.size() - first);
+      some[0] = {block.data(), 1.0};
+      for (std::size_t j = 0; j < count; ++j) {
+        some[1 + j] = {sources[first + j].data + begin, sources[first + j].weight};
+      }
+      combine(block, std::span<const Source<T>>(some.data(), 1 + count));
+    }
+  }
+}
+
+template <class T>
 void pair_event(std::span<T> a, std::span<T> b, double alpha) {
   T* __restrict left = a.data();
   T* __restrict right = b.data();
@@ -223,18 +252,20 @@ double squared_distance(std::span<const T> a, std::span<const T> b) {
   return sum;
 }
 
-#define GOSSIP_INSTANTIATE(T)                                                                   \
-  template void mix<T>(std::span<T>, std::span<const Source<T>>);                               \
-  template void combine<T>(std::span<T>, std::span<const Source<T>>);                           \
-  template void pair_event<T>(std::span<T>, std::span<T>, double);                              \
-  template void axpby<T>(double, std::span<const T>, double, std::span<T>);                     \
-  template void add_to_both<T>(std::span<const T>, double, std::span<T>, double, std::span<T>); \
-  template void split<T>(std::span<T>, double, double, std::span<T>);                           \
-  template void divide_out<T>(std::span<T>, double, std::span<T>);                              \
-  template void sum<T>(std::span<T>, std::span<const T>, std::span<const T>);                   \
-  template void difference<T>(std::span<T>, std::span<const T>, std::span<const T>,             \
-                              std::span<const T>);                                              \
-  template void scale<T>(std::span<T>, double);                                                 \
+#define GOSSIP_INSTANTIATE(T)                                                                     \
+  template void mix<T>(std::span<T>, std::span<const Source<T>>);                                 \
+  template void combine<T>(std::span<T>, std::span<const Source<T>>);                             \
+  template void add_differences<T>(std::span<T>, std::span<const T>, std::span<const Source<T>>); \
+  template void add<T>(std::span<T>, std::span<const Source<T>>);                                 \
+  template void pair_event<T>(std::span<T>, std::span<T>, double);                                \
+  template void axpby<T>(double, std::span<const T>, double, std::span<T>);                       \
+  template void add_to_both<T>(std::span<const T>, double, std::span<T>, double, std::span<T>);   \
+  template void split<T>(std::span<T>, double, double, std::span<T>);                             \
+  template void divide_out<T>(std::span<T>, double, std::span<T>);                                \
+  template void sum<T>(std::span<T>, std::span<const T>, std::span<const T>);                     \
+  template void difference<T>(std::span<T>, std::span<const T>, std::span<const T>,               \
+                              std::span<const T>);                                                \
+  template void scale<T>(std::span<T>, double);                                                   \
   template double squared_distance<T>(std::span<const T>, std::span<const T>)
 
 GOSSIP_INSTANTIATE(float);
