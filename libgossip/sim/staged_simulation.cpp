@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <libgossip/base/error.h>
+#include <libgossip/sim/staged_simulation.h>
+#include <libgossip/topology/checks.h>
+
+namespace gossip::sim {
+namespace {
+
+using algorithm::Action;
+using algorithm::kGradient;
+using algorithm::kModel;
+using algorithm::MixingNeeds;
+using algorithm::Scale;
+using algorithm::Stage;
+using topology::Neighbor;
+using topology::Neighborhood;
+
+bool is_communication(const Stage& stage) {
+  return stage.action == Action::kMix || stage.action == Action::kMean;
+}
+
+bool is_same(const Stage& a, const Stage& b) {
+  return a.action == b.action && a.vectors == b.vectors && a.pushed == b.pushed &&
+         a.fragment == b.fragment;
+}
+
+bool depends_on_weight(const Stage& stage) {
+  return std::ranges::any_of(stage.terms, [](const algorithm::Term& term) {
+    return term.scale == Scale::kWeight || term.scale == Scale::kPerWeight;
+  });
+}
+
+/// Where a fragment of `size` elements begins, and where it ends.
+std::pair<std::size_t, std::size_t> range_of(const algorithm::Fragment& fragment,
+                                             std::size_t size) {
+  const auto index = static_cast<std::size_t>(fragment.index);
+  const auto count = static_cast<std::size_t>(fragment.count);
+  return {size * index / count, size * (index + 1) / count};
+}
+
+std::size_t num_receivers(const Neighborhood& pull, const Neighborhood& push) {
+  const auto in_both = std::ranges::count_if(pull.out, [&](const Neighbor& receiver) {
+    return std::ranges::find(push.out, receiver.rank, &Neighbor::rank) != push.out.end();
+  });
+  return pull.out.size() + push.out.size() - static_cast<std::size_t>(in_both);
+}
+
+}  // namespace
+
+StagedSimulation::StagedSimulation(Method method, engine::Matrices matrices,
+                                   std::size_t num_elements, double learning_rate)
+    : StagedSimulation(
+          std::vector<Method>(static_cast<std::size_t>(matrices.pull.size()), std::move(method)),
+          matrices, num_elements, learning_rate) {}
+
+StagedSimulation::StagedSimulation(const std::vector<Method>& methods, engine::Matrices matrices,
+                                   std::size_t num_elements, double learning_rate)
+    : matrices_(std::move(matrices)), num_elements_(num_elements), learning_rate_(learning_rate) {
+  GOSSIP_CHECK(
+      methods.size() == static_cast<std::size_t>(size()) && matrices_.push.size() == size(),
+      "There are methods for {} workers, but '{}' is made for {} and '{}' for {}.", methods.size(),
+      matrices_.pull.name(), size(), matrices_.push.name(), matrices_.push.size());
+  std::size_t num_state = 0;
+  for (Rank worker = 0; worker < size(); ++worker) {
+    const Method& method = methods[static_cast<std::size_t>(worker)];
+    if (teams_.empty() || teams_.back().method != method) {
+      if (teams_.empty()) check(*method);
+      num_state = std::max(num_state, method->state().size());
+      teams_.push_back({.method = method, .begin = worker, .end = worker});
+    }
+    ++teams_.back().end;
+  }
+  vectors_.resize(algorithm::kFirstState + num_state);
+  set_models(std::vector<double>(methods.size() * num_elements, 0.0));
+}
+
+/// The needs of one method are those of all.
+void StagedSimulation::check(const algorithm::Algorithm& method) const {
+  GOSSIP_CHECK(learning_rate_ >= 0.0 && std::isfinite(learning_rate_) &&
+                   (learning_rate_ > 0.0 || !method.uses_learning_rate()),
+               "The learning rate is {}: '{}' needs a number {} 0.", learning_rate_, method.name(),
+               method.uses_learning_rate() ? "above" : "of at least");
+  for (const std::vector<Stage>& stages : method.kinds()) {
+    GOSSIP_CHECK(std::ranges::find(stages, Action::kCompress, &Stage::action) == stages.end(),
+                 "'{}' compresses, which is not simulated: engine::StagedWorker runs it on threads "
+                 "or processes.",
+                 method.name());
+  }
+  if (method.mixing_needs() == MixingNeeds::kDirected) {
+    topology::validate_row_stochastic(matrices_.pull);
+    topology::validate_column_stochastic(matrices_.push);
+  } else if (method.mixing_needs() != MixingNeeds::kNone) {
+    topology::validate_doubly_stochastic(matrices_.pull);
+  }
+}
+
+void StagedSimulation::set_models(std::span<const double> models) {
+  const std::size_t length = static_cast<std::size_t>(size()) * num_elements_;
+  GOSSIP_CHECK(models.size() == length,
+               "The group has {} workers of {} elements, but {} numbers were given.", size(),
+               num_elements_, models.size());
+  for (std::vector<double>& vector : vectors_) vector.assign(length, 0.0);
+  std::ranges::copy(models, vectors_[kModel].begin());
+  weights_.assign(static_cast<std::size_t>(size()), 1.0);
+  step_ = round_ = gradients_ = messages_ = bytes_sent_ = 0;
+}
+
+void StagedSimulation::step(const Gradient& gradient) {
+  bool has_mixed = false;
+  for (Team& team : teams_) team.rest = team.method->stages(step_);
+  for (;;) {
+    for (Team& team : teams_) run_to_communication(team, gradient);
+    const Stage* stage = next_communication();
+    if (stage == nullptr) break;
+    has_mixed |= stage->action == Action::kMix;
+    stage->action == Action::kMix ? mix(*stage) : mean(*stage);
+    for (Team& team : teams_) team.rest = team.rest.subspan(1);
+  }
+  // All mixings of a step take the same round.
+  if (has_mixed) ++round_;
+  ++step_;
+}
+
+void StagedSimulation::run_to_communication(Team& team, const Gradient& gradient) {
+  for (; !team.rest.empty() && !is_communication(team.rest.front());
+       team.rest = team.rest.subspan(1)) {
+    const Stage& stage = team.rest.front();
+    if (stage.action == Action::kEvaluate) evaluate(team, gradient);
+    if (stage.action == Action::kLocalUpdate) update(team);
+    if (stage.action == Action::kCombine) combine(team, stage);
+  }
+}
+
+/// Null at the end of the step.
+const Stage* StagedSimulation::next_communication() const {
+  const Team& first = teams_.front();
+  for (const Team& team : teams_) {
+    GOSSIP_CHECK(team.rest.empty() == first.rest.empty() &&
+                     (first.rest.empty() || is_same(team.rest.front(), first.rest.front())),
+                 "In step {} worker {} ('{}') does not communicate what worker 0 ('{}') does: all "
+                 "workers must mix the same vectors in the same order.",
+                 step_, team.begin, team.method->name(), first.method->name());
+  }
+  return first.rest.empty() ? nullptr : &first.rest.front();
+}
+
+void StagedSimulation::evaluate(const Team& team, const Gradient& gradient) {
+  for (Rank worker = team.begin; worker < team.end; ++worker) {
+    const std::size_t begin = static_cast<std::size_t>(worker) * num_elements_;
+    const auto own = std::span(vectors_[kGradient]).subspan(begin, num_elements_);
+    if (!gradient) {
+      std::ranges::fill(own, 0.0);
+      continue;
+    }
+    gradient(worker, model(worker), own);
+    ++gradients_;
+  }
+}
+
+void StagedSimulation::update(const Team& team) {
+  const std::size_t begin = static_cast<std::size_t>(team.begin) * num_elements_;
+  const std::size_t length = static_cast<std::size_t>(team.end - team.begin) * num_elements_;
+  kernels::axpby(-learning_rate_,
+                 std::span<const double>(vectors_[kGradient]).subspan(begin, length), 1.0,
+                 std::span<double>(vectors_[kModel]).subspan(begin, length));
+}
+
+/// All workers of a team at once, if they do the same.
+void StagedSimulation::combine(const Team& team, const Stage& stage) {
+  const auto start_of = [this](Rank worker) {
+    return static_cast<std::size_t>(worker) * num_elements_;
+  };
+  if (stage.fragment.count == 1 && !depends_on_weight(stage)) {
+    combine(stage, start_of(team.begin), start_of(team.end), 1.0);
+    return;
+  }
+  const auto [first, last] = range_of(stage.fragment, num_elements_);
+  for (Rank worker = team.begin; worker < team.end; ++worker) {
+    combine(stage, start_of(worker) + first, start_of(worker) + last, weight(worker));
+  }
+}
+
+void StagedSimulation::combine(const Stage& stage, std::size_t begin, std::size_t end,
+                               double weight) {
+  const auto vector_of = [this](int vector) -> std::vector<double>& {
+    return vectors_[static_cast<std::size_t>(vector)];
+  };
+  sources_.clear();
+  for (const algorithm::Term& term : stage.terms) {
+    sources_.push_back({vector_of(term.vector).data() + begin, factor_of(term, weight)});
+  }
+  kernels::combine(std::span(vector_of(stage.vectors.front())).subspan(begin, end - begin),
+                   std::span<const kernels::Source<double>>(sources_));
+}
+
+double StagedSimulation::factor_of(const algorithm::Term& term, double weight) const {
+  switch (term.scale) {
+    case Scale::kRate:
+      return term.factor * learning_rate_;
+    case Scale::kPerRate:
+      return term.factor / learning_rate_;
+    case Scale::kWeight:
+      return term.factor * weight;
+    case Scale::kPerWeight:
+      return term.factor / weight;
+    case Scale::kOne:
+      break;
+  }
+  return term.factor;
+}
+
+/// A static topology is asked for once.
+void StagedSimulation::load_round() {
+  const bool is_static = matrices_.pull.period() == 1 && matrices_.push.period() == 1;
+  const std::int64_t number = is_static ? 0 : round_;
+  if (loaded_.number == number) return;
+  loaded_.number = number;
+  loaded_.pull.resize(weights_.size());
+  loaded_.push.resize(weights_.size());
+  loaded_.pull_messages = loaded_.push_messages = loaded_.both_messages = 0;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    matrices_.pull.neighborhood(number, static_cast<Rank>(i), loaded_.pull[i]);
+    matrices_.push.neighborhood(number, static_cast<Rank>(i), loaded_.push[i]);
+    loaded_.pull_messages += static_cast<std::int64_t>(loaded_.pull[i].out.size());
+    loaded_.push_messages += static_cast<std::int64_t>(loaded_.push[i].out.size());
+    loaded_.both_messages +=
+        static_cast<std::int64_t>(num_receivers(loaded_.pull[i], loaded_.push[i]));
+  }
+}
+
+void StagedSimulation::mix(const Stage& stage) {
+  load_round();
+  for (const int vector : stage.vectors) pull(vector);
+  for (const int vector : stage.pushed) push(vector);
+  if (std::ranges::find(stage.pushed, kModel) != stage.pushed.end()) push_weights();
+  const std::int64_t sent = stage.pushed.empty()    ? loaded_.pull_messages
+                            : stage.vectors.empty() ? loaded_.push_messages
+                                                    : loaded_.both_messages;
+  messages_ += sent;
+  const std::size_t elements = (stage.vectors.size() + stage.pushed.size()) * num_elements_;
+  bytes_sent_ += sent * static_cast<std::int64_t>(elements * sizeof(double));
+}
+
+/// As engine::Mixer: in difference form.
+void StagedSimulation::pull(int vector) {
+  std::vector<double>& values = vectors_[static_cast<std::size_t>(vector)];
+  mixed_ = values;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    sources_.clear();
+    for (const Neighbor& sender : loaded_.pull[i].in) {
+      const std::size_t begin = static_cast<std::size_t>(sender.rank) * num_elements_;
+      sources_.push_back({values.data() + begin, sender.weight});
+    }
+    kernels::mix(std::span(mixed_).subspan(i * num_elements_, num_elements_),
+                 std::span<const kernels::Source<double>>(sources_));
+  }
+  std::swap(values, mixed_);
+}
+
+/// As engine::Mixer: a worker keeps all but the shares that it sends.
+void StagedSimulation::push(int vector) {
+  std::vector<double>& values = vectors_[static_cast<std::size_t>(vector)];
+  mixed_.resize(values.size());
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    double kept = 1.0;
+    for (const Neighbor& receiver : loaded_.push[i].out) kept -= receiver.weight;
+    sources_.assign({{values.data() + i * num_elements_, kept}});
+    for (const Neighbor& sender : loaded_.push[i].in) {
+      const std::size_t begin = static_cast<std::size_t>(sender.rank) * num_elements_;
+      sources_.push_back({values.data() + begin, sender.weight});
+    }
+    kernels::combine(std::span(mixed_).subspan(i * num_elements_, num_elements_),
+                     std::span<const kernels::Source<double>>(sources_));
+  }
+  std::swap(values, mixed_);
+}
+
+void StagedSimulation::push_weights() {
+  std::vector<double> pushed(weights_.size());
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    pushed[i] = loaded_.push[i].self_weight * weights_[i];
+    for (const Neighbor& sender : loaded_.push[i].in) {
+      pushed[i] += sender.weight * weights_[static_cast<std::size_t>(sender.rank)];
+    }
+  }
+  weights_ = std::move(pushed);
+}
+
+void StagedSimulation::mean(const Stage& stage) {
+  std::vector<double>& values = vectors_[static_cast<std::size_t>(stage.vectors.front())];
+  const auto [first, last] = range_of(stage.fragment, num_elements_);
+  std::vector<double> sum(last - first, 0.0);
+  const auto part_of = [&, from = first](std::size_t worker) {
+    return std::span(values).subspan(worker * num_elements_ + from, sum.size());
+  };
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    kernels::axpby(1.0, std::span<const double>(part_of(i)), 1.0, std::span(sum));
+  }
+  kernels::scale(std::span(sum), 1.0 / size());
+  for (std::size_t i = 0; i < weights_.size(); ++i) std::ranges::copy(sum, part_of(i).begin());
+  const std::int64_t sent = std::int64_t{2} * (size() - 1);
+  messages_ += sent;
+  bytes_sent_ += sent * static_cast<std::int64_t>(sum.size() * sizeof(double));
+}
+
+std::span<const double> StagedSimulation::vector(Rank worker, int index) const {
+  GOSSIP_ASSERT(worker >= 0 && worker < size() && index >= 0 &&
+                    static_cast<std::size_t>(index) < vectors_.size(),
+                "there is no vector {} of worker {}", index, worker);
+  return std::span(vectors_[static_cast<std::size_t>(index)])
+      .subspan(static_cast<std::size_t>(worker) * num_elements_, num_elements_);
+}
+
+double StagedSimulation::weight(Rank worker) const {
+  return weights_[static_cast<std::size_t>(worker)];
+}
+
+}  // namespace gossip::sim
