@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
@@ -51,22 +52,31 @@ double spectral_radius(const Eigen::MatrixXd& matrix) {
   return solver.eigenvalues().cwiseAbs().maxCoeff();
 }
 
-/// The same intensity on every edge, `total` in all.
-Chi chi_of_equal_edges(const Graph& graph, double total) {
-  GOSSIP_CHECK(graph.is_undirected(),
-               "chi1 and chi2 need an undirected graph, but '{}' is directed", graph.name());
+/// Refuses graphs of which `constants` say nothing.
+void check_connected(const Graph& graph, std::string_view constants) {
+  GOSSIP_CHECK(graph.is_undirected(), "{} need an undirected graph, but '{}' is directed",
+               constants, graph.name());
   GOSSIP_CHECK(graph.size() >= 2 && graph.is_strongly_connected(),
-               "chi1 and chi2 need a connected graph of at least 2 ranks, but '{}' has {} rank{}",
+               "{} need a connected graph of at least 2 ranks, but '{}' has {} rank{}", constants,
                graph.name(), graph.size(),
                graph.size() < 2 ? "" : "s that its edges do not connect");
-  const double intensity = total / (graph.num_arcs() / 2.0);
+}
+
+/// The same intensity on every edge.
+std::vector<EdgeIntensity> edges_of(const Graph& graph, double intensity) {
   std::vector<EdgeIntensity> edges;
   for (Rank a = 0; a < graph.size(); ++a) {
     for (const Rank b : graph.out_neighbors(a)) {
       if (a < b) edges.push_back({a, b, intensity});
     }
   }
-  return chi(graph.size(), edges);
+  return edges;
+}
+
+/// The same intensity on every edge, `total` in all.
+Chi chi_of_equal_edges(const Graph& graph, double total) {
+  check_connected(graph, "chi1 and chi2");
+  return chi(graph.size(), edges_of(graph, total / (graph.num_arcs() / 2.0)));
 }
 
 Eigen::MatrixXd laplacian_of(int size, const std::vector<EdgeIntensity>& edges) {
@@ -163,5 +173,12 @@ Chi chi(int size, const std::vector<EdgeIntensity>& edges) {
 Chi chi_per_worker(const Graph& graph) { return chi_of_equal_edges(graph, graph.size() / 2.0); }
 
 Chi chi_edge_probability(const Graph& graph) { return chi_of_equal_edges(graph, 1.0); }
+
+LaplacianSpectrum laplacian_spectrum(const Graph& graph) {
+  check_connected(graph, "The eigenvalues of the Laplacian");
+  const Eigen::VectorXd eigenvalues =
+      symmetric_eigenvalues(laplacian_of(graph.size(), edges_of(graph, 1.0)));
+  return {eigenvalues(1), eigenvalues(graph.size() - 1)};
+}
 
 }  // namespace gossip::topology

@@ -75,4 +75,17 @@ struct Chi {
 /// DADAO uses this. The graph must be undirected, connected, and have at least 2 ranks.
 [[nodiscard]] Chi chi_edge_probability(const Graph& graph);
 
+/// The ends of the spectrum of a graph's Laplacian, all edges of weight 1.
+struct LaplacianSpectrum {
+  /// The smallest positive eigenvalue.
+  double lambda2;
+  double lambda_max;
+
+  /// lambda_max / lambda2: what synchronous methods count in, at least 1.
+  [[nodiscard]] double chi() const noexcept { return lambda_max / lambda2; }
+};
+
+/// The graph must be undirected, connected, and have at least 2 ranks.
+[[nodiscard]] LaplacianSpectrum laplacian_spectrum(const Graph& graph);
+
 }  // namespace gossip::topology

@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include <libgossip/base/error.h>
+#include <libgossip/topology/spectral.h>
 #include <libgossip/topology/weights.h>
 
 namespace gossip::topology {
@@ -60,6 +61,10 @@ MixingMatrix max_degree_weights(const Graph& graph) {
 MixingMatrix constant_edge_weights(const Graph& graph, double edge_weight) {
   check_undirected(graph, "Constant");
   return with_self_weights(graph, [&](Rank, Rank) { return edge_weight; });
+}
+
+MixingMatrix spectral_weights(const Graph& graph) {
+  return constant_edge_weights(graph, 1.0 / laplacian_spectrum(graph).lambda_max);
 }
 
 MixingMatrix uniform_in_degree(const Graph& graph) {

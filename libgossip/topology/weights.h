@@ -26,6 +26,12 @@ namespace gossip::topology {
 /// metropolis().
 [[nodiscard]] MixingMatrix constant_edge_weights(const Graph& graph, double edge_weight);
 
+/// \f$ W = I - L / \lambda_{max}(L) \f$: constant weights as large as they can be while no
+/// eigenvalue is negative; the smallest is 0, the second largest \f$ 1 - 1/\chi \f$ (see
+/// LaplacianSpectrum). No self weight is negative. Of cubic cost. The graph must be undirected,
+/// connected, and have at least 2 ranks.
+[[nodiscard]] MixingMatrix spectral_weights(const Graph& graph);
+
 /// Every receiver takes the plain average of itself and its in-neighbors: 1 / (1 + in-degree).
 /// Row stochastic on any graph; doubly stochastic when in- and out-degrees are all the same.
 [[nodiscard]] MixingMatrix uniform_in_degree(const Graph& graph);

@@ -35,6 +35,16 @@ class Quadratics {
     }
   }
 
+  /// Writes \f$ \nabla f_i(x) \f$.
+  void gradient(Rank i, std::span<const double> x, std::span<double> out) const {
+    gradient_step(i, x, -1.0, out);
+  }
+
+  /// Writes \f$ \nabla f_i^*(y) \f$, the x with \f$ \nabla f_i(x) = y \f$.
+  void conjugate_gradient(Rank i, std::span<const double> y, std::span<double> out) const {
+    for (std::size_t k = 0; k < num_elements_; ++k) out[k] = y[k] / curvature(i, k) + center(i, k);
+  }
+
   /// \f$ |x - x^*|^2 \f$.
   [[nodiscard]] double error_of(std::span<const double> x) const {
     double sum = 0.0;

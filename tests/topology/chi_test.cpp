@@ -105,6 +105,28 @@ TEST(Chi, Chi2IsNeverAboveChi1) {
   }
 }
 
+TEST(LaplacianSpectrum, HasItsClosedForms) {
+  for (int n = 3; n <= 64; ++n) {
+    const LaplacianSpectrum line = laplacian_spectrum(path(n));
+    EXPECT_NEAR(line.lambda2, 2.0 - 2.0 * cos_pi(1.0 / n), 1e-12) << n;
+    EXPECT_NEAR(line.lambda_max, 2.0 + 2.0 * cos_pi(1.0 / n), 1e-12) << n;
+    EXPECT_NEAR(laplacian_spectrum(star(n)).chi(), n, 1e-11 * n);
+    EXPECT_NEAR(laplacian_spectrum(complete(n)).chi(), 1.0, 1e-12);
+    EXPECT_GE(laplacian_spectrum(complete(n)).chi(), 1.0);
+  }
+  EXPECT_NEAR(laplacian_spectrum(ring(16)).chi(), 4.0 / (2.0 - 2.0 * cos_pi(0.125)), 1e-10);
+}
+
+TEST(LaplacianSpectrum, RefusesWhatHasNone) {
+  test::expect_error([] { (void)laplacian_spectrum(ring(1)); }, {"ring", "at least 2 ranks"});
+  test::expect_error([] { (void)laplacian_spectrum(directed_ring(3)); }, {"undirected"});
+  test::expect_error(
+      [] {
+        (void)laplacian_spectrum(Graph::undirected(4, {{0, 1}, {2, 3}}, "mine"));
+      },
+      {"mine", "connect"});
+}
+
 TEST(Chi, RefusesWhatHasNone) {
   test::expect_error([] { (void)chi_per_worker(ring(1)); }, {"ring", "at least 2 ranks"});
   test::expect_error([] { (void)chi_edge_probability(directed_ring(3)); }, {"undirected"});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <libgossip/topology/factory.h>
+#include <libgossip/topology/spectral.h>
 #include <libgossip/topology/weights.h>
 
 #include "topology_test_support.h"
@@ -82,6 +83,18 @@ TEST(Weights, MaxDegreeGivesAllEdgesTheSameWeight) {
 TEST(Weights, ConstantEdgeWeightsMayTurnSelfWeightsNegative) {
   expect_near(constant_edge_weights(path(3), 0.75),
               {{0.25, 0.75, 0}, {0.75, -0.5, 0.75}, {0, 0.75, 0.25}});
+}
+
+TEST(Weights, SpectralOnesHaveEigenvaluesFrom0UpToTheGap) {
+  expect_near(spectral_weights(path(3)),
+              {{2.0 / 3, 1.0 / 3, 0}, {1.0 / 3, 1.0 / 3, 1.0 / 3}, {0, 1.0 / 3, 2.0 / 3}});
+  for (const Graph& graph : {star(7), ring(8), path(9), complete(5), grid(12), binary_tree(11)}) {
+    const MixingMatrix matrix = spectral_weights(graph);
+    EXPECT_TRUE(matrix.is_doubly_stochastic()) << graph.name();
+    const SpectralConstants constants = spectral_constants(matrix);
+    EXPECT_NEAR(*constants.lambda_min, 0.0, 1e-14) << graph.name();
+    EXPECT_NEAR(*constants.lambda2, 1.0 - 1.0 / laplacian_spectrum(graph).chi(), 1e-13);
+  }
 }
 
 TEST(Weights, LazyKeepsHalfOfTheOwnValue) {
