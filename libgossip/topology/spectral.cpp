@@ -95,6 +95,30 @@ Eigen::MatrixXd laplacian_of(int size, const std::vector<EdgeIntensity>& edges) 
   return laplacian;
 }
 
+/// Of the Laplacian of edges that connect all ranks.
+double smallest_positive_eigenvalue(int size, const std::vector<EdgeIntensity>& edges) {
+  GOSSIP_CHECK(size >= 2, "chi1 and chi2 need at least 2 ranks, not {}", size);
+  const Eigen::VectorXd eigenvalues = symmetric_eigenvalues(laplacian_of(size, edges));
+  GOSSIP_CHECK(eigenvalues(1) > kConnectedTolerance * eigenvalues(size - 1),
+               "chi1 and chi2 need a connected graph, but these {} edges do not connect all {} "
+               "ranks",
+               edges.size(), size);
+  return eigenvalues(1);
+}
+
+/// Between the ends of each edge.
+std::vector<double> resistances(int size, const std::vector<EdgeIntensity>& edges) {
+  // On vectors of sum 0, (Laplacian + J)^-1 is the pseudo-inverse.
+  const Eigen::MatrixXd shifted = laplacian_of(size, edges).array() + 1.0 / size;
+  const Eigen::MatrixXd inverse = shifted.llt().solve(Eigen::MatrixXd::Identity(size, size));
+  std::vector<double> result;
+  for (const EdgeIntensity& edge : edges) {
+    result.push_back(inverse(edge.a, edge.a) + inverse(edge.b, edge.b) -
+                     2.0 * inverse(edge.a, edge.b));
+  }
+  return result;
+}
+
 }  // namespace
 
 SpectralConstants spectral_constants(const MixingMatrix& matrix) {
@@ -152,22 +176,13 @@ double mean_square_contraction(const Schedule& schedule, std::int64_t rounds) {
 }
 
 Chi chi(int size, const std::vector<EdgeIntensity>& edges) {
-  GOSSIP_CHECK(size >= 2, "chi1 and chi2 need at least 2 ranks, not {}", size);
-  const Eigen::MatrixXd laplacian = laplacian_of(size, edges);
-  const Eigen::VectorXd eigenvalues = symmetric_eigenvalues(laplacian);
-  GOSSIP_CHECK(eigenvalues(1) > kConnectedTolerance * eigenvalues(size - 1),
-               "chi1 and chi2 need a connected graph, but these {} edges do not connect all {} "
-               "ranks",
-               edges.size(), size);
-  // On vectors of sum 0, (Laplacian + J)^-1 is the pseudo-inverse.
-  const Eigen::MatrixXd shifted = laplacian.array() + 1.0 / size;
-  const Eigen::MatrixXd inverse = shifted.llt().solve(Eigen::MatrixXd::Identity(size, size));
-  double resistance = 0.0;
-  for (const EdgeIntensity& edge : edges) {
-    resistance = std::max(resistance, inverse(edge.a, edge.a) + inverse(edge.b, edge.b) -
-                                          2.0 * inverse(edge.a, edge.b));
-  }
-  return {1.0 / eigenvalues(1), resistance / 2.0};
+  const double lambda2 = smallest_positive_eigenvalue(size, edges);
+  return {1.0 / lambda2, std::ranges::max(resistances(size, edges)) / 2.0};
+}
+
+std::vector<double> effective_resistances(int size, const std::vector<EdgeIntensity>& edges) {
+  static_cast<void>(smallest_positive_eigenvalue(size, edges));
+  return resistances(size, edges);
 }
 
 Chi chi_per_worker(const Graph& graph) { return chi_of_equal_edges(graph, graph.size() / 2.0); }

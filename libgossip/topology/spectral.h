@@ -75,6 +75,12 @@ struct Chi {
 /// DADAO uses this. The graph must be undirected, connected, and have at least 2 ranks.
 [[nodiscard]] Chi chi_edge_probability(const Graph& graph);
 
+/// The effective resistance between the two ends of each edge when the intensities are
+/// conductances: \f$ (e_a - e_b)^T \Lambda^+ (e_a - e_b) \f$, in the order of `edges`. The largest
+/// is 2 chi2. Throws as chi().
+[[nodiscard]] std::vector<double> effective_resistances(int size,
+                                                        const std::vector<EdgeIntensity>& edges);
+
 /// The ends of the spectrum of a graph's Laplacian, all edges of weight 1.
 struct LaplacianSpectrum {
   /// The smallest positive eigenvalue.

@@ -105,6 +105,16 @@ TEST(Chi, Chi2IsNeverAboveChi1) {
   }
 }
 
+TEST(EffectiveResistances, AreThoseOfElectricalNetworks) {
+  // The edge of conductance 3 beside two of 1 in a row, and the other way around.
+  const std::vector<double> triangle =
+      effective_resistances(3, {{0, 1, 3.0}, {0, 2, 1.0}, {1, 2, 1.0}});
+  EXPECT_NEAR(triangle[0], 1.0 / 3.5, 1e-14);
+  EXPECT_NEAR(triangle[1], 1.0 / 1.75, 1e-14);
+  EXPECT_NEAR(triangle[2], 1.0 / 1.75, 1e-14);
+  test::expect_error([] { (void)effective_resistances(3, {{0, 1, 1.0}}); }, {"connect all 3"});
+}
+
 TEST(LaplacianSpectrum, HasItsClosedForms) {
   for (int n = 3; n <= 64; ++n) {
     const LaplacianSpectrum line = laplacian_spectrum(path(n));
