@@ -32,7 +32,7 @@ void ADPSGDSimulation::step(const PairSimulation::LocalStep& local_step) {
   std::fill(increment_.begin(), increment_.end(), 0.0);
   local_step(worker, read, increment_);
   group_.play({group_.time(), worker, peer});
-  group_.add(worker, increment_);
+  group_.step(worker, increment_);
   std::copy(model(worker).begin(), model(worker).end(), read.begin());
 }
 

@@ -14,7 +14,8 @@ PairSimulation::PairSimulation(const algorithm::PairAlgorithm& algorithm, int si
       num_elements_(num_elements),
       num_vectors_(static_cast<std::size_t>(algorithm.num_vectors())),
       delay_(delay),
-      scratch_(num_elements) {
+      scratch_(num_elements),
+      other_payload_(num_elements) {
   GOSSIP_CHECK(size >= 1, "A group of {} workers cannot be simulated: it needs at least 1.", size);
   GOSSIP_CHECK(delay >= 0.0 && std::isfinite(delay),
                "The delay of a half event is {}: it must be a number of at least 0.", delay);
@@ -46,7 +47,11 @@ void PairSimulation::set_models(std::span<const double> models) {
     const auto own =
         models.subspan(static_cast<std::size_t>(worker) * num_elements_, num_elements_);
     for (int index = 0; index < algorithm_.num_vectors(); ++index) {
-      std::copy(own.begin(), own.end(), vector(worker, index).begin());
+      if (index == 0 || algorithm_.is_relative()) {
+        std::ranges::copy(own, vector(worker, index).begin());
+      } else {
+        std::ranges::fill(vector(worker, index), 0.0);
+      }
     }
   }
   std::fill(times_.begin(), times_.end(), time_);
@@ -89,10 +94,10 @@ void PairSimulation::flow(Rank worker, double time) {
 void PairSimulation::pair_event(Rank initiator, Rank peer) {
   flow(initiator, time_);
   flow(peer, time_);
-  const auto own = vector(initiator, 0);
-  const auto other = vector(peer, 0);
-  for (std::size_t k = 0; k < num_elements_; ++k) scratch_[k] = own[k] - other[k];
   const VectorView difference = std::span<double>(scratch_);
+  algorithm_.write_payload(state(initiator), difference);
+  algorithm_.write_payload(state(peer), std::span<double>(other_payload_));
+  for (std::size_t k = 0; k < num_elements_; ++k) scratch_[k] -= other_payload_[k];
   algorithm_.jump(state(initiator), difference, 1.0);
   if (delay_ == 0.0) {
     algorithm_.jump(state(peer), difference, -1.0);
@@ -107,13 +112,11 @@ void PairSimulation::local_event(Rank worker, const LocalStep& local_step) {
   flow(worker, time_);
   std::fill(scratch_.begin(), scratch_.end(), 0.0);
   local_step(worker, model(worker), scratch_);
-  add(worker, scratch_);
+  step(worker, scratch_);
 }
 
-void PairSimulation::add(Rank worker, std::span<const double> increment) {
-  for (int index = 0; index < algorithm_.num_vectors(); ++index) {
-    kernels::axpby(1.0, increment, 1.0, vector(worker, index));
-  }
+void PairSimulation::step(Rank worker, std::span<double> local) {
+  algorithm_.local_step(state(worker), local);
 }
 
 void PairSimulation::put(Rank receiver) {

@@ -37,10 +37,10 @@ namespace gossip::sim {
 /// Local; one thread. `algorithm` must outlive the simulation.
 class PairSimulation {
  public:
-  /// Writes what a worker's local step adds to its model (and to its other vectors) into
-  /// `increment`, which is 0 before. Both have `num_elements`.
+  /// Writes what the method's local step takes into `local`, which is 0 before: the increment of the
+  /// model, or the gradient at it (algorithm::PairAlgorithm). Both have `num_elements`.
   using LocalStep =
-      std::function<void(Rank worker, std::span<const double> model, std::span<double> increment)>;
+      std::function<void(Rank worker, std::span<const double> model, std::span<double> local)>;
 
   /// All vectors are 0. Throws gossip::Error for less than 1 worker or a delay below 0.
   PairSimulation(const algorithm::PairAlgorithm& algorithm, int size, std::size_t num_elements,
@@ -48,8 +48,8 @@ class PairSimulation {
 
   PairSimulation(PairSimulation&&) = default;  // not copyable: the views point into it
 
-  /// Sets all vectors of each worker to its row of `models` [size][num_elements], at the present
-  /// time; drops deltas on their way.
+  /// Sets the model of each worker to its row of `models` [size][num_elements], and the further
+  /// vectors as the method has them at the start, at the present time; drops deltas on their way.
   void set_models(std::span<const double> models);
 
   /// Plays the events of `clock` up to `until`, then delivers what is due and flows all workers
@@ -60,8 +60,8 @@ class PairSimulation {
   /// One event. Its time must not lie before the last one's.
   void play(const Event& event, const LocalStep& local_step = nullptr);
 
-  /// Adds `increment` [num_elements] to all vectors of a worker, as of its last event.
-  void add(Rank worker, std::span<const double> increment);
+  /// A local step of a worker with `local` [num_elements], as of its last event.
+  void step(Rank worker, std::span<double> local);
 
   /// Delivers all deltas on their way, those that are not due included.
   void deliver_all();
@@ -111,6 +111,7 @@ class PairSimulation {
   std::vector<VectorView> views_;
   std::vector<double> times_;  // up to which each worker is flowed
   std::vector<double> scratch_;
+  std::vector<double> other_payload_;
   std::deque<Delta> on_the_way_;  // by time
   std::vector<std::vector<double>> deltas_;
   std::vector<std::size_t> free_;
