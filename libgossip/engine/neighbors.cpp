@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include <libgossip/base/error.h>
@@ -38,6 +40,25 @@ void warn_if_apart(Rank self, const topology::Schedule& schedule) {
       "the topology '{}' does not connect all ranks in the {} rounds examined: parts of them train "
       "apart",
       schedule.name(), rounds);
+}
+
+std::vector<int> levels_of(const topology::Graph& graph) {
+  std::vector<Rank> order(static_cast<std::size_t>(graph.size()));
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, {}, [&](Rank rank) { return graph.out_neighbors(rank).size(); });
+  constexpr int kNone = -1;
+  std::vector<int> levels(order.size(), kNone);
+  for (const Rank rank : order) {
+    const auto is_taken = [&](int level) {
+      return std::ranges::any_of(graph.out_neighbors(rank), [&](Rank neighbor) {
+        return levels[static_cast<std::size_t>(neighbor)] == level;
+      });
+    };
+    int level = 0;
+    while (is_taken(level)) ++level;
+    levels[static_cast<std::size_t>(rank)] = level;
+  }
+  return levels;
 }
 
 }  // namespace gossip::engine

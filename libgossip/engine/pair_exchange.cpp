@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <new>
 #include <utility>
 
@@ -18,9 +17,6 @@ using transport::Message;
 
 constexpr std::size_t kCacheLine = 64;
 
-/// Elements of a range that stays in cache while an event passes over it several times.
-constexpr std::size_t kBlock = 8192;
-
 /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
 /// the wire, few enough for the second half of an event to come soon.
 constexpr std::size_t kWindow = 16;
@@ -30,32 +26,6 @@ constexpr int kMostSlots = 32;
 
 /// Pieces of one event inside a host between two looks at everything else.
 constexpr int kNearPieces = 4;
-
-VectorView range(const VectorView& vector, std::size_t begin, std::size_t size) {
-  return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype), size};
-}
-
-/// The part of each vector; `parts` keeps its memory.
-void ranges(algorithm::State whole, std::size_t begin, std::size_t size,
-            std::vector<VectorView>& parts) {
-  parts.clear();
-  for (const VectorView& vector : whole) parts.push_back(range(vector, begin, size));
-}
-
-void write_sum(const VectorView& out, const VectorView& a, const VectorView& b) {
-  visit(out, [&]<class T>(std::span<T> values) {
-    kernels::sum(values, std::span<const T>(a.as<T>()), std::span<const T>(b.as<T>()));
-  });
-}
-
-/// out = s - (a + b).
-void write_difference(const VectorView& out, const VectorView& s, const VectorView& a,
-                      const VectorView& b) {
-  visit(out, [&]<class T>(std::span<T> values) {
-    kernels::difference(values, std::span<const T>(s.as<T>()), std::span<const T>(a.as<T>()),
-                        std::span<const T>(b.as<T>()));
-  });
-}
 
 VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
   return {dtype, const_cast<std::byte*>(payload.data()), payload.size() / size_of(dtype)};
@@ -74,12 +44,10 @@ PairExchange::PairExchange(transport::Group& group,
                            std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
                            const std::vector<VectorView>& shapes, PairExchangeOptions options)
     : group_(group),
-      algorithm_(std::move(algorithm)),
       options_(std::move(options)),
       rank_(group.rank()),
-      pieces_(group, shapes, kStateCopy + algorithm_->num_vectors(), options_.timeout),
+      pieces_(group, std::move(algorithm), shapes, options_.elapsed, options_.timeout),
       meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
-      block_(kBlock * sizeof(double)),
       random_(SplitMix64::at(0, static_cast<std::uint64_t>(rank_))) {
   meetings_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Meeting));
   for (Rank other = 0; other < group.size(); ++other) new (&meeting(rank_, other)) Meeting;
@@ -141,7 +109,7 @@ void PairExchange::check() const {
 void PairExchange::open() {
   check();
   const Clock::time_point start = Clock::now();
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.lock_own(piece);
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.open(piece);
   is_open_ = true;
   const std::lock_guard lock(mutex_);
   counters_.wait_seconds += seconds_between(start, Clock::now());
@@ -150,30 +118,8 @@ void PairExchange::open() {
 void PairExchange::close() {
   is_open_ = false;
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) {
-    take_in(piece);
-    pieces_.unlock(rank_, piece);
+    pieces_.close(piece, options_.most_events);
   }
-}
-
-/// model += state[0]; the rest of the state stays what it is, relative to the new model. What was
-/// taken in counts as zero from now on: see begin_changes().
-void PairExchange::take_in(std::size_t piece) {
-  bool& is_changed = pieces_.is_changed(rank_, piece);
-  if (!is_changed) return;
-  is_changed = false;
-  visit(pieces_.piece(rank_, kModelCopy, piece), [&]<class T>(std::span<T> model) {
-    for (std::size_t begin = 0; begin < model.size(); begin += kBlock) {
-      const std::size_t size = std::min(kBlock, model.size() - begin);
-      const auto block = [&](int copy) {
-        return pieces_.piece(rank_, copy, piece).as<T>().subspan(begin, size);
-      };
-      const std::span<const T> increment(block(kStateCopy));
-      kernels::axpby(1.0, increment, 1.0, model.subspan(begin, size));
-      for (int v = 1; v < algorithm_->num_vectors(); ++v) {
-        kernels::axpby(-1.0, increment, 1.0, block(kStateCopy + v));
-      }
-    }
-  });
 }
 
 bool PairExchange::request(Rank peer) {
@@ -192,6 +138,27 @@ bool PairExchange::request(Rank peer) {
   return is_new;
 }
 
+void PairExchange::want(Rank peer) {
+  Stream* stream = find(peer);
+  GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
+               rank_, peer);
+  if (stream->is_lost) return;
+  ++stream->wanted;
+  group_.background().wake();
+}
+
+void PairExchange::want_no_more() {
+  for (const std::unique_ptr<Stream>& stream : streams_) stream->wanted = 0;
+}
+
+bool PairExchange::is_wanting() const {
+  return std::ranges::any_of(streams_, [](const std::unique_ptr<Stream>& stream) {
+    return !stream->is_lost && (stream->wanted > 0 || stream->events > 0);
+  });
+}
+
+std::int64_t PairExchange::events() const { return pieces_.events_since(options_.most_events); }
+
 bool PairExchange::is_busy(Rank peer) const {
   const Stream* stream = find(peer);
   return stream != nullptr && stream->events > 0;
@@ -203,6 +170,8 @@ bool PairExchange::is_lost(Rank peer) const {
 }
 
 void PairExchange::settle() {
+  want_no_more();
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.leave(piece);
   const auto is_idle = [this] {
     return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
   };
@@ -213,7 +182,7 @@ void PairExchange::settle() {
   }
   group_.barrier();
   open();
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) take_in(piece);
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
   group_.barrier();
 }
 
@@ -242,8 +211,8 @@ void PairExchange::meet(Rank peer, double alpha) {
   const std::size_t begin = rank_ < peer ? 0 : half;
   const std::size_t end = rank_ < peer ? half : pieces_.count();
   for (std::size_t piece = begin; piece < end; ++piece) {
-    const VectorView other = pieces_.piece(peer, kModelCopy, piece);
-    visit(pieces_.piece(rank_, kModelCopy, piece),
+    const VectorView other = pieces_.model(peer, piece);
+    visit(pieces_.model(rank_, piece),
           [&]<class T>(std::span<T> values) { kernels::pair_event(values, other.as<T>(), alpha); });
   }
   own.done.store(number, std::memory_order_release);
@@ -293,7 +262,8 @@ bool PairExchange::advance(Stream& stream) {
 
 /// The pieces of an event follow those of the one before without a gap.
 void PairExchange::start(Stream& stream) {
-  if (stream.is_lost) stream.events = 0;
+  if (stream.is_lost) stream.events = stream.wanted = 0;
+  begin_wanted(stream);
   if (stream.started == stream.events) return;
   if (stream.started == 0) {
     // Ranks that start together must not go through the pieces in step: where a rank asks with a
@@ -302,6 +272,17 @@ void PairExchange::start(Stream& stream) {
     stream.watch.reset();
   }
   stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
+}
+
+void PairExchange::begin_wanted(Stream& stream) {
+  int wanted = stream.wanted;
+  while (stream.events < kMostEvents && wanted > 0) {
+    if (!stream.wanted.compare_exchange_weak(wanted, wanted - 1)) continue;
+    --wanted;
+    ++stream.events;
+    const std::lock_guard lock(mutex_);
+    ++counters_.gossip_rounds;
+  }
 }
 
 void PairExchange::finish(Stream& stream) {
@@ -330,6 +311,9 @@ void PairExchange::watch(Stream& stream, bool has_moved) {
   }
   log(LogLevel::kWarning, rank_, "goes on without rank {}, which has not answered for {:.0f} s",
       stream.peer, stream.watch.seconds());
+  for (std::size_t k = stream.answered; k < stream.next && !stream.is_near; ++k) {
+    pieces_.forget_request((stream.first + k) % pieces_.count());
+  }
   const std::lock_guard lock(mutex_);
   ++counters_.neighbors_lost;
   counters_.mass_lost +=
@@ -337,60 +321,6 @@ void PairExchange::watch(Stream& stream, bool has_moved) {
   stream.is_lost = true;
   stream.started = 0;
   stream.events = 0;
-}
-
-std::vector<VectorView>& PairExchange::state_of(Rank rank, std::size_t piece) {
-  std::vector<VectorView>& state = rank == rank_ ? state_ : peer_state_;
-  state.clear();
-  for (int v = 0; v < algorithm_->num_vectors(); ++v) {
-    state.push_back(pieces_.piece(rank, kStateCopy + v, piece));
-  }
-  return state;
-}
-
-/// The first change of this rank's or a peer's piece since its owner took it in.
-void PairExchange::begin_changes(Rank rank, std::size_t piece,
-                                 const std::vector<VectorView>& block) {
-  if (pieces_.is_changed(rank, piece)) return;
-  std::memset(block.front().data, 0, block.front().bytes());
-}
-
-/// Calls `work(begin, block of the model)` for each block of this rank's piece, which is locked, with
-/// own_block_ set to the state's, and marks the piece.
-template <class Work>
-void PairExchange::in_blocks(std::size_t piece, Work&& work) {
-  const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-  const std::vector<VectorView>& state = state_of(rank_, piece);
-  for (std::size_t begin = 0; begin < model.size; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, model.size - begin);
-    ranges(state, begin, size, own_block_);
-    begin_changes(rank_, piece, own_block_);
-    work(begin, range(model, begin, size));
-  }
-  pieces_.is_changed(rank_, piece) = true;
-}
-
-/// Both ranks' halves in one pass, block by block. Both pieces are locked.
-void PairExchange::event(Rank peer, std::size_t piece) {
-  const VectorView own = pieces_.piece(rank_, kModelCopy, piece);
-  const VectorView other = pieces_.piece(peer, kModelCopy, piece);
-  const std::vector<VectorView>& own_state = state_of(rank_, piece);
-  const std::vector<VectorView>& peer_state = state_of(peer, piece);
-  for (std::size_t begin = 0; begin < own.size; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, own.size - begin);
-    ranges(own_state, begin, size, own_block_);
-    ranges(peer_state, begin, size, peer_block_);
-    begin_changes(rank_, piece, own_block_);
-    begin_changes(peer, piece, peer_block_);
-    algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
-    algorithm_->flow(peer_block_, options_.elapsed[static_cast<std::size_t>(peer)]);
-    const VectorView difference{own.dtype, block_.data(), size};
-    write_sum(difference, range(own, begin, size), own_block_[0]);
-    write_difference(difference, difference, range(other, begin, size), peer_block_[0]);
-    algorithm_->jump(own_block_, difference, 1.0);
-    algorithm_->jump(peer_block_, difference, -1.0);
-  }
-  pieces_.is_changed(rank_, piece) = pieces_.is_changed(peer, piece) = true;
 }
 
 bool PairExchange::advance_near(Stream& stream) {
@@ -405,14 +335,24 @@ bool PairExchange::advance_near(Stream& stream) {
       pieces_.unlock(first, piece);
       break;
     }
-    event(stream.peer, piece);
+    const bool is_free = pieces_.is_free(first, piece) && pieces_.is_free(second, piece);
+    if (is_free) pieces_.event(stream.peer, piece);
     pieces_.unlock(second, piece);
     pieces_.unlock(first, piece);
+    if (!is_free) break;
     stream.answered = ++stream.next;
     const std::lock_guard lock(mutex_);
-    counters_.bytes_averaged += pieces_.piece(rank_, kModelCopy, piece).bytes();
+    counters_.bytes_averaged += pieces_.model(rank_, piece).bytes();
   }
   return done > 0;
+}
+
+/// For a message of this rank's piece, unless that takes no event now.
+std::optional<std::span<std::byte>> PairExchange::slot_for(Rank peer, std::size_t piece,
+                                                           transport::Channel& channel) const {
+  if (!pieces_.is_free(rank_, piece)) return std::nullopt;
+  Rank blocking = -1;
+  return channel.try_acquire(std::span(&peer, 1), blocking);
 }
 
 bool PairExchange::ask(Stream& stream) {
@@ -423,14 +363,13 @@ bool PairExchange::ask(Stream& stream) {
   while (stream.next < end && stream.next - stream.answered < window) {
     const std::size_t piece = (stream.first + stream.next) % pieces_.count();
     if (!pieces_.try_lock(rank_, piece)) break;
-    Rank blocking = -1;
-    const auto slot = requests_->try_acquire(std::span(&stream.peer, 1), blocking);
+    const auto slot = slot_for(stream.peer, piece, *requests_);
     if (!slot) {
       pieces_.unlock(rank_, piece);
       break;
     }
-    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    write_own(piece, {model.dtype, slot->data(), model.size});
+    const VectorView model = pieces_.model(rank_, piece);
+    pieces_.write_request(piece, {model.dtype, slot->data(), model.size}, options_.is_atomic);
     pieces_.unlock(rank_, piece);
     requests_->commit({.round = static_cast<std::int64_t>(piece), .bytes = model.bytes()});
     ++stream.next;
@@ -441,22 +380,6 @@ bool PairExchange::ask(Stream& stream) {
   return has_moved;
 }
 
-/// What this rank asks with: its model, as events have left it. One vector alone has no flow, so
-/// asking does not change it.
-void PairExchange::write_own(std::size_t piece, const VectorView& out) {
-  const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-  if (algorithm_->num_vectors() > 1) {
-    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
-      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
-      write_sum(range(out, begin, own.size), own, own_block_[0]);
-    });
-  } else if (pieces_.is_changed(rank_, piece)) {
-    write_sum(out, model, state_of(rank_, piece).front());
-  } else {
-    std::memcpy(out.data, model.data, model.bytes());
-  }
-}
-
 bool PairExchange::serve(Stream& stream) {
   bool has_moved = false;
   for (;;) {
@@ -464,21 +387,14 @@ bool PairExchange::serve(Stream& stream) {
     if (!stream.request) return has_moved;
     const auto piece = static_cast<std::size_t>(stream.request->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
-    Rank blocking = -1;
-    const auto slot = answers_->try_acquire(std::span(&stream.peer, 1), blocking);
+    const auto slot = slot_for(stream.peer, piece, *answers_);
     if (!slot) {
       pieces_.unlock(rank_, piece);
       return has_moved;
     }
-    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    const VectorView difference{model.dtype, slot->data(), model.size};
-    const VectorView theirs = view_of(stream.request->payload(), model.dtype);
-    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
-      algorithm_->flow(own_block_, options_.elapsed[static_cast<std::size_t>(rank_)]);
-      const VectorView block = range(difference, begin, own.size);
-      write_difference(block, range(theirs, begin, own.size), own, own_block_[0]);
-      algorithm_->jump(own_block_, block, -1.0);
-    });
+    const VectorView model = pieces_.model(rank_, piece);
+    pieces_.answer(piece, view_of(stream.request->payload(), model.dtype),
+                   {model.dtype, slot->data(), model.size});
     pieces_.unlock(rank_, piece);
     answers_->commit({.round = stream.request->header().round, .bytes = model.bytes()});
     stream.request.reset();
@@ -497,11 +413,8 @@ bool PairExchange::collect(Stream& stream) {
     if (!stream.answer) return has_moved;
     const auto piece = static_cast<std::size_t>(stream.answer->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
-    const VectorView model = pieces_.piece(rank_, kModelCopy, piece);
-    const VectorView difference = view_of(stream.answer->payload(), model.dtype);
-    in_blocks(piece, [&](std::size_t begin, const VectorView& own) {
-      algorithm_->jump(own_block_, range(difference, begin, own.size), 1.0);
-    });
+    const VectorView model = pieces_.model(rank_, piece);
+    pieces_.apply_answer(piece, view_of(stream.answer->payload(), model.dtype));
     pieces_.unlock(rank_, piece);
     stream.answer.reset();
     ++stream.answered;

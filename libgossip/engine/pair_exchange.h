@@ -19,7 +19,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
-#include <libgossip/engine/shared_pieces.h>
+#include <libgossip/engine/pair_pieces.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
@@ -29,6 +29,13 @@ struct PairExchangeOptions {
   std::vector<Rank> peers;
   /// By rank: the model time between two events of that rank.
   std::vector<double> elapsed;
+  /// Events of this rank between two close()s, at most, so that its state does not run away from
+  /// its own steps while it computes; others wait meanwhile. 0: any number.
+  std::int64_t most_events = 0;
+  /// Whether a rank that waits for the answer to a piece takes part in no other event of that piece
+  /// meanwhile, so that both halves of an event happen at once. It needs an order of the ranks in
+  /// which each asks, between hosts, only those behind it (levels_of()).
+  bool is_atomic = false;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
 };
@@ -42,8 +49,9 @@ struct PairExchangeOptions {
 ///   applies its own. Nobody waits, a few pieces are on their way at a time, and a rank serves while
 ///   it asks.
 ///
-/// Events touch a *communication copy* only: what they change is kept relative to the model, and
-/// added to it when its owner takes it in, between open() and close(). A forward or backward pass
+/// Events touch a *communication copy* only. Of a relative method what they change is kept relative
+/// to the model, and added to it when its owner takes it in, between open() and close(); of another
+/// one the copy is the state itself, and open() copies it to the model. A forward or backward pass
 /// never sees a moving model, and pieces that no event touched cost the owner nothing.
 ///
 /// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
@@ -63,12 +71,11 @@ class PairExchange {
   ~PairExchange();
 
   /// This rank's model; its owner reads it at any time and changes it while the exchange is open.
-  [[nodiscard]] std::vector<VectorView> model() const { return pieces_.copy(kModelCopy); }
+  [[nodiscard]] std::vector<VectorView> model() const { return pieces_.model(); }
 
-  /// A further vector of this rank's state, from 1, relative to the model; while the exchange is open.
-  [[nodiscard]] std::vector<VectorView> state(int index) const {
-    return pieces_.copy(kStateCopy + index);
-  }
+  /// A further vector of this rank's state, from 1, while the exchange is open. Of a relative method
+  /// it is relative to the model.
+  [[nodiscard]] std::vector<VectorView> state(int index) const { return pieces_.state(index); }
 
   /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of a
   /// piece. Throws what the communication thread could not go on with.
@@ -82,6 +89,20 @@ class PairExchange {
   /// average. False when already one waits for its turn. Local; does not block.
   bool request(Rank peer);
 
+  /// Asks for one event with `peer` that begins as soon as those before are over. Local; does not
+  /// block.
+  void want(Rank peer);
+
+  /// Withdraws what want() asked for and did not begin yet. Local; does not block.
+  void want_no_more();
+
+  /// Whether events that this rank asked for are still to come. Local; does not block.
+  [[nodiscard]] bool is_wanting() const;
+
+  /// Events, started by either side, that all of this rank's model has gone through since close().
+  /// Local; does not block.
+  [[nodiscard]] std::int64_t events() const;
+
   /// Whether an event that this rank asked for is going on with `peer`.
   [[nodiscard]] bool is_busy(Rank peer) const;
 
@@ -92,8 +113,12 @@ class PairExchange {
   void meet(Rank peer, double alpha = 0.5);
 
   /// Waits until all events of all ranks are over, and takes them in; the exchange is open then.
-  /// It must be closed before. Collective and blocking; this rank serves others meanwhile.
+  /// It must be closed before. Collective and blocking; this rank serves others meanwhile, as
+  /// PairPieces::leave() says.
   void settle();
+
+  /// Throws what the communication thread could not go on with.
+  void check() const;
 
   /// Counts the owner's steps, for the age of what is merged.
   void set_step(std::int64_t step) noexcept { step_ = step; }
@@ -103,9 +128,6 @@ class PairExchange {
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  static constexpr int kModelCopy = 0;
-  static constexpr int kStateCopy = 1;  // the first of num_vectors(), relative to the model
-
   /// Events with a peer that are asked for and not over: the next one waits behind the present one,
   /// so that there is no gap between them.
   static constexpr int kMostEvents = 2;
@@ -116,6 +138,7 @@ class PairExchange {
     Rank peer;
     bool is_near = false;
     std::atomic<int> events{0};  // asked for and not over: one that goes on, one behind it
+    std::atomic<int> wanted{0};  // more, behind these
     std::atomic<bool> is_lost{false};
     int started = 0;                                     // of them
     std::size_t first = 0;                               // piece that these begin with
@@ -137,34 +160,23 @@ class PairExchange {
   bool collect(Stream& stream);
   void finish(Stream& stream);
   void watch(Stream& stream, bool has_moved);
-  void event(Rank peer, std::size_t piece);
-  void take_in(std::size_t piece);
-  void write_own(std::size_t piece, const VectorView& out);
-  void begin_changes(Rank rank, std::size_t piece, const std::vector<VectorView>& block);
-  template <class Work>
-  void in_blocks(std::size_t piece, Work&& work);
-  [[nodiscard]] std::vector<VectorView>& state_of(Rank rank, std::size_t piece);
+  void begin_wanted(Stream& stream);
+  [[nodiscard]] std::optional<std::span<std::byte>> slot_for(Rank peer, std::size_t piece,
+                                                             transport::Channel& channel) const;
   [[nodiscard]] Stream* find(Rank peer) const;
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
-  void check() const;
   void stop() noexcept;
 
   transport::Group& group_;
-  std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
   PairExchangeOptions options_;
   Rank rank_;
-  SharedPieces pieces_;
+  PairPieces pieces_;
   std::unique_ptr<transport::Region> meetings_;
   std::vector<std::uint64_t> meetings_so_far_;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::unique_ptr<transport::Channel> requests_;  // none on one host
   std::unique_ptr<transport::Channel> answers_;
   std::atomic<std::int64_t> step_{0};
-  std::vector<VectorView> state_;  // scratch of the communication thread
-  std::vector<VectorView> peer_state_;
-  std::vector<VectorView> own_block_;
-  std::vector<VectorView> peer_block_;
-  std::vector<std::byte> block_;
   SplitMix64 random_;
   mutable std::mutex mutex_;  // of what follows
   Counters counters_;

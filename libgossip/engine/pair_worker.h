@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/base/random.h>
 #include <libgossip/engine/pair_exchange.h>
 #include <libgossip/engine/roster.h>
 #include <libgossip/engine/worker.h>
@@ -23,6 +24,9 @@ struct PairWorkerOptions {
   /// Exchanges that a rank starts per step, on average over the ranks. When the network is slower,
   /// those that it has no time for are left out.
   double exchanges_per_step = 1.0;
+  /// Whether a step waits until this rank has taken part in as many exchanges as belong to a step:
+  /// a slow network then stretches time, and none are left out.
+  bool is_paced = false;
   /// Of the choice of neighbors.
   std::uint64_t seed = 0;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
@@ -32,14 +36,19 @@ struct PairWorkerOptions {
 /// Drives a PairAlgorithm: ranks step at their own pace, and after each step ask random neighbors
 /// for exchanges, which run in the background. All edges of the graph are used alike. Inside a host
 /// both ends of an edge start exchanges; between hosts only one does, twice as often: two that cross
-/// each other there would swap the models instead of averaging them. Model time is counted by a rank's own events, so
-/// that a network that is slower than planned stretches it, and the method stays stable.
+/// each other there would swap the models instead of averaging them. Model time is counted by a
+/// rank's own events, one unit for as many as it takes part in between two steps if all goes as
+/// planned, so that a network that is slower stretches it, and the method stays stable. Methods for
+/// which that is not enough are paced: their steps wait for the rank's events, and between two of its
+/// steps a rank takes part in at most four times as many, so that one whose gradients take long is
+/// not carried away by the others.
 ///
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class PairWorker final : public Worker {
  public:
   /// `graph` is undirected. `shapes`: types and sizes of the model's vectors; the model has to move
-  /// to model_memory(). `local_update` changes it by the gradient.
+  /// to model_memory(). `local_update` changes it by the gradient: of methods that are not relative
+  /// all of local_state().
   PairWorker(transport::Group& group, std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
              const topology::Graph& graph, const std::vector<VectorView>& shapes,
              std::function<void()> local_update, const PairWorkerOptions& options = {});
@@ -59,8 +68,14 @@ class PairWorker final : public Worker {
 
   [[nodiscard]] PairExchange& exchange() noexcept { return exchange_; }
 
+  /// All vectors of the method, the model first, for one of the model's vectors: for `local_update`.
+  [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
+
  private:
   void start_exchanges();
+  void await_exchanges();
+  [[nodiscard]] bool is_halted() const;
+  void pass_time();
 
   std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
   std::function<void()> local_update_;
@@ -70,6 +85,9 @@ class PairWorker final : public Worker {
   std::vector<Rank> asked_;    // to choose from: neighbors that this rank starts exchanges with,
                                // twice where it alone does
   double exchanges_per_step_;  // that this rank starts
+  double events_per_step_;     // that it takes part in, started by itself or by others
+  double due_ = 0.0;           // of those, since the last step
+  SplitMix64 random_;          // of exchanges beyond those of a step
   Position position_;
   bool is_away_ = true;  // the exchange is open
   Roster roster_;

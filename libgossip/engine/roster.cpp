@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -17,7 +18,7 @@ constexpr std::chrono::milliseconds kInterval{20};
 Roster::Roster(transport::Group& group, std::vector<Rank> peers)
     : rank_(group.rank()),
       peers_(std::move(peers)),
-      numbers_(2 * static_cast<std::size_t>(group.size()), 0),
+      numbers_(kColumns * static_cast<std::size_t>(group.size()), 0),
       taken_by_(static_cast<std::size_t>(group.size()), 0) {
   if (group.size() == 1) return;
   channel_ = group.make_channel({.capacity_bytes = numbers_.size() * sizeof(std::int64_t),
@@ -30,11 +31,27 @@ Roster::Roster(transport::Group& group, std::vector<Rank> peers)
 
 Roster::~Roster() { work_.reset(); }
 
-void Roster::set_steps(std::int64_t steps) { set(static_cast<std::size_t>(rank_), steps); }
-
-void Roster::set_taken(Rank peer, std::int64_t count) {
-  set(taken_by_.size() + static_cast<std::size_t>(peer), count);
+std::size_t Roster::index_of(Column column, Rank rank) const {
+  return column * taken_by_.size() + static_cast<std::size_t>(rank);
 }
+
+void Roster::set_steps(std::int64_t steps) { set(index_of(kSteps, rank_), steps); }
+
+void Roster::set_away(bool is_away) {
+  const std::lock_guard lock(mutex_);
+  std::int64_t& turns = numbers_[index_of(kTurns, rank_)];
+  if ((turns % 2 == 1) == is_away) return;
+  ++turns;
+  has_changed_ = true;
+}
+
+bool Roster::is_anyone_away() const {
+  const std::lock_guard lock(mutex_);
+  const auto first = numbers_.begin() + static_cast<std::ptrdiff_t>(index_of(kTurns, 0));
+  return std::any_of(first, numbers_.end(), [](std::int64_t turns) { return turns % 2 == 1; });
+}
+
+void Roster::set_taken(Rank peer, std::int64_t count) { set(index_of(kTaken, peer), count); }
 
 void Roster::set(std::size_t index, std::int64_t number) {
   const std::lock_guard lock(mutex_);
@@ -44,7 +61,7 @@ void Roster::set(std::size_t index, std::int64_t number) {
 
 std::int64_t Roster::steps_of(Rank rank) const {
   const std::lock_guard lock(mutex_);
-  return numbers_[static_cast<std::size_t>(rank)];
+  return numbers_[index_of(kSteps, rank)];
 }
 
 std::int64_t Roster::taken_by(Rank peer) const {
@@ -74,13 +91,15 @@ void Roster::read(Rank peer, std::span<const std::byte> payload) {
     std::memcpy(&value, payload.data() + index * sizeof(value), sizeof(value));
     return value;
   };
-  const std::size_t ranks = taken_by_.size();
-  taken_by_[static_cast<std::size_t>(peer)] = number(ranks + static_cast<std::size_t>(rank_));
-  for (std::size_t rank = 0; rank < ranks; ++rank) {
-    const std::int64_t known = number(rank);
-    if (known <= numbers_[rank] || std::cmp_equal(rank, rank_)) continue;
-    numbers_[rank] = known;
-    has_changed_ = true;
+  taken_by_[static_cast<std::size_t>(peer)] = number(index_of(kTaken, rank_));
+  for (const Column column : {kSteps, kTurns}) {
+    for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
+      const std::size_t index = index_of(column, rank);
+      const std::int64_t known = number(index);
+      if (known <= numbers_[index] || rank == rank_) continue;
+      numbers_[index] = known;
+      has_changed_ = true;
+    }
   }
 }
 

@@ -34,6 +34,12 @@ class Roster {
   /// This rank has made `steps` steps.
   void set_steps(std::int64_t steps);
 
+  /// This rank has left the training loop, or is back.
+  void set_away(bool is_away);
+
+  /// Whether a rank has left the training loop, as far as this rank knows.
+  [[nodiscard]] bool is_anyone_away() const;
+
   /// This rank has taken in `count` messages of `peer`.
   void set_taken(Rank peer, std::int64_t count);
 
@@ -46,6 +52,10 @@ class Roster {
   [[nodiscard]] std::int64_t job_steps() const;
 
  private:
+  /// What is told of each rank.
+  enum Column : std::size_t { kSteps, kTaken, kTurns, kColumns };
+
+  [[nodiscard]] std::size_t index_of(Column column, Rank rank) const;
   void set(std::size_t index, std::int64_t number);
   transport::Activity look();
   void read(Rank peer, std::span<const std::byte> payload);
@@ -55,7 +65,8 @@ class Roster {
   std::vector<Rank> peers_;
   std::unique_ptr<transport::Channel> channel_;
   mutable std::mutex mutex_;
-  std::vector<std::int64_t> numbers_;   // by rank: steps, and then messages taken in
+  std::vector<std::int64_t> numbers_;   // by rank: steps, then messages taken in, then how often
+                                        // it left or came back: these numbers never fall
   std::vector<std::int64_t> taken_by_;  // by rank
   bool has_changed_ = true;
   Clock::time_point next_look_ = Clock::now();

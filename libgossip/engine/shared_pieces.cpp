@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <new>
 
@@ -27,6 +26,8 @@ std::string description_of(const std::vector<VectorView>& shapes) {
 struct alignas(kCacheLine) SharedPieces::Lock {
   std::atomic<Rank> holder{-1};
   bool is_changed = false;
+  bool is_owed = false;
+  std::atomic<std::int64_t> room{0};
 };
 
 SharedPieces::SharedPieces(transport::Group& group, const std::vector<VectorView>& shapes,
@@ -98,6 +99,12 @@ void SharedPieces::lock_own(std::size_t index) const {
 
 bool& SharedPieces::is_changed(Rank of, std::size_t index) const {
   return lock_of(of, index).is_changed;
+}
+
+bool& SharedPieces::is_owed(Rank of, std::size_t index) const { return lock_of(of, index).is_owed; }
+
+std::atomic<std::int64_t>& SharedPieces::room(Rank of, std::size_t index) const {
+  return lock_of(of, index).room;
 }
 
 std::size_t SharedPieces::memory_bytes() const { return region_->of(rank_).size(); }

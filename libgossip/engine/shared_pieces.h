@@ -4,8 +4,10 @@
 /// @file
 /// Vectors of every rank that the ranks of its host change together, piece by piece.
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -48,6 +50,12 @@ class SharedPieces {
 
   /// A mark of a piece, read and written by whoever holds its lock; false at first.
   [[nodiscard]] bool& is_changed(Rank of, std::size_t index) const;
+
+  /// A second mark.
+  [[nodiscard]] bool& is_owed(Rank of, std::size_t index) const;
+
+  /// A number of a piece, changed by whoever holds its lock and read by anybody; 0 at first.
+  [[nodiscard]] std::atomic<std::int64_t>& room(Rank of, std::size_t index) const;
 
   [[nodiscard]] std::size_t memory_bytes() const;
 

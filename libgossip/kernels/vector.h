@@ -66,10 +66,6 @@ void divide_out(std::span<T> u, double w, std::span<T> z);
 template <class T>
 void sum(std::span<T> out, std::span<const T> a, std::span<const T> b);
 
-/// \f$ \text{out} \leftarrow s - (a + b) \f$; `out` may be `s`.
-template <class T>
-void difference(std::span<T> out, std::span<const T> s, std::span<const T> a, std::span<const T> b);
-
 /// \f$ x \leftarrow \alpha x \f$.
 template <class T>
 void scale(std::span<T> x, double alpha);

@@ -128,6 +128,21 @@ TEST_P(PairWorkerTest, AStateThatIsPutBackContinues) {
   });
 }
 
+TEST_P(PairWorkerTest, BetweenHostsOneEndOfAnEdgeAsks) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() != 2) return;
+    Counting counting(group, std::make_shared<algorithm::ADPSGD>(), topology::ring(group.size()));
+    for (int step = 0; step < 20; ++step) {
+      counting.worker.finish();
+      counting.worker.prepare();
+    }
+    counting.worker.leave();
+
+    const bool is_near = group.shares_memory_with(1 - group.rank());
+    EXPECT_EQ(counting.worker.counters().gossip_rounds > 0, is_near || group.rank() == 0);
+  });
+}
+
 TEST_P(PairWorkerTest, GraphsWithoutMutualEdgesAreRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() < 3) return;

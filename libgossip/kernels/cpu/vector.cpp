@@ -225,18 +225,6 @@ void sum(std::span<T> out, std::span<const T> a, std::span<const T> b) {
 }
 
 template <class T>
-void difference(std::span<T> out, std::span<const T> s, std::span<const T> a,
-                std::span<const T> b) {
-  T* result = out.data();
-  const T* from = s.data();
-  const T* first = a.data();
-  const T* second = b.data();
-  const std::size_t n = out.size();
-#pragma GCC ivdep
-  for (std::size_t k = 0; k < n; ++k) result[k] = from[k] - (first[k] + second[k]);
-}
-
-template <class T>
 void scale(std::span<T> x, double alpha) {
   const T factor = static_cast<T>(alpha);
   for (T& value : x) value *= factor;
@@ -263,8 +251,6 @@ double squared_distance(std::span<const T> a, std::span<const T> b) {
   template void split<T>(std::span<T>, double, double, std::span<T>);                             \
   template void divide_out<T>(std::span<T>, double, std::span<T>);                                \
   template void sum<T>(std::span<T>, std::span<const T>, std::span<const T>);                     \
-  template void difference<T>(std::span<T>, std::span<const T>, std::span<const T>,               \
-                              std::span<const T>);                                                \
   template void scale<T>(std::span<T>, double);                                                   \
   template double squared_distance<T>(std::span<const T>, std::span<const T>)
 
