@@ -49,6 +49,10 @@ void doctor_command(Session& session, const DoctorOptions& options);
 /// which keeps it.
 void drift_command(Session& session, int steps, int repetitions);
 
+/// One process: the flow of DADAO over six vectors of `bytes`, in bytes per second, against a copy of
+/// as many bytes.
+void dadao_command(Session& session, std::size_t bytes, int repetitions);
+
 /// From construction to the end of the first round of a model like ResNet-50, against touching and
 /// copying its bytes.
 void setup_command(Session& session, int repetitions);

@@ -81,6 +81,8 @@ int main(int argc, char** argv) {
     int steps = 200;
     std::vector<std::string> only;
     drift->add_option("--steps", steps, "Steps of each rank, on average")->capture_default_str();
+    CLI::App* dadao = app.add_subcommand("dadao", "1 rank: the flow of DADAO against memcpy");
+    dadao->add_option("--bytes", bytes, "Bytes of each of the six vectors")->capture_default_str();
     CLI::App* setup = nullptr;
     CLI::App* overhead = nullptr;
     CLI::App* optimizers = nullptr;
@@ -102,6 +104,7 @@ int main(int argc, char** argv) {
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);
     if (*doctor) doctor_command(session, doctor_options);
     if (*drift) drift_command(session, steps, repetitions);
+    if (*dadao) dadao_command(session, bytes, repetitions);
     if (*hosts) {
       hosts_options.repetitions = repetitions;
       hosts_command(session, hosts_options);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -140,6 +141,23 @@ double DADAO::gradient_event(State state, const VectorView& gradient) const {
     return kernels::gradient_event(six<T>(state), std::span<const T>(g), constants_.nu,
                                    constants_.gamma, constants_.gamma_tilde, constants_.delta);
   });
+}
+
+void DivergenceGuard::check(double squares, const DADAO& method, double events_over_planned) {
+  constexpr std::int64_t kFirstSteps = 16;
+  constexpr double kMostGrowth = 1e9;
+  if (steps_++ < kFirstSteps && std::isfinite(squares)) {
+    first_ = std::max(first_, squares);
+    return;
+  }
+  if (squares <= kMostGrowth * first_) return;
+  const DADAOConstants& c = method.constants();
+  throw Error(fmt::format(
+      "DADAO diverges: |q|^2 is {:.3g} at step {} after {:.3g} in the first steps. Pair events per "
+      "unit of time in all: {:.4g} planned, {:.4g} achieved, {:.4g} needed. Are mu = {} and L = {} "
+      "those of every worker's function? More events are a larger safety factor.",
+      squares, steps_, first_, c.rate, events_over_planned * c.rate,
+      dadao_least_rate({c.chi1, c.chi2}), c.mu, c.lipschitz));
 }
 
 }  // namespace gossip::algorithm

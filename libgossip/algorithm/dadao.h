@@ -4,6 +4,8 @@
 /// @file
 /// Decoupled accelerated asynchronous optimization of strongly convex problems.
 
+#include <cstdint>
+
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/kernels/dadao.h>
 #include <libgossip/topology/graph.h>
@@ -95,6 +97,20 @@ class DADAO final : public PairAlgorithm {
 
  private:
   DADAOConstants constants_;
+};
+
+/// Finds out that DADAO diverges, on one worker. Local; not for calls from several threads.
+class DivergenceGuard {
+ public:
+  /// `squares`: what DADAO::gradient_event() returned; `events_over_planned`: the pair events that
+  /// this worker took part in, over those planned for its time. Throws gossip::Error, with the rate
+  /// planned and the rate achieved, when |q|^2 has grown by a factor of 10^9 since the first steps
+  /// or is no number.
+  void check(double squares, const DADAO& method, double events_over_planned);
+
+ private:
+  std::int64_t steps_ = 0;
+  double first_ = 0.0;  // the largest of the first steps
 };
 
 }  // namespace gossip::algorithm

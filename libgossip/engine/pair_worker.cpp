@@ -123,6 +123,8 @@ void PairWorker::prepare(bool communicate) {
   exchange_.open();  // the gradient is to be that of the model as it is now
   const std::int64_t events = exchange_.events();
   exchange_.close();
+  events_ += events;
+  ++paced_;
   due_ = std::max(0.0, due_ - static_cast<double>(events));
 }
 
@@ -198,6 +200,11 @@ void PairWorker::start_exchanges() {
       exchange_.request(peer);
     }
   }
+}
+
+double PairWorker::events_over_planned() const {
+  if (paced_ == 0 || events_per_step_ == 0.0) return 1.0;
+  return static_cast<double>(events_) / (static_cast<double>(paced_) * events_per_step_);
 }
 
 std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {

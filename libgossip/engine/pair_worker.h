@@ -68,6 +68,9 @@ class PairWorker final : public Worker {
 
   [[nodiscard]] PairExchange& exchange() noexcept { return exchange_; }
 
+  /// The events that this rank took part in since the start, over those that belong to its steps.
+  [[nodiscard]] double events_over_planned() const;
+
   /// All vectors of the method, the model first, for one of the model's vectors: for `local_update`.
   [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
 
@@ -87,6 +90,8 @@ class PairWorker final : public Worker {
   double exchanges_per_step_;  // that this rank starts
   double events_per_step_;     // that it takes part in, started by itself or by others
   double due_ = 0.0;           // of those, since the last step
+  std::int64_t events_ = 0;    // of paced steps
+  std::int64_t paced_ = 0;     // steps
   SplitMix64 random_;          // of exchanges beyond those of a step
   Position position_;
   bool is_away_ = true;  // the exchange is open

@@ -290,16 +290,15 @@ void Decentralized::with_mean_model(const std::function<void()>& body) {
   const Away away(*worker_);
   complete_started();
   flat_model_->restore_aliases();
-  if (group_.size() == 1) {
-    body();
-    return;
-  }
   // With push-sum a model counts by its weight: the mean is that of the numerators.
   const double weight = worker_->position().weight;
   const double share = weight / transport::mean_of(group_, weight);
   std::vector<Snapshot> parameters;
-  for (const VectorView& vector : flat_model_->parameters()) {
+  const std::vector<VectorView> shown = evaluated();
+  for (std::size_t v = 0; v < shown.size(); ++v) {
+    const VectorView vector = flat_model_->parameters()[v];
     parameters.emplace_back(vector);
+    if (shown[v].data != vector.data) std::memcpy(vector.data, shown[v].data, vector.bytes());
     if (share != 1.0) scale_(vector, share);
     transport::average_(group_, vector);
   }

@@ -91,7 +91,8 @@ class Decentralized : public torch::optim::Optimizer {
   /// an asynchronous method. Collective and blocking.
   void paused(const std::function<void()>& body);
 
-  /// Calls `body` while the module holds the mean of all ranks' parameters and float buffers, then
+  /// Calls `body` while the module holds the mean of all ranks' parameters (or of what the method
+  /// shows in place of them) and float buffers, then
   /// puts this rank's own back, also when `body` throws. Collective and blocking. Memory: two
   /// copies of the model meanwhile.
   void with_mean_model(const std::function<void()>& body);
@@ -171,6 +172,9 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] engine::StagedWorker& staged_worker() noexcept {
     return static_cast<engine::StagedWorker&>(*worker_);
   }
+
+  /// The vectors whose mean over the ranks with_mean_model() shows.
+  [[nodiscard]] virtual std::vector<VectorView> evaluated() { return flat_model_->parameters(); }
 
   /// Completes collective operations that a backward pass started, before others start.
   virtual void complete_started() {}

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <cstdio>
 #include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <libgossip/algorithm/dadao.h>
+#include <libgossip/base/random.h>
 #include <libgossip/sim/mean_square.h>
 #include <libgossip/sim/pair_simulation.h>
 #include <libgossip/topology/families.h>
@@ -129,6 +129,94 @@ TEST(DADAOSimulation, BelowTheLeastRateItDiverges) {
 
   EXPECT_LT(error_at(1.0, 100.0), 1.0);
   EXPECT_GT(error_at(0.7, 100.0), 1e3);
+}
+
+/// The rate r of E|v|^2 ~ e^(-rt) over all vectors v, for f_i(x) = h_i x^2 / 2, from a population of
+/// courses that is resampled in proportion to |v|^2 and scaled to |v|^2 = 1 after each interval
+/// (sim/mean_square.h says why).
+double rate_of(const topology::Graph& graph, const std::vector<double>& h, double kappa,
+               double from, double until) {
+  constexpr double kInterval = 5.0;
+  constexpr std::size_t kCourses = 2000;
+  const DADAO method(dadao_constants(1.0, kappa, graph, 1.0));
+  const auto gradients = gradients_of(h, /*has_centers=*/false);
+  SplitMix64 random(7);
+  std::vector<PairSimulation> groups;
+  std::vector<PoissonClock> clocks;
+  for (std::size_t course = 0; course < kCourses; ++course) {
+    groups.emplace_back(method, graph.size(), 1);
+    clocks.push_back(clock_of(graph, method.constants().rate, 1000 + course));
+    std::vector<double> start(h.size());
+    for (double& value : start) value = random.unit() - 0.5;
+    groups.back().set_models(start);
+  }
+  std::vector<double> times;
+  std::vector<double> logs;
+  double log_mean = 0.0;
+  for (double time = kInterval; time < until + kInterval / 2; time += kInterval) {
+    std::vector<double> squares;
+    std::vector<std::vector<double>> values;
+    double sum = 0.0;
+    for (std::size_t course = 0; course < kCourses; ++course) {
+      groups[course].run(clocks[course], time, gradients);
+      const std::span<double> all = groups[course].values();
+      values.emplace_back(all.begin(), all.end());
+      squares.push_back(0.0);
+      for (const double value : all) squares.back() += value * value;
+      sum += squares.back();
+    }
+    log_mean += std::log(sum / kCourses);
+    if (time > from) {
+      times.push_back(time);
+      logs.push_back(log_mean);
+    }
+    double position = random.unit();
+    double passed = 0.0;
+    std::size_t chosen = 0;
+    for (std::size_t course = 0; course < kCourses; ++course) {
+      for (; passed + squares[chosen] * kCourses / sum <= position && chosen + 1 < kCourses;
+           ++chosen) {
+        passed += squares[chosen] * kCourses / sum;
+      }
+      position += 1.0;
+      const double scale = 1.0 / std::sqrt(squares[chosen]);
+      const std::span<double> all = groups[course].values();
+      for (std::size_t k = 0; k < all.size(); ++k) all[k] = scale * values[chosen][k];
+    }
+  }
+  return -fitted_slope(times, logs);
+}
+
+std::vector<double> curvatures(int size, double kappa) {
+  std::vector<double> h;
+  for (int i = 0; i < size; ++i) h.push_back(1.0 + (kappa - 1.0) * i / (size - 1));
+  return h;
+}
+
+TEST(DADAOSimulation, FallsAtTheExactRates) {
+  struct Row {
+    topology::Graph graph;
+    double rate;
+  };
+  for (const Row& row : {Row{topology::complete(4), 0.04331067}, Row{topology::star(4), 0.04330506},
+                         Row{topology::ring(4), 0.04389705}, Row{topology::path(4), 0.04524196},
+                         Row{topology::ring(8), 0.04388436}, Row{topology::path(8), 0.04476318},
+                         Row{topology::star(8), 0.04198521}}) {
+    const int size = row.graph.size();
+    EXPECT_NEAR(rate_of(row.graph, curvatures(size, 10.0), 10.0, 40.0, 160.0), row.rate,
+                0.05 * row.rate)
+        << row.graph.name() << " of " << size;
+  }
+}
+
+TEST(DADAOSimulation, FallsAtTheExactRatesOfEqualWorkersAndWorseConditions) {
+  const auto graph = topology::ring(4);
+  const auto all = [](double h) { return std::vector<double>(4, h); };
+
+  EXPECT_NEAR(rate_of(graph, all(10.0), 10.0, 40.0, 160.0), 0.04138186, 0.05 * 0.04138186);
+  EXPECT_NEAR(rate_of(graph, all(1.0), 10.0, 40.0, 160.0), 0.05468956, 0.05 * 0.05468956);
+  EXPECT_NEAR(rate_of(graph, curvatures(4, 100.0), 100.0, 150.0, 500.0), 0.01385298,
+              0.05 * 0.01385298);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ void flow(const SixVectors<T>& v, const DADAOFlow& flow) {
   const T to_z = static_cast<T>(flow.z);
   const T from_z_tilde = static_cast<T>(flow.z_tilde);
   const std::size_t n = v[0].size();
+// The vectors do not overlap.
+#pragma GCC ivdep
   for (std::size_t k = 0; k < n; ++k) {
     const T x0 = x[k];
     const T x1 = x_tilde[k];

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <vector>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/optim/curvature.h>
+
+namespace gossip::optim {
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+Tensors trainable(const torch::nn::Module& module) {
+  Tensors result;
+  for (const at::Tensor& parameter : module.parameters()) {
+    if (parameter.requires_grad()) result.push_back(parameter);
+  }
+  return result;
+}
+
+double norm(const Tensors& vectors) {
+  double squares = 0.0;
+  for (const at::Tensor& vector : vectors) {
+    squares += vector.to(at::kDouble).square().sum().item<double>();
+  }
+  return std::sqrt(squares);
+}
+
+Tensors scaled(const Tensors& vectors, double factor) {
+  Tensors result;
+  for (const at::Tensor& vector : vectors) result.push_back(vector * factor);
+  return result;
+}
+
+/// The Hessian times `direction`.
+Tensors product(const Tensors& parameters, const std::function<at::Tensor()>& loss,
+                const Tensors& direction) {
+  const at::AutoGradMode with_gradients(true);
+  const at::Tensor value = loss();
+  GOSSIP_CHECK(value.numel() == 1 && value.requires_grad(),
+               "The loss for the curvature has {} elements and {} on the parameters: it must be a "
+               "scalar that does.",
+               value.numel(), value.requires_grad() ? "depends" : "does not depend");
+  const Tensors gradient = torch::autograd::grad({value}, parameters, {}, /*retain_graph=*/true,
+                                                 /*create_graph=*/true, /*allow_unused=*/true);
+  at::Tensor slope = at::zeros({}, value.options().requires_grad(false));
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (gradient[i].defined()) slope = slope + (gradient[i] * direction[i]).sum();
+  }
+  Tensors result = slope.requires_grad()
+                       ? torch::autograd::grad({slope}, parameters, {}, /*retain_graph=*/false,
+                                               /*create_graph=*/false, /*allow_unused=*/true)
+                       : Tensors(parameters.size());  // the loss is linear
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!result[i].defined()) result[i] = at::zeros_like(parameters[i]);
+  }
+  return result;
+}
+
+}  // namespace
+
+double largest_curvature(torch::nn::Module& module, const std::function<at::Tensor()>& loss,
+                         int most_iterations, std::uint64_t seed) {
+  constexpr double kTolerance = 1e-3;
+  const Tensors parameters = trainable(module);
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  Tensors direction;
+  for (const at::Tensor& parameter : parameters) {
+    direction.push_back(
+        at::randn(parameter.sizes(), generator, parameter.options().requires_grad(false)));
+  }
+  double largest = 0.0;
+  for (int iteration = 0; iteration < most_iterations; ++iteration) {
+    const double length = norm(direction);
+    if (length == 0.0) return 0.0;
+    direction = product(parameters, loss, scaled(direction, 1.0 / length));
+    const double before = largest;
+    largest = norm(direction);
+    if (std::abs(largest - before) < kTolerance * largest) break;
+  }
+  return largest;
+}
+
+}  // namespace gossip::optim

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <torch/nn/module.h>
+#include <torch/optim/sgd.h>
+#include <torch/serialize/archive.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/pair_worker.h>
+#include <libgossip/kernels/vector.h>
+#include <libgossip/optim/curvature.h>
+#include <libgossip/optim/dadao.h>
+#include <libgossip/transport/agreement.h>
+
+namespace gossip::optim {
+
+/// What the worker's local update works on.
+struct DADAO::Run {
+  std::shared_ptr<const algorithm::DADAO> method;
+  double weight_decay = 0.0;
+  std::int64_t average_from = -1;
+  model::FlatModel* model = nullptr;
+  engine::PairWorker* worker = nullptr;
+  algorithm::DivergenceGuard guard;
+  std::vector<std::vector<std::byte>> averages;  // of the model's vectors
+  std::int64_t averaged = 0;                     // steps
+
+  void step() {
+    for (std::size_t i = 0; i < model->entries().size(); ++i) model->gather_gradient(i);
+    const std::vector<VectorView> gradients = model->gradients();
+    double squares = 0.0;
+    for (std::size_t v = 0; v < gradients.size(); ++v) {
+      const std::vector<VectorView> state = worker->local_state(v);
+      visit(gradients[v], [&]<class T>(std::span<T> gradient) {
+        if (weight_decay == 0.0) return;
+        kernels::axpby(weight_decay, std::span<const T>(state[0].as<T>()), 1.0, gradient);
+      });
+      squares += method->gradient_event(state, gradients[v]);
+    }
+    guard.check(squares, *method, worker->events_over_planned());
+    if (average_from >= 0 && worker->position().step >= average_from) average();
+  }
+
+  void average() {
+    const double share = 1.0 / static_cast<double>(++averaged);
+    const std::vector<VectorView> values = worker->model_memory();
+    for (std::size_t v = 0; v < values.size(); ++v) {
+      visit(values[v], [&]<class T>(std::span<T> x) {
+        kernels::axpby(share, std::span<const T>(x), 1.0 - share, make_view(v, values[v]).as<T>());
+      });
+    }
+  }
+
+  VectorView make_view(std::size_t v, const VectorView& shape) {
+    averages.resize(std::max(averages.size(), v + 1));
+    averages[v].resize(shape.bytes());
+    return view(v, shape);
+  }
+
+  VectorView view(std::size_t v, const VectorView& shape) {
+    return {shape.dtype, averages[v].data(), shape.size};
+  }
+};
+
+namespace {
+
+std::unique_ptr<torch::optim::Optimizer> groups_of(const torch::nn::Module& module) {
+  return std::make_unique<torch::optim::SGD>(module.parameters(), torch::optim::SGDOptions(1.0));
+}
+
+/// Numbers that are the same on all ranks: L is that of the rank with the most curved loss.
+double largest_of_all(transport::Group& group, double value) {
+  double largest = value;
+  for (const std::string& text : group.all_gather(fmt::format("{:a}", value))) {
+    largest = std::max(largest, std::strtod(text.c_str(), nullptr));
+  }
+  return largest;
+}
+
+double lipschitz_of(transport::Group& group, torch::nn::Module& module,
+                    const DADAOOptions& options) {
+  constexpr double kMargin = 1.1;  // power iteration comes from below
+  if (options.lipschitz() != 0.0) return options.lipschitz();
+  double curvature = 0.0;
+  transport::check_together(group, [&] {
+    GOSSIP_CHECK(options.loss() != nullptr,
+                 "DADAO needs the constant L of smoothness: give lipschitz, or a loss to estimate "
+                 "it from.");
+    curvature = largest_curvature(module, options.loss());
+  });
+  return kMargin * largest_of_all(group, curvature) + options.weight_decay();
+}
+
+}  // namespace
+
+DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology::Schedule& schedule,
+             const DADAOOptions& options)
+    : DADAO(group, module, schedule, options, std::make_shared<Run>()) {}
+
+DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology::Schedule& schedule,
+             const DADAOOptions& options, std::shared_ptr<Run> run)
+    : Decentralized(
+          group, module, groups_of(module),
+          [&, lipschitz = lipschitz_of(group, module, options)]() -> MakeWorker {
+            GOSSIP_CHECK(options.weight_decay() >= 0.0,
+                         "The weight decay is {}: it must be at least 0.", options.weight_decay());
+            const topology::Graph graph = engine::union_graph(schedule);
+            run->method = std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(
+                options.mu() != 0.0 ? options.mu() : options.weight_decay(), lipschitz, graph,
+                options.safety()));
+            run->weight_decay = options.weight_decay();
+            run->average_from = options.average_from();
+            return [&, graph](model::FlatModel& model, const std::function<void()>& /*update*/) {
+              run->model = &model;
+              auto worker = std::make_unique<engine::PairWorker>(
+                  group, run->method, graph, model.parameters(), [run] { run->step(); },
+                  engine::PairWorkerOptions{
+                      .exchanges_per_step = run->method->constants().rate / group.size(),
+                      .is_paced = true,
+                      .seed = options.seed(),
+                      .timeout = options.timeout(),
+                      .on_lost_neighbor = options.on_lost_neighbor()});
+              run->worker = worker.get();
+              return worker;
+            };
+          },
+          schedule,
+          {.initial = options.initial(),
+           .timeout = options.timeout(),
+           .on_lost_neighbor = options.on_lost_neighbor(),
+           .name = "dadao",
+           .text = fmt::format("weight_decay {}, mu {}, lipschitz {}, safety {}, average_from {}, "
+                               "seed {}, initial {}",
+                               options.weight_decay(), options.mu(), options.lipschitz(),
+                               options.safety(), options.average_from(), options.seed(),
+                               static_cast<int>(options.initial()))}),
+      run_(std::move(run)) {
+  for (torch::optim::OptimizerParamGroup& parameters : param_groups_) {
+    parameters.options().set_lr(constants().gamma);
+  }
+}
+
+const algorithm::DADAOConstants& DADAO::constants() const noexcept {
+  return run_->method->constants();
+}
+
+void DADAO::save(torch::serialize::OutputArchive& archive) const {
+  Decentralized::save(archive);
+  archive.write("averaged", c10::IValue(run_->averaged));
+  const std::vector<VectorView> shapes = flat_model().parameters();
+  for (std::size_t v = 0; run_->averaged > 0 && v < shapes.size(); ++v) {
+    archive.write(fmt::format("average.{}", v), model::tensor_of(run_->view(v, shapes[v])),
+                  /*is_buffer=*/true);
+  }
+}
+
+void DADAO::load(torch::serialize::InputArchive& archive) {
+  Decentralized::load(archive);
+  c10::IValue averaged(std::int64_t{0});
+  archive.try_read("averaged", averaged);
+  run_->averaged = averaged.toInt();
+  const std::vector<VectorView> shapes = flat_model().parameters();
+  for (std::size_t v = 0; run_->averaged > 0 && v < shapes.size(); ++v) {
+    at::Tensor values;
+    archive.read(fmt::format("average.{}", v), values, /*is_buffer=*/true);
+    model::tensor_of(run_->make_view(v, shapes[v])).copy_(values);
+  }
+}
+
+std::vector<VectorView> DADAO::evaluated() {
+  std::vector<VectorView> result = Decentralized::evaluated();
+  if (run_->averaged == 0) return result;
+  for (std::size_t v = 0; v < result.size(); ++v) result[v] = run_->view(v, result[v]);
+  return result;
+}
+
+}  // namespace gossip::optim
