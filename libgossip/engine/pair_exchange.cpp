@@ -122,6 +122,15 @@ void PairExchange::close() {
   }
 }
 
+void PairExchange::take_in() {
+  check();
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) {
+    pieces_.lock_own(piece);
+    pieces_.take_in(piece);
+    pieces_.unlock(rank_, piece);
+  }
+}
+
 bool PairExchange::request(Rank peer) {
   Stream* stream = find(peer);
   GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",

@@ -84,6 +84,9 @@ class PairExchange {
   /// Adds to the model what events did, piece by piece, and lets events go on. Local.
   void close();
 
+  /// Brings the model up to date with what events did, piece by piece. Local.
+  void take_in();
+
   /// Asks for one event with `peer`; it begins when the last one with it is over. Of two ranks on
   /// different hosts only one should ask: two requests that cross each other swap what they should
   /// average. False when already one waits for its turn. Local; does not block.

@@ -80,7 +80,8 @@ const topology::Graph& checked(transport::Group& group, const topology::Graph& g
                  "The topology '{}' is not an undirected graph that connects all {} ranks, which "
                  "pair events need: ring, torus or complete would do.",
                  graph.name(), graph.size());
-    GOSSIP_CHECK(std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0,
+    GOSSIP_CHECK(group.size() == 1 ||
+                     (std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0),
                  "exchanges_per_step is {}: it must be a positive number.",
                  options.exchanges_per_step);
   });
@@ -120,12 +121,7 @@ void PairWorker::prepare(bool communicate) {
   if (is_away_) come_back();
   if (!options_.is_paced || !communicate) return;
   await_exchanges();
-  exchange_.open();  // the gradient is to be that of the model as it is now
-  const std::int64_t events = exchange_.events();
-  exchange_.close();
-  events_ += events;
-  ++paced_;
-  due_ = std::max(0.0, due_ - static_cast<double>(events));
+  exchange_.take_in();  // the gradient is to be that of the model as it is now
 }
 
 /// What the others have not started is started by this rank, one by one.
@@ -161,13 +157,21 @@ void PairWorker::finish(bool communicate) {
     exchange_.close();
     throw;
   }
+  if (options_.is_paced && communicate) count_events();
   ++position_.step;
   exchange_.set_step(position_.step);
   exchange_.close();
   roster_.set_steps(position_.step);
-  if (!communicate) return;
-  due_ += events_per_step_;
-  start_exchanges();
+  if (communicate) start_exchanges();
+}
+
+/// Events beyond those of a step do not make the next one wait less, and where time stood still
+/// nothing is made up for.
+void PairWorker::count_events() {
+  const std::int64_t events = exchange_.events();
+  events_ += events;
+  ++paced_;
+  due_ = std::clamp(due_ - static_cast<double>(events), 0.0, 1.0) + events_per_step_;
 }
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on

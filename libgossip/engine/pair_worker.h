@@ -77,6 +77,7 @@ class PairWorker final : public Worker {
  private:
   void start_exchanges();
   void await_exchanges();
+  void count_events();
   [[nodiscard]] bool is_halted() const;
   void pass_time();
 
@@ -89,7 +90,7 @@ class PairWorker final : public Worker {
                                // twice where it alone does
   double exchanges_per_step_;  // that this rank starts
   double events_per_step_;     // that it takes part in, started by itself or by others
-  double due_ = 0.0;           // of those, since the last step
+  double due_ = 0.0;           // of those, before the next step
   std::int64_t events_ = 0;    // of paced steps
   std::int64_t paced_ = 0;     // steps
   SplitMix64 random_;          // of exchanges beyond those of a step

@@ -45,7 +45,7 @@ class Quadratic {
         method_(
             std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(kMu, kL, graph, safety))),
         worker_(group, method_, graph, {{Dtype::kFloat64, nullptr, kSize}}, [this] { step(); },
-                {.exchanges_per_step = std::max(method_->constants().rate / group.size(), 1e-9),
+                {.exchanges_per_step = method_->constants().rate / group.size(),
                  .is_paced = true,
                  .seed = 3,
                  .timeout = std::chrono::seconds(60)}) {
