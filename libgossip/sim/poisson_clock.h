@@ -25,11 +25,11 @@ struct Event {
   [[nodiscard]] bool is_gradient() const noexcept { return peer == kNobody; }
 };
 
-/// The superposition of independent Poisson processes: gradients at `gradient_rate` at each of the
-/// workers, pair events at the intensity of each edge. The same seed gives the same events on every
-/// machine: an event draws u1 for the time, \f$ -\ln(1 - u_1) / \Lambda \f$ after the last with the
-/// total rate \f$ \Lambda \f$, and u2 for what happens, by the inverse of the cumulated rates,
-/// gradients first.
+/// The superposition of independent Poisson processes: gradients at each of the workers, at one rate
+/// or each at its own, and pair events at the intensity of each edge. The same seed gives the same
+/// events on every machine: an event draws u1 for the time, \f$ -\ln(1 - u_1) / \Lambda \f$ after
+/// the last with the total rate \f$ \Lambda \f$, and u2 for what happens, by the inverse of the
+/// cumulated rates, gradients first.
 class PoissonClock {
  public:
   /// `edges` join the workers 0..size-1. Throws gossip::Error for a rate below 0, an intensity that
@@ -37,16 +37,32 @@ class PoissonClock {
   PoissonClock(int size, const std::vector<topology::EdgeIntensity>& edges, double gradient_rate,
                std::uint64_t seed);
 
+  /// Worker i evaluates gradients at `gradient_rates`[i]; equal rates give the events of the other
+  /// constructor. Throws as that one, and where the rates are not one a worker.
+  PoissonClock(int size, const std::vector<topology::EdgeIntensity>& edges,
+               std::vector<double> gradient_rates, std::uint64_t seed);
+
   /// The next event.
   Event next();
 
+  /// Replaces the edges from `time` on, which becomes the time that the next event comes after: one
+  /// that was drawn beyond it has to be dropped (Poisson processes do not remember). Throws as the
+  /// constructor, and for a time before the last change.
+  void change_edges(double time, const std::vector<topology::EdgeIntensity>& edges);
+
  private:
+  void set_edges(const std::vector<topology::EdgeIntensity>& edges);
+  [[nodiscard]] Rank worker_at(double position) const;
+
   int size_;
-  double gradient_rate_;
+  double gradient_rate_;                     // of each worker, where all are equal
+  std::vector<double> cumulated_gradients_;  // otherwise, of their rates
+  double gradients_;                         // of all workers
   std::vector<topology::EdgeIntensity> edges_;
   std::vector<double> cumulated_;  // of the intensities
-  double total_;
+  double total_ = 0.0;
   double time_ = 0.0;
+  double changed_ = 0.0;  // at which time the edges became what they are
   SplitMix64 generator_;
 };
 

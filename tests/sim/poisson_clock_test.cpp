@@ -49,11 +49,57 @@ TEST(PoissonClock, RepeatsItselfForOneSeedOnly) {
   EXPECT_NE(other.next().time, time);
 }
 
+TEST(PoissonClock, GivesEveryWorkerItsOwnRate) {
+  const std::vector<double> rates{1.0, 0.1, 0.0, 2.0};
+  PoissonClock clock(4, {{0, 1, 0.9}}, rates, 7);
+  constexpr double kUntil = 20000.0;
+  std::vector<double> counts(4, 0.0);
+  double pairs = 0.0;
+
+  for (Event event = clock.next(); event.time < kUntil; event = clock.next()) {
+    (event.is_gradient() ? counts[static_cast<std::size_t>(event.worker)] : pairs) += 1.0;
+  }
+
+  for (std::size_t k = 0; k < rates.size(); ++k) {
+    EXPECT_NEAR(counts[k] / kUntil, rates[k], 5.0 * std::sqrt(rates[k] / kUntil)) << k;
+  }
+  EXPECT_NEAR(pairs / kUntil, 0.9, 5.0 * std::sqrt(0.9 / kUntil));
+}
+
+TEST(PoissonClock, EqualRatesGiveTheEventsOfOneRate) {
+  const std::vector<topology::EdgeIntensity> edges{{0, 1, 0.5}, {1, 2, 0.25}};
+  PoissonClock one(3, edges, 0.7, 3);
+  PoissonClock many(3, edges, std::vector<double>(3, 0.7), 3);
+
+  for (int k = 0; k < 1000; ++k) {
+    const Event expected = one.next();
+    const Event event = many.next();
+    ASSERT_EQ(event.time, expected.time);
+    ASSERT_EQ(event.worker, expected.worker);
+    ASSERT_EQ(event.peer, expected.peer);
+  }
+}
+
+TEST(PoissonClock, ChangesItsEdges) {
+  PoissonClock clock(3, {{0, 1, 1.0}}, 0.0, 3);
+
+  clock.change_edges(5.0, {{1, 2, 4.0}});
+  const Event event = clock.next();
+
+  EXPECT_GT(event.time, 5.0);
+  EXPECT_EQ(event.worker, 1);
+  EXPECT_EQ(event.peer, 2);
+  EXPECT_THROW(clock.change_edges(4.0, {{1, 2, 4.0}}), Error);
+  EXPECT_THROW(clock.change_edges(6.0, {{1, 3, 4.0}}), Error);
+}
+
 TEST(PoissonClock, RefusesWhatIsNoProcess) {
   EXPECT_THROW(PoissonClock(2, {{0, 1, 0.0}}, 1.0, 1), Error);
   EXPECT_THROW(PoissonClock(2, {{0, 2, 1.0}}, 1.0, 1), Error);
   EXPECT_THROW(PoissonClock(2, {{0, 1, 1.0}}, -1.0, 1), Error);
   EXPECT_THROW(PoissonClock(2, {}, 0.0, 1), Error);
+  EXPECT_THROW(PoissonClock(2, {}, std::vector<double>{1.0}, 1), Error);
+  EXPECT_THROW(PoissonClock(2, {}, std::vector<double>{1.0, -1.0}, 1), Error);
 }
 
 }  // namespace
