@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// Continuized decentralized optimization in the convex lab.
+
+#include <common/convex_problem.h>
+#include <common/lab_group.h>
+#include <common/lab_options.h>
+#include <memory>
+
+namespace gossip::examples {
+
+/// All workers, with one event of the whole network a unit of time on a random edge. Throws
+/// gossip::Error for a problem without dual gradients, and for several topologies.
+[[nodiscard]] std::unique_ptr<LabGroup> make_continuized_group(const ConvexProblem& problem,
+                                                               const LabOptions& options);
+
+}  // namespace gossip::examples

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs decentralized methods on convex problems whose optimum is known, and counts what they need:
+// in virtual time, or one worker a rank.
+#include <common/dadao_replay.h>
+#include <common/lab_options.h>
+#include <common/lab_ranks.h>
+#include <common/lab_run.h>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/runtime/run_main.h>
+#include <libgossip/transport/agreement.h>
+
+namespace {
+
+using gossip::Session;
+using gossip::examples::ConvexProblem;
+using gossip::examples::LabOptions;
+using gossip::examples::LabRecord;
+
+void replay(const LabOptions& options) {
+  const std::string text = gossip::examples::replay_dadao({.problem = options.replay,
+                                                           .events = options.events,
+                                                           .seed = options.seed,
+                                                           .safety = options.safety.value_or(1.0)})
+                               .dump(1) +
+                           "\n";
+  if (options.out.empty()) {
+    fmt::print("{}", text);
+    return;
+  }
+  std::ofstream file(options.out);
+  file << text;
+  GOSSIP_CHECK(file.flush().good(), "The replay could not be written to '{}'.", options.out);
+}
+
+/// In virtual time with one process, otherwise one worker a rank.
+void run(const LabOptions& options, Session& session) {
+  std::unique_ptr<const ConvexProblem> problem;
+  std::optional<LabRecord> record;
+  gossip::transport::check_together(session, [&] {
+    problem = make_problem(options);
+    if (session.rank() == 0) record.emplace(options.out);
+  });
+  for (const std::string& method : options.methods) {
+    if (session.size() == 1) {
+      run_in_virtual_time(method, *problem, options, *record);
+    } else {
+      run_on_ranks(method, *problem, options, session, record ? &*record : nullptr);
+    }
+  }
+  if (record) record->print_table();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return gossip::run_main(argc, argv, [&](Session& session) {
+    std::optional<LabOptions> options;
+    gossip::transport::check_together(session, [&] {
+      options =
+          gossip::examples::parse_lab_options(argc, argv, session.size(), session.rank() == 0);
+    });
+    if (!options) return EXIT_SUCCESS;
+    gossip::transport::require_agreement(session, "configuration", options->resolved);
+    if (!options->replay.empty()) {
+      if (session.rank() == 0) replay(*options);
+    } else {
+      run(*options, session);
+    }
+    return EXIT_SUCCESS;
+  });
+}
