@@ -25,7 +25,7 @@ bool is_communication(const Stage& stage) {
 
 bool is_same(const Stage& a, const Stage& b) {
   return a.action == b.action && a.vectors == b.vectors && a.pushed == b.pushed &&
-         a.fragment == b.fragment;
+         a.fragment == b.fragment && a.sent == b.sent && a.corrected == b.corrected;
 }
 
 bool depends_on_weight(const Stage& stage) {
@@ -64,17 +64,18 @@ StagedSimulation::StagedSimulation(const std::vector<Method>& methods, engine::M
       methods.size() == static_cast<std::size_t>(size()) && matrices_.push.size() == size(),
       "There are methods for {} workers, but '{}' is made for {} and '{}' for {}.", methods.size(),
       matrices_.pull.name(), size(), matrices_.push.name(), matrices_.push.size());
-  std::size_t num_state = 0;
+  std::size_t num_own = 0;
   for (Rank worker = 0; worker < size(); ++worker) {
     const Method& method = methods[static_cast<std::size_t>(worker)];
     if (teams_.empty() || teams_.back().method != method) {
       if (teams_.empty()) check(*method);
-      num_state = std::max(num_state, method->state().size());
+      num_own =
+          std::max(num_own, method->state().size() + static_cast<std::size_t>(method->num_sent()));
       teams_.push_back({.method = method, .begin = worker, .end = worker});
     }
     ++teams_.back().end;
   }
-  vectors_.resize(algorithm::kFirstState + num_state);
+  vectors_.resize(algorithm::kFirstState + num_own);
   set_models(std::vector<double>(methods.size() * num_elements, 0.0));
 }
 
@@ -130,7 +131,7 @@ void StagedSimulation::run_to_communication(Team& team, const Gradient& gradient
        team.rest = team.rest.subspan(1)) {
     const Stage& stage = team.rest.front();
     if (stage.action == Action::kEvaluate) evaluate(team, gradient);
-    if (stage.action == Action::kLocalUpdate) update(team);
+    if (stage.action == Action::kLocalUpdate) update(team, stage);
     if (stage.action == Action::kCombine) combine(team, stage);
   }
 }
@@ -161,12 +162,14 @@ void StagedSimulation::evaluate(const Team& team, const Gradient& gradient) {
   }
 }
 
-void StagedSimulation::update(const Team& team) {
+void StagedSimulation::update(const Team& team, const Stage& stage) {
+  const int along = stage.terms.empty() ? kGradient : stage.terms.front().vector;
   const std::size_t begin = static_cast<std::size_t>(team.begin) * num_elements_;
   const std::size_t length = static_cast<std::size_t>(team.end - team.begin) * num_elements_;
-  kernels::axpby(-learning_rate_,
-                 std::span<const double>(vectors_[kGradient]).subspan(begin, length), 1.0,
-                 std::span<double>(vectors_[kModel]).subspan(begin, length));
+  kernels::axpby(
+      -learning_rate_,
+      std::span<const double>(vectors_[static_cast<std::size_t>(along)]).subspan(begin, length),
+      1.0, std::span<double>(vectors_[kModel]).subspan(begin, length));
 }
 
 /// All workers of a team at once, if they do the same.
@@ -237,11 +240,16 @@ void StagedSimulation::mix(const Stage& stage) {
   for (const int vector : stage.vectors) pull(vector);
   for (const int vector : stage.pushed) push(vector);
   if (std::ranges::find(stage.pushed, kModel) != stage.pushed.end()) push_weights();
-  const std::int64_t sent = stage.pushed.empty()    ? loaded_.pull_messages
-                            : stage.vectors.empty() ? loaded_.push_messages
-                                                    : loaded_.both_messages;
+  const bool has_sent = stage.sent != algorithm::kNoVector;
+  if (has_sent) correct(stage);
+  const bool is_pulling = !stage.vectors.empty() || (has_sent && !stage.is_sent_pushed);
+  const bool is_pushing = !stage.pushed.empty() || (has_sent && stage.is_sent_pushed);
+  const std::int64_t sent = !is_pushing   ? loaded_.pull_messages
+                            : !is_pulling ? loaded_.push_messages
+                                          : loaded_.both_messages;
   messages_ += sent;
-  const std::size_t elements = (stage.vectors.size() + stage.pushed.size()) * num_elements_;
+  const std::size_t elements =
+      (stage.vectors.size() + stage.pushed.size() + (has_sent ? 1 : 0)) * num_elements_;
   bytes_sent_ += sent * static_cast<std::int64_t>(elements * sizeof(double));
 }
 
@@ -277,6 +285,28 @@ void StagedSimulation::push(int vector) {
                      std::span<const kernels::Source<double>>(sources_));
   }
   std::swap(values, mixed_);
+}
+
+/// As engine::Mixer: what mixing would change of a vector that is only sent.
+void StagedSimulation::correct(const Stage& stage) {
+  const std::span<const double> values(vectors_[static_cast<std::size_t>(stage.sent)]);
+  const std::span<double> corrections(vectors_[static_cast<std::size_t>(stage.corrected)]);
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    const Neighborhood& neighborhood = (stage.is_sent_pushed ? loaded_.push : loaded_.pull)[i];
+    const auto own = values.subspan(i * num_elements_, num_elements_);
+    const auto correction = corrections.subspan(i * num_elements_, num_elements_);
+    sources_.clear();
+    double given = 0.0;
+    for (const Neighbor& receiver : neighborhood.out) given -= receiver.weight;
+    if (stage.is_sent_pushed) sources_.push_back({own.data(), given});
+    for (const Neighbor& sender : neighborhood.in) {
+      const std::size_t begin = static_cast<std::size_t>(sender.rank) * num_elements_;
+      sources_.push_back({values.data() + begin, sender.weight});
+    }
+    const std::span<const kernels::Source<double>> all(sources_);
+    stage.is_sent_pushed ? kernels::add(correction, all)
+                         : kernels::add_differences(correction, own, all);
+  }
 }
 
 void StagedSimulation::push_weights() {

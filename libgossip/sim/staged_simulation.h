@@ -121,7 +121,8 @@ class StagedSimulation {
   void run_to_communication(Team& team, const Gradient& gradient);
   [[nodiscard]] const algorithm::Stage* next_communication() const;
   void evaluate(const Team& team, const Gradient& gradient);
-  void update(const Team& team);
+  void update(const Team& team, const algorithm::Stage& stage);
+  void correct(const algorithm::Stage& stage);
   void combine(const Team& team, const algorithm::Stage& stage);
   void combine(const algorithm::Stage& stage, std::size_t begin, std::size_t end, double weight);
   void load_round();

@@ -229,13 +229,11 @@ TEST(StagedSimulation, DrivesThousandsOfWorkers) {
   };
   for (int step = 0; step < 20; ++step) group.step(gradient);
 
-  double tracked = 0.0;
-  double gradients = 0.0;
+  double corrections = 0.0;  // trackers less gradients
   for (Rank worker = 0; worker < kMany; ++worker) {
-    tracked += group.vector(worker, algorithm::kFirstState)[0];
-    gradients += group.vector(worker, algorithm::kFirstState + 1)[0];
+    corrections += group.vector(worker, algorithm::kFirstState)[0];
   }
-  EXPECT_NEAR(tracked, gradients, 1e-9);
+  EXPECT_NEAR(corrections, 0.0, 1e-9);
   EXPECT_EQ(group.communications(), 20.0 * kMany);
 }
 
