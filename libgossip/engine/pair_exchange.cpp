@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -33,11 +34,13 @@ VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
 
 }  // namespace
 
-/// Written by the rank in whose part it lies, read by the rank it meets: how many meetings it came
-/// to and did its half of.
+/// Of the rank in whose part it lies with another one. The first two are read by the rank it meets:
+/// how many meetings this one came to and did its half of.
 struct alignas(kCacheLine) PairExchange::Meeting {
   std::atomic<std::uint64_t> arrived{0};
   std::atomic<std::uint64_t> done{0};
+  std::atomic<std::int64_t> events{0};  // with the other rank; see events_of()
+  std::atomic<std::int64_t> last{0};    // of these, at this rank's last close()
 };
 
 PairExchange::PairExchange(transport::Group& group,
@@ -117,9 +120,8 @@ void PairExchange::open() {
 
 void PairExchange::close() {
   is_open_ = false;
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) {
-    pieces_.close(piece, options_.most_events);
-  }
+  set_last(0);
+  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.close(piece);
 }
 
 void PairExchange::take_in() {
@@ -160,13 +162,36 @@ void PairExchange::want_no_more() {
   for (const std::unique_ptr<Stream>& stream : streams_) stream->wanted = 0;
 }
 
-bool PairExchange::is_wanting() const {
-  return std::ranges::any_of(streams_, [](const std::unique_ptr<Stream>& stream) {
-    return !stream->is_lost && (stream->wanted > 0 || stream->events > 0);
-  });
+bool PairExchange::is_wanting(Rank peer) const {
+  const Stream* stream = find(peer);
+  return stream != nullptr && !stream->is_lost && (stream->wanted > 0 || stream->events > 0);
 }
 
-std::int64_t PairExchange::events() const { return pieces_.events_since(options_.most_events); }
+/// Two ranks that share memory have one number together.
+std::atomic<std::int64_t>& PairExchange::events_of(const Stream& stream) const {
+  return stream.is_near ? meeting(std::min(rank_, stream.peer), std::max(rank_, stream.peer)).events
+                        : meeting(rank_, stream.peer).events;
+}
+
+std::int64_t PairExchange::events_with(Rank peer) const {
+  const Stream* stream = find(peer);
+  return stream == nullptr ? 0 : events_of(*stream).load();
+}
+
+/// Whether one more event of both ranks, as far as they share memory, is not too many.
+bool PairExchange::has_room(const Stream& stream) const {
+  if (options_.most_events == 0) return true;
+  const std::int64_t events = events_of(stream);
+  return events - meeting(rank_, stream.peer).last < options_.most_events &&
+         (!stream.is_near || events - meeting(stream.peer, rank_).last < options_.most_events);
+}
+
+/// From here on `beyond` events more than with close() are allowed.
+void PairExchange::set_last(std::int64_t beyond) {
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    meeting(rank_, stream->peer).last = events_of(*stream) + beyond;
+  }
+}
 
 bool PairExchange::is_busy(Rank peer) const {
   const Stream* stream = find(peer);
@@ -180,6 +205,7 @@ bool PairExchange::is_lost(Rank peer) const {
 
 void PairExchange::settle() {
   want_no_more();
+  set_last(std::numeric_limits<std::int32_t>::max());
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.leave(piece);
   const auto is_idle = [this] {
     return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
@@ -273,7 +299,7 @@ bool PairExchange::advance(Stream& stream) {
 void PairExchange::start(Stream& stream) {
   if (stream.is_lost) stream.events = stream.wanted = 0;
   begin_wanted(stream);
-  if (stream.started == stream.events) return;
+  if (stream.started == stream.events || !has_room(stream)) return;
   if (stream.started == 0) {
     // Ranks that start together must not go through the pieces in step: where a rank asks with a
     // piece that it is being asked for, both exchanges average less.
@@ -295,6 +321,7 @@ void PairExchange::begin_wanted(Stream& stream) {
 }
 
 void PairExchange::finish(Stream& stream) {
+  ++events_of(stream);
   {
     const std::lock_guard lock(mutex_);
     counters_.ages.add(step_ - stream.started_at.front());
@@ -394,6 +421,7 @@ bool PairExchange::serve(Stream& stream) {
   for (;;) {
     if (!stream.request) stream.request = requests_->try_next(stream.peer);
     if (!stream.request) return has_moved;
+    if (stream.served % pieces_.count() == 0 && !has_room(stream)) return has_moved;
     const auto piece = static_cast<std::size_t>(stream.request->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
     const auto slot = slot_for(stream.peer, piece, *answers_);
@@ -407,6 +435,7 @@ bool PairExchange::serve(Stream& stream) {
     pieces_.unlock(rank_, piece);
     answers_->commit({.round = stream.request->header().round, .bytes = model.bytes()});
     stream.request.reset();
+    if (++stream.served % pieces_.count() == 0) ++events_of(stream);
     has_moved = true;
     const std::lock_guard lock(mutex_);
     counters_.bytes_sent += model.bytes();

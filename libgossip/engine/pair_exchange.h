@@ -29,8 +29,9 @@ struct PairExchangeOptions {
   std::vector<Rank> peers;
   /// By rank: the model time between two events of that rank.
   std::vector<double> elapsed;
-  /// Events of this rank between two close()s, at most, so that its state does not run away from
-  /// its own steps while it computes; others wait meanwhile. 0: any number.
+  /// Events of this rank with one peer between two close()s, at most, so that its state does not run
+  /// away from its own steps while it computes; others wait meanwhile. 0: any number. The same on
+  /// all ranks.
   std::int64_t most_events = 0;
   /// Whether a rank that waits for the answer to a piece takes part in no other event of that piece
   /// meanwhile, so that both halves of an event happen at once. It needs an order of the ranks in
@@ -99,12 +100,12 @@ class PairExchange {
   /// Withdraws what want() asked for and did not begin yet. Local; does not block.
   void want_no_more();
 
-  /// Whether events that this rank asked for are still to come. Local; does not block.
-  [[nodiscard]] bool is_wanting() const;
+  /// Whether events with `peer` that this rank asked for are still to come. Local; does not block.
+  [[nodiscard]] bool is_wanting(Rank peer) const;
 
-  /// Events, started by either side, that all of this rank's model has gone through since close().
-  /// Local; does not block.
-  [[nodiscard]] std::int64_t events() const;
+  /// Events with `peer` so far, started by either side, that are over on this rank. Local; does not
+  /// block.
+  [[nodiscard]] std::int64_t events_with(Rank peer) const;
 
   /// Whether an event that this rank asked for is going on with `peer`.
   [[nodiscard]] bool is_busy(Rank peer) const;
@@ -147,6 +148,7 @@ class PairExchange {
     std::size_t first = 0;                               // piece that these begin with
     std::size_t next = 0;                                // pieces asked for, of all started events
     std::size_t answered = 0;                            // of them
+    std::size_t served = 0;                              // pieces of the peer's events
     std::array<std::int64_t, kMostEvents> started_at{};  // of each, the step
     Watch watch;                                         // since the peer last moved
     std::optional<transport::Message> request;           // of the peer, while it cannot be served
@@ -168,6 +170,9 @@ class PairExchange {
                                                              transport::Channel& channel) const;
   [[nodiscard]] Stream* find(Rank peer) const;
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
+  [[nodiscard]] std::atomic<std::int64_t>& events_of(const Stream& stream) const;
+  [[nodiscard]] bool has_room(const Stream& stream) const;
+  void set_last(std::int64_t beyond);
   void stop() noexcept;
 
   transport::Group& group_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include <libgossip/engine/pair_pieces.h>
@@ -41,13 +40,6 @@ void subtract(const VectorView& a, const VectorView& b, double sign = 1.0) {
   });
 }
 
-/// In place of a number of events: the owner is away.
-constexpr std::int64_t kAway = -1;
-
-constexpr std::int64_t room_of(std::int64_t events) {
-  return events > 0 ? events : std::numeric_limits<std::int64_t>::max();
-}
-
 }  // namespace
 
 PairPieces::PairPieces(transport::Group& group,
@@ -67,13 +59,13 @@ void PairPieces::open(std::size_t index) {
 }
 
 /// Changes of a relative state are taken in here, so that a piece waits for its own pass only.
-void PairPieces::close(std::size_t index, std::int64_t room) {
+void PairPieces::close(std::size_t index) {
   if (algorithm_->is_relative()) {
     take_in(index);
   } else {
     engine::copy(model(rank_, index), piece(rank_, kStateCopy, index));
   }
-  set_room(index, room_of(room));
+  is_away(rank_, index) = false;
   unlock(rank_, index);
 }
 
@@ -105,36 +97,10 @@ void PairPieces::take_in_changes(std::size_t index) {
   });
 }
 
-void PairPieces::set_room(std::size_t index, std::int64_t events) {
-  room(rank_, index).store(events, std::memory_order_relaxed);
-}
-
 void PairPieces::leave(std::size_t index) {
   lock_own(index);
-  set_room(index, algorithm_->is_relative() ? room_of(0) : kAway);
+  is_away(rank_, index) = !algorithm_->is_relative();
   unlock(rank_, index);
-}
-
-bool PairPieces::is_away(Rank of, std::size_t index) const {
-  return room(of, index).load(std::memory_order_relaxed) < 0;
-}
-
-std::int64_t PairPieces::events_since(std::int64_t events) const {
-  std::int64_t most_room = 0;
-  for (std::size_t index = 0; index < count(); ++index) {
-    most_room = std::max(most_room, room(rank_, index).load(std::memory_order_relaxed));
-  }
-  return room_of(events) - most_room;
-}
-
-bool PairPieces::is_free(Rank of, std::size_t index) const {
-  return !is_owed(of, index) && room(of, index).load(std::memory_order_relaxed) != 0;
-}
-
-void PairPieces::count_event(Rank of, std::size_t index) {
-  std::atomic<std::int64_t>& number = room(of, index);
-  const std::int64_t events = number.load(std::memory_order_relaxed);
-  if (events > 0) number.store(events - 1, std::memory_order_relaxed);
 }
 
 std::vector<VectorView>& PairPieces::state_of(Rank of, std::size_t index) {
@@ -178,9 +144,7 @@ void PairPieces::in_blocks(std::size_t index, Work&& work) {
 }
 
 void PairPieces::event(Rank peer, std::size_t index) {
-  count_event(rank_, index);
   if (is_away(peer, index)) return;
-  count_event(peer, index);
   const VectorView other = model(peer, index);
   const std::vector<VectorView>& peer_state = state_of(peer, index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
@@ -232,13 +196,10 @@ void PairPieces::answer(std::size_t index, const VectorView& theirs, const Vecto
     subtract(difference, range(theirs, begin, own.size), -1.0);
     algorithm_->jump(own_block_, difference, -1.0);
   });
-  count_event(rank_, index);
 }
 
-/// Counted here, so that paced steps wait for both halves.
 void PairPieces::apply_answer(std::size_t index, const VectorView& difference) {
   is_owed(rank_, index) = false;
-  count_event(rank_, index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
     algorithm_->jump(own_block_, range(difference, begin, own.size), 1.0);
   });

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -43,8 +42,8 @@ class PairPieces final : public SharedPieces {
   /// Locks the piece, as lock_own() does; the owner may change its model then.
   void open(std::size_t index);
 
-  /// Lets `room` more events go on with what the owner left; 0: any number.
-  void close(std::size_t index, std::int64_t room);
+  /// Lets events go on with what the owner left.
+  void close(std::size_t index);
 
   /// Brings the model up to date with what events did, of a piece that is locked.
   void take_in(std::size_t index);
@@ -54,13 +53,10 @@ class PairPieces final : public SharedPieces {
   /// so it stays as it is, and events with it do nothing.
   void leave(std::size_t index);
 
-  /// Events that all pieces of this rank went through since close() with this number.
-  [[nodiscard]] std::int64_t events_since(std::int64_t room) const;
-
   // The events', in the communication thread.
 
   /// Whether the piece may take part in an event now.
-  [[nodiscard]] bool is_free(Rank of, std::size_t index) const;
+  [[nodiscard]] bool is_free(Rank of, std::size_t index) const { return !is_owed(of, index); }
 
   /// Both halves of an event with a peer that shares memory, in one pass. Both pieces are locked.
   void event(Rank peer, std::size_t index);
@@ -84,10 +80,7 @@ class PairPieces final : public SharedPieces {
 
   [[nodiscard]] std::vector<VectorView>& state_of(Rank of, std::size_t index);
   void take_in_changes(std::size_t index);
-  void set_room(std::size_t index, std::int64_t events);
-  [[nodiscard]] bool is_away(Rank of, std::size_t index) const;
   void begin_changes(Rank of, std::size_t index, const std::vector<VectorView>& block);
-  void count_event(Rank of, std::size_t index);
   void write_payload(const VectorView& out, const VectorView& model,
                      const std::vector<VectorView>& block) const;
   template <class Work>

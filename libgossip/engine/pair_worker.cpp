@@ -30,25 +30,25 @@ bool starts(Rank rank, Rank neighbor, int size) {
   return 2 * ahead < size || (2 * ahead == size && (rank == lower) == (lower % 2 == 0));
 }
 
-std::vector<Rank> asked_by(const transport::Group& group, const topology::Graph& graph,
-                           bool is_atomic) {
-  const Rank rank = group.rank();
-  const std::vector<int> levels = is_atomic ? levels_of(graph) : std::vector<int>();
-  const auto level = [&](Rank which) { return levels[static_cast<std::size_t>(which)]; };
+/// Of steps that do not wait.
+std::vector<Rank> asked_by(const transport::Group& group, const std::vector<Rank>& neighbors) {
   std::vector<Rank> asked;
-  for (const Rank neighbor : graph.out_neighbors(rank)) {
+  for (const Rank neighbor : neighbors) {
     const bool is_near = group.shares_memory_with(neighbor);
-    const bool asks =
-        is_atomic ? level(rank) < level(neighbor) : starts(rank, neighbor, group.size());
-    if (is_near || asks) asked.insert(asked.end(), is_near ? 1 : 2, neighbor);
+    if (!is_near && !starts(group.rank(), neighbor, group.size())) continue;
+    asked.insert(asked.end(), is_near ? 1 : 2, neighbor);
   }
   return asked;
 }
 
-/// Events that a rank takes part in per step if all edges are used alike: each has two ends.
+/// Events that an edge has per step of each rank.
+double events_per_edge(const topology::Graph& graph, double exchanges_per_step) {
+  return graph.num_arcs() > 0 ? 2.0 * exchanges_per_step / mean_degree(graph) : 0.0;
+}
+
+/// Events that a rank takes part in per step if all edges are used alike.
 double events_per_step(const topology::Graph& graph, Rank rank, double exchanges_per_step) {
-  if (graph.num_arcs() == 0) return 0.0;
-  return 2.0 * exchanges_per_step * degree(graph, rank) / mean_degree(graph);
+  return degree(graph, rank) * events_per_edge(graph, exchanges_per_step);
 }
 
 /// A unit of time has one event per rank on average; with paced steps it is a step.
@@ -63,12 +63,12 @@ std::vector<double> times_between_events(const topology::Graph& graph,
   return times;
 }
 
-/// Gradients four times as seldom as planned do no harm; ten times do.
-std::int64_t most_events(const topology::Graph& graph, Rank rank,
-                         const PairWorkerOptions& options) {
-  constexpr double kMostTime = 4.0;
+/// With one neighbor. What a fast neighbor has too much of, other edges have too little of, as time
+/// is counted by all events: twice is what a safety factor of 2 bears.
+std::int64_t most_events(const topology::Graph& graph, const PairWorkerOptions& options) {
+  constexpr double kMostTime = 2.0;
   if (!options.is_paced) return 0;
-  const double events = events_per_step(graph, rank, options.exchanges_per_step);
+  const double events = events_per_edge(graph, options.exchanges_per_step);
   return static_cast<std::int64_t>(std::ceil(kMostTime * events)) + 1;
 }
 
@@ -80,8 +80,7 @@ const topology::Graph& checked(transport::Group& group, const topology::Graph& g
                  "The topology '{}' is not an undirected graph that connects all {} ranks, which "
                  "pair events need: ring, torus or complete would do.",
                  graph.name(), graph.size());
-    GOSSIP_CHECK(group.size() == 1 ||
-                     (std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0),
+    GOSSIP_CHECK(std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0,
                  "exchanges_per_step is {}: it must be a positive number.",
                  options.exchanges_per_step);
   });
@@ -99,23 +98,43 @@ PairWorker::PairWorker(transport::Group& group,
       options_(options),
       rank_(group.rank()),
       neighbors_(checked(group, graph, options).out_neighbors(group.rank())),
-      asked_(asked_by(group, graph, options.is_paced)),
+      asked_(asked_by(group, neighbors_)),
       exchanges_per_step_(asked_.empty()
                               ? 0.0
                               : options.exchanges_per_step * static_cast<double>(asked_.size()) /
                                     mean_degree(graph)),
-      events_per_step_(events_per_step(graph, group.rank(), options.exchanges_per_step)),
-      random_(SplitMix64::at(options.seed, static_cast<std::uint64_t>(group.rank()))),
+      events_per_edge_(events_per_edge(graph, options.exchanges_per_step)),
+      edges_(options.is_paced ? edges_of(group, graph, options.seed) : std::vector<Edge>()),
       roster_(group, neighbors_),
       exchange_(group, algorithm_, shapes,
                 {.peers = neighbors_,
                  .elapsed = times_between_events(graph, options),
-                 .most_events = most_events(graph, group.rank(), options),
+                 .most_events = most_events(graph, options),
                  .is_atomic = options.is_paced,
                  .timeout = options.timeout,
                  .on_lost_neighbor = options.on_lost_neighbor}) {}
 
 PairWorker::~PairWorker() = default;
+
+/// Both ends of an edge begin with the same part of an event.
+std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group,
+                                                   const topology::Graph& graph,
+                                                   std::uint64_t seed) {
+  const std::vector<int> levels = levels_of(graph);
+  const auto level = [&](Rank rank) { return levels[static_cast<std::size_t>(rank)]; };
+  const Rank own = group.rank();
+  std::vector<Edge> edges;
+  for (const Rank peer : graph.out_neighbors(own)) {
+    const auto number = static_cast<std::uint64_t>(std::min(own, peer)) << 32U |
+                        static_cast<std::uint64_t>(std::max(own, peer));
+    const bool is_first = level(own) < level(peer);
+    edges.push_back({.peer = peer,
+                     .is_first = is_first,
+                     .may_ask = is_first || group.shares_memory_with(peer),
+                     .due = SplitMix64::at(seed, number).unit()});
+  }
+  return edges;
+}
 
 void PairWorker::prepare(bool communicate) {
   if (is_away_) come_back();
@@ -124,26 +143,35 @@ void PairWorker::prepare(bool communicate) {
   exchange_.take_in();  // the gradient is to be that of the model as it is now
 }
 
+bool PairWorker::is_due(const Edge& edge) const {
+  const std::int64_t events = exchange_.events_with(edge.peer) - edge.events;
+  return static_cast<double>(events) + 1.0 <= edge.due && !exchange_.is_lost(edge.peer);
+}
+
 /// What the others have not started is started by this rank, one by one.
 void PairWorker::await_exchanges() {
-  for (std::int64_t events = exchange_.events(); static_cast<double>(events) + 1.0 <= due_;) {
-    if (is_halted()) break;
-    const bool may_ask =
-        std::ranges::any_of(asked_, [this](Rank peer) { return !exchange_.is_lost(peer); });
-    if (may_ask && !exchange_.is_wanting()) {
-      exchange_.want(asked_[random_.below(asked_.size())]);
+  const auto events = [this] {
+    std::int64_t sum = 0;
+    for (const Edge& edge : edges_) sum += exchange_.events_with(edge.peer);
+    return sum;
+  };
+  const auto is_done = [this] {
+    bool result = true;
+    for (const Edge& edge : edges_) {
+      if (!is_due(edge)) continue;
+      result = false;
+      if (edge.may_ask && !exchange_.is_wanting(edge.peer)) exchange_.want(edge.peer);
     }
-    const auto has_moved = [&] {
-      return exchange_.events() > events || (may_ask && !exchange_.is_wanting()) || is_halted();
-    };
-    if (!wait_until(Deadline(options_.timeout), has_moved, [&] { exchange_.check(); })) {
-      throw TimeoutError(-1,
-                         fmt::format("Rank {} waited {} ms for an exchange with one of its "
-                                     "neighbors ({}): they have ended, hang, or need a longer "
-                                     "timeout.",
-                                     rank_, options_.timeout.count(), fmt::join(neighbors_, ", ")));
-    }
-    events = exchange_.events();
+    return result || is_halted();
+  };
+  for (std::int64_t last = events(); !is_done(); last = events()) {
+    const auto has_moved = [&] { return is_done() || events() != last; };
+    if (wait_until(Deadline(options_.timeout), has_moved, [&] { exchange_.check(); })) continue;
+    throw TimeoutError(-1,
+                       fmt::format("Rank {} waited {} ms for an exchange with one of its "
+                                   "neighbors ({}): they have ended, hang, or need a longer "
+                                   "timeout.",
+                                   rank_, options_.timeout.count(), fmt::join(neighbors_, ", ")));
   }
   exchange_.want_no_more();
 }
@@ -162,16 +190,37 @@ void PairWorker::finish(bool communicate) {
   exchange_.set_step(position_.step);
   exchange_.close();
   roster_.set_steps(position_.step);
-  if (communicate) start_exchanges();
+  if (!communicate) return;
+  if (!options_.is_paced) {
+    start_exchanges();
+  } else if (!is_halted()) {
+    start_paced();
+  }
 }
 
-/// Events beyond those of a step do not make the next one wait less, and where time stood still
-/// nothing is made up for.
+/// What an edge has too many or too few events counts for the next step, but no more: where time
+/// stood still nothing is made up for.
 void PairWorker::count_events() {
-  const std::int64_t events = exchange_.events();
-  events_ += events;
+  for (Edge& edge : edges_) {
+    const std::int64_t events = exchange_.events_with(edge.peer);
+    const auto done = static_cast<double>(events - edge.events);
+    edge.due = std::clamp(edge.due - done, -1.0 - events_per_edge_, 1.0) + events_per_edge_;
+    edge.events = events;
+    events_ += done;
+  }
   ++paced_;
-  due_ = std::clamp(due_ - static_cast<double>(events), 0.0, 1.0) + events_per_step_;
+}
+
+/// Of the two ends the lower one begins; for a neighbor that steps faster it begins more.
+void PairWorker::start_paced() {
+  constexpr double kMostPace = 2.0;
+  for (const Edge& edge : edges_) {
+    if (!edge.is_first) continue;
+    const auto theirs = static_cast<double>(roster_.steps_of(edge.peer));
+    const double pace = std::clamp(theirs / static_cast<double>(position_.step), 1.0, kMostPace);
+    const double count = std::floor(edge.due + (pace - 1.0) * events_per_edge_);
+    for (double i = 0; i < count; ++i) exchange_.want(edge.peer);
+  }
 }
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on
@@ -190,25 +239,21 @@ void PairWorker::pass_time() {
 }
 
 void PairWorker::start_exchanges() {
-  if (asked_.empty() || (options_.is_paced && is_halted())) return;
+  if (asked_.empty()) return;
   // A function of rank and step, so that a resumed run chooses as the first one did.
   auto random = SplitMix64::at(options_.seed, static_cast<std::uint64_t>(position_.step) << 16U |
                                                   static_cast<std::uint64_t>(rank_));
   const double whole = std::floor(exchanges_per_step_);
   const int count = static_cast<int>(whole) + (random.unit() < exchanges_per_step_ - whole ? 1 : 0);
   for (int i = 0; i < count; ++i) {
-    const Rank peer = asked_[random.below(asked_.size())];
-    if (options_.is_paced) {
-      exchange_.want(peer);
-    } else {
-      exchange_.request(peer);
-    }
+    exchange_.request(asked_[random.below(asked_.size())]);
   }
 }
 
 double PairWorker::events_over_planned() const {
-  if (paced_ == 0 || events_per_step_ == 0.0) return 1.0;
-  return static_cast<double>(events_) / (static_cast<double>(paced_) * events_per_step_);
+  const double planned =
+      static_cast<double>(paced_) * events_per_edge_ * static_cast<double>(edges_.size());
+  return planned > 0.0 ? events_ / planned : 1.0;
 }
 
 std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {

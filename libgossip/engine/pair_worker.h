@@ -40,8 +40,8 @@ struct PairWorkerOptions {
 /// rank's own events, one unit for as many as it takes part in between two steps if all goes as
 /// planned, so that a network that is slower stretches it, and the method stays stable. Methods for
 /// which that is not enough are paced: their steps wait for the rank's events, and between two of its
-/// steps a rank takes part in at most four times as many, so that one whose gradients take long is
-/// not carried away by the others.
+/// steps a rank takes part in at most twice as many with each neighbor, so that one whose gradients
+/// take long is not carried away by the others.
 ///
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class PairWorker final : public Worker {
@@ -75,8 +75,21 @@ class PairWorker final : public Worker {
   [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
 
  private:
+  /// To a neighbor, where steps are paced.
+  struct Edge {
+    Rank peer;
+    bool is_first;            // of the two; begins what belongs to a step
+    bool may_ask;             // between hosts the first one only
+    double due;               // events before the next step
+    std::int64_t events = 0;  // at the last step
+  };
+
+  [[nodiscard]] static std::vector<Edge> edges_of(const transport::Group& group,
+                                                  const topology::Graph& graph, std::uint64_t seed);
   void start_exchanges();
+  void start_paced();
   void await_exchanges();
+  [[nodiscard]] bool is_due(const Edge& edge) const;
   void count_events();
   [[nodiscard]] bool is_halted() const;
   void pass_time();
@@ -89,11 +102,10 @@ class PairWorker final : public Worker {
   std::vector<Rank> asked_;    // to choose from: neighbors that this rank starts exchanges with,
                                // twice where it alone does
   double exchanges_per_step_;  // that this rank starts
-  double events_per_step_;     // that it takes part in, started by itself or by others
-  double due_ = 0.0;           // of those, before the next step
-  std::int64_t events_ = 0;    // of paced steps
+  double events_per_edge_;     // and step
+  std::vector<Edge> edges_;    // of paced steps
+  double events_ = 0.0;        // of paced steps
   std::int64_t paced_ = 0;     // steps
-  SplitMix64 random_;          // of exchanges beyond those of a step
   Position position_;
   bool is_away_ = true;  // the exchange is open
   Roster roster_;

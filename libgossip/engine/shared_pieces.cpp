@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 
@@ -27,7 +28,7 @@ struct alignas(kCacheLine) SharedPieces::Lock {
   std::atomic<Rank> holder{-1};
   bool is_changed = false;
   bool is_owed = false;
-  std::atomic<std::int64_t> room{0};
+  bool is_away = false;
 };
 
 SharedPieces::SharedPieces(transport::Group& group, const std::vector<VectorView>& shapes,
@@ -103,9 +104,7 @@ bool& SharedPieces::is_changed(Rank of, std::size_t index) const {
 
 bool& SharedPieces::is_owed(Rank of, std::size_t index) const { return lock_of(of, index).is_owed; }
 
-std::atomic<std::int64_t>& SharedPieces::room(Rank of, std::size_t index) const {
-  return lock_of(of, index).room;
-}
+bool& SharedPieces::is_away(Rank of, std::size_t index) const { return lock_of(of, index).is_away; }
 
 std::size_t SharedPieces::memory_bytes() const { return region_->of(rank_).size(); }
 

@@ -4,10 +4,8 @@
 /// @file
 /// Vectors of every rank that the ranks of its host change together, piece by piece.
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -54,8 +52,8 @@ class SharedPieces {
   /// A second mark.
   [[nodiscard]] bool& is_owed(Rank of, std::size_t index) const;
 
-  /// A number of a piece, changed by whoever holds its lock and read by anybody; 0 at first.
-  [[nodiscard]] std::atomic<std::int64_t>& room(Rank of, std::size_t index) const;
+  /// A third one.
+  [[nodiscard]] bool& is_away(Rank of, std::size_t index) const;
 
   [[nodiscard]] std::size_t memory_bytes() const;
 
