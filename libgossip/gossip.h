@@ -12,6 +12,8 @@
 #include <libgossip/optim/async_gossip.h>
 #include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/compressed.h>
+#include <libgossip/optim/curvature.h>
+#include <libgossip/optim/dadao.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/optim/gossip_sgd.h>
 #include <libgossip/optim/local_steps.h>

@@ -89,6 +89,11 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
   app.add_option("--exchanges-per-step", o.exchanges_per_step,
                  "ad-psgd, a2cid2: exchanges that a rank starts per step")
       ->capture_default_str();
+  app.add_option("--lipschitz", o.lipschitz,
+                 "dadao: L of the loss; 0: 1 / (4 lr), so that gradients move the model by lr")
+      ->capture_default_str();
+  app.add_option("--safety", o.safety, "dadao: pair events, in multiples of the least rate")
+      ->capture_default_str();
   app.add_flag("--overlap", o.overlap, "push-sum: nobody waits");
   app.add_option("--on-lost-neighbor", o.on_lost_neighbor,
                  "When a neighbor is silent too long: error, or drop it and go on")
@@ -204,6 +209,9 @@ optim::OptimizerOptions optimizer_options(const Options& options) {
           .compression = options.compression,
           .consensus_rate = options.consensus_rate,
           .exchanges_per_step = options.exchanges_per_step,
+          .weight_decay = options.weight_decay,
+          .lipschitz = options.lipschitz != 0.0 ? options.lipschitz : 1.0 / (4.0 * options.lr),
+          .safety = options.safety,
           .overlap = options.overlap,
           .seed = options.seed,
           .on_lost_neighbor = optim::on_lost_neighbor(options.on_lost_neighbor),

@@ -40,6 +40,8 @@ struct Options {
   double consensus_rate = 0.1;
   double dirichlet = 0.0;  ///< 0: no label skew
   double exchanges_per_step = 1.0;
+  double lipschitz = 0.0;  ///< 0: 1 / (4 lr)
+  double safety = 2.0;
   bool overlap = false;
   std::string on_lost_neighbor = "error";
   double neighbor_timeout = 300.0;  ///< seconds

@@ -7,8 +7,11 @@
 namespace gossip::algorithm {
 
 void check_convexity(double mu, double smoothness) {
-  GOSSIP_CHECK(mu > 0.0 && std::isfinite(mu),
-               "mu is {}: the losses must be strongly convex, with a positive number.", mu);
+  GOSSIP_CHECK(
+      mu > 0.0 && std::isfinite(mu),
+      "mu is {}: the losses must be strongly convex, with a positive number. Others need a "
+      "regularizer (weight decay), or another method, such as A2CiD2.",
+      mu);
   GOSSIP_CHECK(smoothness >= mu && std::isfinite(smoothness),
                "L is {} and mu is {}: L must be a number of at least mu.", smoothness, mu);
 }

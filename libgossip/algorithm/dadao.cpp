@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include <libgossip/algorithm/convexity.h>
 #include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/error.h>
 #include <libgossip/kernels/vector.h>
@@ -31,11 +32,7 @@ kernels::SixVectors<T> six(State state) {
 double dadao_least_rate(const topology::Chi& chi) { return std::sqrt(2.0 * chi.chi1 * chi.chi2); }
 
 DADAOConstants dadao_constants(double mu, double lipschitz, const topology::Chi& chi, double rate) {
-  GOSSIP_CHECK(is_positive(mu) && std::isfinite(lipschitz) && mu <= lipschitz,
-               "mu is {} and L is {}: DADAO needs 0 < mu <= L, the constants of strong convexity "
-               "and smoothness of every worker's function. Without strong convexity, add a "
-               "regularizer (weight decay) or take A2CiD2.",
-               mu, lipschitz);
+  check_convexity(mu, lipschitz);
   GOSSIP_CHECK(is_positive(chi.chi1) && is_positive(chi.chi2),
                "DADAO cannot take its constants from chi1 = {} and chi2 = {}: both must be "
                "positive numbers.",

@@ -7,11 +7,7 @@
 #include <cstdint>
 #include <functional>
 
-#include <ATen/core/Tensor.h>
-
-namespace torch::nn {
-class Module;
-}
+#include <torch/optim/optimizer.h>
 
 namespace gossip::optim {
 

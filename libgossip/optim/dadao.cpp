@@ -119,7 +119,8 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
               auto worker = std::make_unique<engine::PairWorker>(
                   group, run->method, graph, model.parameters(), [run] { run->step(); },
                   engine::PairWorkerOptions{
-                      .exchanges_per_step = run->method->constants().rate / group.size(),
+                      .exchanges_per_step =
+                          group.size() > 1 ? run->method->constants().rate / group.size() : 1.0,
                       .is_paced = true,
                       .seed = options.seed(),
                       .timeout = options.timeout(),

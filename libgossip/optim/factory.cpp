@@ -13,6 +13,7 @@
 #include <libgossip/optim/async_gossip.h>
 #include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/compressed.h>
+#include <libgossip/optim/dadao.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/optim/local_steps.h>
 #include <libgossip/optim/momentum.h>
@@ -52,8 +53,8 @@ std::unique_ptr<Decentralized> among_all(Request& request, Options options) {
 }
 
 /// The methods that can drop a lost neighbor.
-constexpr std::array<std::string_view, 5> kDropping{"gossip-sgd", "push-sum", "async-gossip",
-                                                    "ad-psgd", "a2cid2"};
+constexpr std::array<std::string_view, 6> kDropping{"gossip-sgd", "push-sum", "async-gossip",
+                                                    "ad-psgd",    "a2cid2",   "dadao"};
 
 bool may_drop(std::string_view name) {
   return std::ranges::find(kDropping, name) != kDropping.end();
@@ -226,6 +227,20 @@ constexpr std::array kMethods{
                                                  .exchanges_per_step(o.exchanges_per_step)
                                                  .seed(o.seed)
                                                  .on_lost_neighbor(o.on_lost_neighbor));
+           }},
+    Method{{"dadao", "accelerated, for strongly convex losses: weight decay is mu",
+            "Nabli, Oyallon 2023, arXiv 2208.00779", 6, "1 an exchange", "undirected", true},
+           [](Request& r, const OptimizerOptions& o) -> std::unique_ptr<Decentralized> {
+             return std::make_unique<DADAO>(r.group, r.module, r.schedule,
+                                            DADAOOptions()
+                                                .weight_decay(o.weight_decay)
+                                                .mu(o.mu)
+                                                .lipschitz(o.lipschitz)
+                                                .safety(o.safety)
+                                                .seed(o.seed)
+                                                .initial(r.options.initial)
+                                                .timeout(r.options.timeout)
+                                                .on_lost_neighbor(o.on_lost_neighbor));
            }},
 };
 

@@ -48,6 +48,10 @@ struct OptimizerOptions {
   double compression = 0.01;     ///< share of the entries that is sent
   double consensus_rate = 0.1;   ///< choco-sgd, deep-squeeze
   double exchanges_per_step = 1.0;
+  double weight_decay = 0.0;  ///< dadao, whose local optimizer is its own
+  double mu = 0.0;            ///< dadao; 0: the weight decay
+  double lipschitz = 0.0;     ///< dadao: the constant L, which must be given
+  double safety = 2.0;        ///< dadao
   bool overlap = false;
   std::uint64_t seed = 0;  ///< of the choice of neighbors
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;

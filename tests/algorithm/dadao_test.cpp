@@ -95,11 +95,11 @@ TEST(DADAOConstants, AreRefusedWhereTheMethodWouldDiverge) {
   };
 
   expect_error([&] { return dadao_constants(0.0, 1.0, graph); },
-               "mu is 0 and L is 1: DADAO needs 0 < mu <= L");
+               "mu is 0: the losses must be strongly convex");
   expect_error([&] { return dadao_constants(-1.0, 1.0, graph); }, "mu is -1");
-  expect_error([&] { return dadao_constants(2.0, 1.0, graph); }, "mu is 2 and L is 1");
+  expect_error([&] { return dadao_constants(2.0, 1.0, graph); }, "L is 1 and mu is 2");
   expect_error([&] { return dadao_constants(nan, 1.0, graph); }, "mu is nan");
-  expect_error([&] { return dadao_constants(1.0, nan, graph); }, "L is nan");
+  expect_error([&] { return dadao_constants(1.0, nan, graph); }, "L is nan and mu is 1");
   expect_error([&] { return dadao_constants(1.0, 2.0, graph, 0.9); },
                "The safety factor is 0.9: below 1");
   expect_error(

@@ -97,6 +97,20 @@ class ConvexLab(unittest.TestCase):
             self.assertGreater(end["communications"], 100)
             self.assertLess(end["error"], 3.0)
 
+    def test_dadao_needs_the_exchanges_of_the_simulation_on_ranks(self):
+        for ranks in (4, 8):
+            for topology in ("ring", "star", "line", "complete"):
+                needed = {}
+                for where, arguments in (("ranks", ["--gradient-seconds", 0.001]), ("alone", ["--workers", ranks])):
+                    run = self.lab("--topology", topology, *arguments, ranks=ranks if where == "ranks" else 1)
+
+                    self.assertEqual(run.returncode, 0, run.stderr)
+                    end = self.lines()[-1]
+                    self.assertEqual(end["status"], "reached", (ranks, topology, where))
+                    self.assertEqual(end["reached"][-1]["accuracy"], 1e-10)
+                    needed[where] = end["reached"][-1]["communications"]
+                self.assertLess(abs(needed["ranks"] / needed["alone"] - 1), 0.25, (ranks, topology, needed))
+
     def test_a_libsvm_file_is_a_problem(self):
         data = self.folder / "data.txt"
         rows = [f"{1 + i * i % 5 % 2} 1:{math.sin(i):.3f} 3:{math.cos(2 * i):.3f}" for i in range(24)]

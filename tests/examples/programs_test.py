@@ -103,7 +103,8 @@ class Programs(unittest.TestCase):
     def test_asynchronous_optimizers_end_by_the_jobs_samples(self):
         data = self.small_data()
         for arguments in (["push-sum", "--overlap"], ["async-gossip"], ["ad-psgd", "--exchanges-per-step", 0.5],
-                          ["a2cid2", "--topology", "ring"]):
+                          ["a2cid2", "--topology", "ring"],
+                          ["dadao", "--topology", "ring", "--weight-decay", 0.05]):
             run = self.train("--data", data, "--epochs", 2, "--log-every", 1, "--lr", 0.02, "--slow-rank", "1:4",
                              "--optimizer", *arguments, ranks=3)
 

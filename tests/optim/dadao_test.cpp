@@ -181,9 +181,9 @@ TEST_F(DADAOTest, RefusesWhatItCannotMinimize) {
   };
 
   expect_throw<Error>([&] { make_with(DADAOOptions().lipschitz(1.0)); },
-                      {"mu is 0 and L is 1", "weight decay"});
+                      {"mu is 0", "weight decay"});
   expect_throw<Error>([&] { make_with(DADAOOptions().mu(2.0).lipschitz(1.0)); },
-                      {"mu is 2 and L is 1"});
+                      {"L is 1 and mu is 2"});
   expect_throw<Error>([&] { make_with(DADAOOptions().mu(0.1)); },
                       {"constant L of smoothness", "give lipschitz"});
   expect_throw<Error>([&] { make_with(DADAOOptions().mu(0.1).lipschitz(1.0).safety(0.7)); },

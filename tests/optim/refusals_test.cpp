@@ -225,8 +225,9 @@ TEST_F(RefusalsTest, ExactDiffusionNamesTheMatricesThatDo) {
 TEST_F(RefusalsTest, EveryNameOfTheFactoryIsMade) {
   for (const OptimizerName& name : optimizer_names()) {
     const auto model = test::make<Branches>(1);
-    const auto optimizer = make_optimizer(name.name, world(), *model, local_for(*model),
-                                          topology::ring(size()), {.local_steps = 2});
+    const auto optimizer =
+        make_optimizer(name.name, world(), *model, local_for(*model), topology::ring(size()),
+                       {.local_steps = 2, .weight_decay = 0.1, .lipschitz = 10.0});
     EXPECT_EQ(optimizer->name(), name.name);
     EXPECT_FALSE(name.description.empty());
     EXPECT_NE(name.description.back(), '.');

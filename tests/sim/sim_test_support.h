@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -60,7 +61,7 @@ class Quadratics {
  private:
   [[nodiscard]] double curvature(Rank i, std::size_t k) const {
     const int step = (5 * i + 3 * static_cast<int>(k)) % size_;
-    return mu_ + (smoothness_ - mu_) * step / (size_ - 1);
+    return mu_ + (smoothness_ - mu_) * step / std::max(1, size_ - 1);
   }
   [[nodiscard]] static double center(Rank i, std::size_t k) {
     return std::cos(1.3 * i + 0.7 * static_cast<double>(k));
