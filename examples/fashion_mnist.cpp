@@ -52,8 +52,8 @@ void Training::step(std::int64_t epoch, std::int64_t step, double done, std::int
   optimizer.zero_grad();
   const torch::Tensor loss = torch::cross_entropy_loss(model->forward(batch.images), batch.labels);
   loss.backward();
-  if (session.rank() == options.slowed_rank) {
-    const double slower = (options.slow_factor - 1) * seconds_between(begin, Clock::now());
+  if (session.rank() == options.slow.rank) {
+    const double slower = (options.slow.factor - 1) * seconds_between(begin, Clock::now());
     std::this_thread::sleep_for(std::chrono::duration<double>(slower));
   }
   optimizer.step();

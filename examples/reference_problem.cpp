@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the iterates of a method on a quadratic problem: in one process, or one worker a rank.
+#include <common/command_line.h>
 #include <common/reference_algorithms.h>
 #include <cstdlib>
 #include <fstream>
@@ -40,14 +41,7 @@ std::optional<Options> parse(int argc, const char* const* argv, bool speaks) {
       ->capture_default_str();
   app.add_option("--out", options.out, "File to write; without: standard output");
   app.add_flag("--list", is_list_wanted, "Print the algorithms");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success&) {
-    if (speaks) fmt::print("{}", app.help());
-    return std::nullopt;
-  } catch (const CLI::ParseError& error) {
-    throw gossip::Error(fmt::format("{}. --help lists the options.", error.what()));
-  }
+  if (!gossip::examples::parse_command_line(app, argc, argv, speaks)) return std::nullopt;
   if (is_list_wanted) {
     if (speaks) fmt::print("{}\n", fmt::join(gossip::examples::known_algorithms(), "\n"));
     return std::nullopt;

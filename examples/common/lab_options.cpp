@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <common/command_line.h>
 #include <common/lab_methods.h>
 #include <common/lab_options.h>
+#include <common/slow_rank.h>
 #include <string_view>
 #include <utility>
 
@@ -128,18 +129,8 @@ void check_ranges(const LabOptions& o) {
 void read_slow_ranks(LabOptions& o) {
   o.slowness.assign(static_cast<std::size_t>(o.workers), 1.0);
   for (const std::string& text : o.slow_ranks) {
-    const char* end = text.data() + text.size();
-    int rank = -1;
-    double factor = 0.0;
-    const auto first = std::from_chars(text.data(), end, rank);
-    const bool has_colon = first.ec == std::errc() && first.ptr != end && *first.ptr == ':';
-    const bool is_read = has_colon && std::from_chars(first.ptr + 1, end, factor).ptr == end;
-    GOSSIP_CHECK(
-        is_read && rank >= 0 && rank < o.workers && factor >= 1 && std::isfinite(factor),
-        "--slow-rank is '{}': it must be R:FACTOR with a worker R below {} and a FACTOR of "
-        "at least 1, such as 1:10 for a tenth of the speed.",
-        text, o.workers);
-    o.slowness[static_cast<std::size_t>(rank)] = factor;
+    const SlowRank slow = read_slow_rank(text, o.workers);
+    o.slowness[static_cast<std::size_t>(slow.rank)] = slow.factor;
   }
 }
 
@@ -170,14 +161,7 @@ std::optional<LabOptions> parse_lab_options(int argc, const char* const* argv, i
   add_run(app, options);
   add_replay(app, options);
   app.add_flag("--list", is_list_wanted, "Print methods, problems and topologies");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success&) {
-    if (speaks) fmt::print("{}", app.help());
-    return std::nullopt;
-  } catch (const CLI::ParseError& error) {
-    throw Error(fmt::format("{}. --help lists the options.", error.what()));
-  }
+  if (!parse_command_line(app, argc, argv, speaks)) return std::nullopt;
   if (is_list_wanted) {
     if (speaks) print_lists();
     return std::nullopt;

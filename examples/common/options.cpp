@@ -2,7 +2,6 @@
 #include "common/options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +16,7 @@
 #include <libgossip/topology/factory.h>
 #include <libgossip/transport/transport_options.h>
 
+#include "common/command_line.h"
 #include "common/fashion_mnist.h"
 
 namespace gossip::examples {
@@ -146,18 +146,6 @@ void check_ranges(const Options& o) {
                o.threads);
 }
 
-void read_slow_rank(Options& o, int size) {
-  if (o.slow_rank.empty()) return;
-  const char* end = o.slow_rank.data() + o.slow_rank.size();
-  const auto rank = std::from_chars(o.slow_rank.data(), end, o.slowed_rank);
-  const bool has_colon = rank.ec == std::errc() && rank.ptr != end && *rank.ptr == ':';
-  const bool is_read = has_colon && std::from_chars(rank.ptr + 1, end, o.slow_factor).ptr == end;
-  GOSSIP_CHECK(is_read && o.slowed_rank >= 0 && o.slowed_rank < size && o.slow_factor >= 1,
-               "--slow-rank is '{}': it must be R:FACTOR with a rank R below {} and a FACTOR of at "
-               "least 1, such as 1:4.",
-               o.slow_rank, size);
-}
-
 }  // namespace
 
 std::optional<Options> parse_options(int argc, const char* const* argv, int size, bool speaks) {
@@ -167,14 +155,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
       "Trains a network on Fashion-MNIST, every rank on its own part, by gossip or by all-reduce.");
   bool is_list_wanted = false;
   add_options(app, options, is_list_wanted);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success&) {
-    if (speaks) fmt::print("{}", app.help());
-    return std::nullopt;
-  } catch (const CLI::ParseError& error) {
-    throw Error(fmt::format("{}. --help lists the options.", error.what()));
-  }
+  if (!parse_command_line(app, argc, argv, speaks)) return std::nullopt;
   if (is_list_wanted) {
     if (speaks) print_list();
     return std::nullopt;
@@ -188,7 +169,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
   check_name("local optimizer", options.local_optimizer, kLocalOptimizers);
   check_name("learning-rate schedule", options.lr_schedule, kLrSchedules);
   check_ranges(options);
-  read_slow_rank(options, size);
+  if (!options.slow_rank.empty()) options.slow = read_slow_rank(options.slow_rank, size);
   options.resolved = app.config_to_str(true, false);
   return options;
 }

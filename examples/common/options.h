@@ -15,6 +15,8 @@
 #include <libgossip/base/types.h>
 #include <libgossip/optim/factory.h>
 
+#include "common/slow_rank.h"
+
 namespace torch::optim {
 class Optimizer;
 }
@@ -59,9 +61,8 @@ struct Options {
   std::int64_t log_every = 50;
   std::string slow_rank;
 
-  Rank slowed_rank = -1;     ///< from slow_rank
-  double slow_factor = 1.0;  ///< from slow_rank
-  std::string resolved;      ///< all of the above as TOML
+  SlowRank slow = {};    ///< from slow_rank
+  std::string resolved;  ///< all of the above as TOML
 };
 
 /// Reads the command line and the file that --config names. Nothing when there is nothing left to

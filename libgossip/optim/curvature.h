@@ -9,6 +9,10 @@
 
 #include <torch/optim/optimizer.h>
 
+namespace torch::nn {
+class Module;
+}
+
 namespace gossip::optim {
 
 /// The largest absolute eigenvalue of the Hessian of `loss` in the module's trainable parameters, at
