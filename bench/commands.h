@@ -45,20 +45,20 @@ struct DoctorOptions {
 /// One rank of each host: which transports work between which hosts, how well, and what to set.
 void doctor_command(Session& session, const DoctorOptions& options);
 
-/// How far averaging without gradients moves the mean of the ranks' models: AsyncGossip, and AD-PSGD,
-/// which keeps it.
+/// How far averaging without gradients moves the mean of the ranks' models: AsyncGossip, and
+/// AD-PSGD, which keeps it.
 void drift_command(Session& session, int steps, int repetitions);
 
-/// One process: the flow of DADAO over six vectors of `bytes`, in bytes per second, against a copy of
-/// as many bytes.
+/// One process: the flow of DADAO over six vectors of `bytes`, in bytes per second, against a copy
+/// of as many bytes.
 void dadao_command(Session& session, std::size_t bytes, int repetitions);
 
 /// From construction to the end of the first round of a model like ResNet-50, against touching and
 /// copying its bytes.
 void setup_command(Session& session, int repetitions);
 
-/// Steps of every synchronous optimizer of the factory beside those of gossip-sgd: 2 ranks, 44 MB, a
-/// step waits 100 ms. `only`: some of them; empty: all.
+/// Steps of every synchronous optimizer of the factory beside those of gossip-sgd: 2 ranks, 44 MB,
+/// a step waits 100 ms. `only`: some of them; empty: all.
 void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions);
 
 /// A training iteration with GossipSGD on one rank, against plain LibTorch.

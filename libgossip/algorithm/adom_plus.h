@@ -56,7 +56,8 @@ enum class Consensus {
 /// - \f$ x^+ = x + \eta \alpha (x_g - x^+) - \eta (g - \nu x_g - y^+) \f$ and \f$ y^+ = y + \theta
 ///   \beta (g - \nu x_g - y^+) - \theta (s/\nu + x^+) \f$, two linear equations that the stages
 ///   hold solved;
-/// - \f$ v = \frac{\gamma}{\nu} s + m,\ z^+ = z + \gamma \delta (z_g - z) - W v,\ m^+ = v - W v \f$;
+/// - \f$ v = \frac{\gamma}{\nu} s + m,\ z^+ = z + \gamma \delta (z_g - z) - W v,\ m^+ = v - W v
+///   \f$;
 /// - \f$ x_f = x_g + \tau_2 (x^+ - x),\ y_f = y_g + \sigma_2 (y^+ - y),\ z_f = z_g - \zeta W s \f$.
 ///
 /// Gradients grow with \f$ \chi \sqrt{L/\mu} \f$, or with multi-consensus \f$ \sqrt{L/\mu} \f$.

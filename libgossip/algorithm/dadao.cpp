@@ -141,14 +141,15 @@ double DADAO::gradient_event(State state, const VectorView& gradient) const {
 }
 
 void DivergenceGuard::check(double squares, const DADAO& method, double events_over_planned) {
-  constexpr std::int64_t kFirstSteps = 16;
   constexpr double kMostGrowth = 1e9;
-  if (steps_++ < kFirstSteps && std::isfinite(squares)) {
+  const DADAOConstants& c = method.constants();
+  // Until the graph has told this worker of the others.
+  const double first_steps = std::max(16.0, 8.0 / c.s);
+  if (static_cast<double>(steps_++) < first_steps && std::isfinite(squares)) {
     first_ = std::max(first_, squares);
     return;
   }
   if (squares <= kMostGrowth * first_) return;
-  const DADAOConstants& c = method.constants();
   throw Error(fmt::format(
       "DADAO diverges: |q|^2 is {:.3g} at step {} after {:.3g} in the first steps. Pair events per "
       "unit of time in all: {:.4g} planned, {:.4g} achieved, {:.4g} needed. Are mu = {} and L = {} "

@@ -56,8 +56,8 @@ struct DADAOConstants {
 /// DADAO (Nabli and Oyallon 2023, arXiv 2208.00779) for \f$ \min \sum_i f_i(x) \f$, every f_i
 /// mu-strongly convex and L-smooth. Vectors x (the model), x~, y, y~, z, z~:
 ///
-/// - between events \f$ \dot x = \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x),\ \dot y
-///   = \alpha (\tilde y - y),\ \dot{\tilde y} = -\theta (y + z + \nu \tilde x),\ \dot z = \alpha
+/// - between events \f$ \dot x = \eta (\tilde x - x),\ \dot{\tilde x} = \eta (x - \tilde x),\ \dot
+///   y = \alpha (\tilde y - y),\ \dot{\tilde y} = -\theta (y + z + \nu \tilde x),\ \dot z = \alpha
 ///   (\tilde z - z),\ \dot{\tilde z} = \tilde\alpha (z - \tilde z) \f$, in closed form;
 /// - a gradient with \f$ q = \nabla f_i(x) - \nu x - \tilde y \f$ moves x by \f$ -\gamma q \f$, x~
 ///   by \f$ -\tilde\gamma q \f$, y~ by \f$ \delta q \f$;
@@ -104,8 +104,8 @@ class DivergenceGuard {
  public:
   /// `squares`: what DADAO::gradient_event() returned; `events_over_planned`: the pair events that
   /// this worker took part in, over those planned for its time. Throws gossip::Error, with the rate
-  /// planned and the rate achieved, when |q|^2 has grown by a factor of 10^9 since the first steps
-  /// or is no number.
+  /// planned and the rate achieved, when |q|^2 has grown by a factor of 10^9 since the first
+  /// max(16, 8 / s) steps, or is no number.
   void check(double squares, const DADAO& method, double events_over_planned);
 
  private:

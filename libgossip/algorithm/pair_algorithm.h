@@ -20,10 +20,10 @@ using State = std::span<const VectorView>;
 ///
 /// state[0] is the model. Two kinds of methods:
 ///
-/// - *relative* ones: all vectors start equal to the model, and a local step adds the increment that
-///   a local optimizer makes to all of them. flow() and jump() commute with adding one vector to the
-///   whole state, so a driver may keep the vectors relative to any vector it likes. Events compare
-///   models.
+/// - *relative* ones: all vectors start equal to the model, and a local step adds the increment
+///   that a local optimizer makes to all of them. flow() and jump() commute with adding one vector
+///   to the whole state, so a driver may keep the vectors relative to any vector it likes. Events
+///   compare models.
 /// - others: the further vectors start as zero, and a local step takes the gradient at the model.
 ///
 /// Immutable. Elements are independent: a driver may apply an event range by range.

@@ -18,8 +18,8 @@ namespace {
 /// computes it does not, but a second copy of the model would.
 constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
 
-/// Corrections from this size on are made beside the caller's next gradient: of smaller ones waking a
-/// thread would cost more.
+/// Corrections from this size on are made beside the caller's next gradient: of smaller ones waking
+/// a thread would cost more.
 constexpr std::size_t kHelperBytes = std::size_t{1} << 20U;
 
 constexpr std::size_t kAlignment = 64;

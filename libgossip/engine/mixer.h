@@ -76,11 +76,11 @@ class Mixer {
   void compress();
 
   /// \f$ x_i \leftarrow x_i + \sum_j R_{ij} (x_j - x_i) \f$ for every vector that is pulled (with a
-  /// codec \f$ \sum_j R_{ij} Q(x_j) \f$, summed in the order of the ranks), \f$ x_i \leftarrow \sum_j C_{ij} x_j \f$ for what is
-  /// pushed, with the matrices of `round`; to corrections \f$ \sum_j W_{ij} s_j - s_i \f$
-  /// is added, where s is outgoing() and W is R or C. Blocks until the in-neighbors' values of this round are
-  /// there. Returns \f$ \sum_j C_{ij} w_j \f$, where w_i is `weight`; 1 where nothing is pushed.
-  /// Throws TimeoutError naming the neighbor.
+  /// codec \f$ \sum_j R_{ij} Q(x_j) \f$, summed in the order of the ranks), \f$ x_i \leftarrow
+  /// \sum_j C_{ij} x_j \f$ for what is pushed, with the matrices of `round`; to corrections \f$
+  /// \sum_j W_{ij} s_j - s_i \f$ is added, where s is outgoing() and W is R or C. Blocks until the
+  /// in-neighbors' values of this round are there. Returns \f$ \sum_j C_{ij} w_j \f$, where w_i is
+  /// `weight`; 1 where nothing is pushed. Throws TimeoutError naming the neighbor.
   double mix(std::int64_t round, double weight = 1.0);
 
   /// Where the next mix(), which must be of this round, takes what is only sent from: one view for

@@ -34,13 +34,14 @@ VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
 
 }  // namespace
 
-/// Of the rank in whose part it lies with another one. The first two are read by the rank it meets:
-/// how many meetings this one came to and did its half of.
+/// Of the rank in whose part it lies with another one.
 struct alignas(kCacheLine) PairExchange::Meeting {
+  // How many meetings it came to and did its half of; read by the other rank.
   std::atomic<std::uint64_t> arrived{0};
   std::atomic<std::uint64_t> done{0};
   std::atomic<std::int64_t> events{0};  // with the other rank; see events_of()
-  std::atomic<std::int64_t> last{0};    // of these, at this rank's last close()
+  std::atomic<std::int64_t> most{
+      std::numeric_limits<std::int64_t>::max()};  // see allow(); read by the other rank
 };
 
 PairExchange::PairExchange(transport::Group& group,
@@ -120,7 +121,6 @@ void PairExchange::open() {
 
 void PairExchange::close() {
   is_open_ = false;
-  set_last(0);
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.close(piece);
 }
 
@@ -178,19 +178,29 @@ std::int64_t PairExchange::events_with(Rank peer) const {
   return stream == nullptr ? 0 : events_of(*stream).load();
 }
 
-/// Whether one more event of both ranks, as far as they share memory, is not too many.
+/// Whether both ranks, as far as they share memory, take part in one more event.
 bool PairExchange::has_room(const Stream& stream) const {
-  if (options_.most_events == 0) return true;
   const std::int64_t events = events_of(stream);
-  return events - meeting(rank_, stream.peer).last < options_.most_events &&
-         (!stream.is_near || events - meeting(stream.peer, rank_).last < options_.most_events);
+  return events < meeting(rank_, stream.peer).most &&
+         (!stream.is_near || events < meeting(stream.peer, rank_).most);
 }
 
-/// From here on `beyond` events more than with close() are allowed.
-void PairExchange::set_last(std::int64_t beyond) {
-  for (const std::unique_ptr<Stream>& stream : streams_) {
-    meeting(rank_, stream->peer).last = events_of(*stream) + beyond;
+/// An event waits for room; not for ever, since what a rank waits for may wait for this event.
+/// `since`: it began to.
+bool PairExchange::must_wait(const Stream& stream, std::optional<Clock::time_point>& since) const {
+  constexpr double kMostSeconds = 1.0;
+  if (has_room(stream)) {
+    since.reset();
+    return false;
   }
+  if (!since) since = Clock::now();
+  if (seconds_between(*since, Clock::now()) < kMostSeconds) return true;
+  since.reset();
+  return false;
+}
+
+void PairExchange::allow(Rank peer, std::int64_t events) {
+  meeting(rank_, peer).most = events_with(peer) + events;
 }
 
 bool PairExchange::is_busy(Rank peer) const {
@@ -205,8 +215,11 @@ bool PairExchange::is_lost(Rank peer) const {
 
 void PairExchange::settle() {
   want_no_more();
-  set_last(std::numeric_limits<std::int32_t>::max());
+  is_settling_ = true;
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.leave(piece);
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    meeting(rank_, stream->peer).most = std::numeric_limits<std::int64_t>::max();
+  }
   const auto is_idle = [this] {
     return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
   };
@@ -216,6 +229,7 @@ void PairExchange::settle() {
                                        deadline.timeout().count()));
   }
   group_.barrier();
+  is_settling_ = false;
   open();
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
   group_.barrier();
@@ -297,9 +311,16 @@ bool PairExchange::advance(Stream& stream) {
 
 /// The pieces of an event follow those of the one before without a gap.
 void PairExchange::start(Stream& stream) {
-  if (stream.is_lost) stream.events = stream.wanted = 0;
+  if (stream.is_lost) {
+    stream.events = stream.wanted = stream.started = 0;
+    return;
+  }
   begin_wanted(stream);
-  if (stream.started == stream.events || !has_room(stream)) return;
+  if (stream.started == stream.events) return;
+  if (must_wait(stream, stream.asked_since)) {
+    if (is_settling_) stream.events = stream.started;  // nobody needs it any more
+    return;
+  }
   if (stream.started == 0) {
     // Ranks that start together must not go through the pieces in step: where a rank asks with a
     // piece that it is being asked for, both exchanges average less.
@@ -309,12 +330,16 @@ void PairExchange::start(Stream& stream) {
   stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
 }
 
+/// Counted among the events before it is taken off, so that the owner sees it all the time.
 void PairExchange::begin_wanted(Stream& stream) {
-  int wanted = stream.wanted;
-  while (stream.events < kMostEvents && wanted > 0) {
-    if (!stream.wanted.compare_exchange_weak(wanted, wanted - 1)) continue;
-    --wanted;
+  while (stream.events < kMostEvents) {
+    int wanted = stream.wanted;
+    if (wanted == 0) return;
     ++stream.events;
+    if (!stream.wanted.compare_exchange_strong(wanted, wanted - 1)) {
+      --stream.events;
+      continue;
+    }
     const std::lock_guard lock(mutex_);
     ++counters_.gossip_rounds;
   }
@@ -347,9 +372,6 @@ void PairExchange::watch(Stream& stream, bool has_moved) {
   }
   log(LogLevel::kWarning, rank_, "goes on without rank {}, which has not answered for {:.0f} s",
       stream.peer, stream.watch.seconds());
-  for (std::size_t k = stream.answered; k < stream.next && !stream.is_near; ++k) {
-    pieces_.forget_request((stream.first + k) % pieces_.count());
-  }
   const std::lock_guard lock(mutex_);
   ++counters_.neighbors_lost;
   counters_.mass_lost +=
@@ -421,7 +443,9 @@ bool PairExchange::serve(Stream& stream) {
   for (;;) {
     if (!stream.request) stream.request = requests_->try_next(stream.peer);
     if (!stream.request) return has_moved;
-    if (stream.served % pieces_.count() == 0 && !has_room(stream)) return has_moved;
+    if (stream.served % pieces_.count() == 0 && must_wait(stream, stream.served_since)) {
+      return has_moved;
+    }
     const auto piece = static_cast<std::size_t>(stream.request->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
     const auto slot = slot_for(stream.peer, piece, *answers_);

@@ -29,10 +29,6 @@ struct PairExchangeOptions {
   std::vector<Rank> peers;
   /// By rank: the model time between two events of that rank.
   std::vector<double> elapsed;
-  /// Events of this rank with one peer between two close()s, at most, so that its state does not run
-  /// away from its own steps while it computes; others wait meanwhile. 0: any number. The same on
-  /// all ranks.
-  std::int64_t most_events = 0;
   /// Whether a rank that waits for the answer to a piece takes part in no other event of that piece
   /// meanwhile, so that both halves of an event happen at once. It needs an order of the ranks in
   /// which each asks, between hosts, only those behind it (levels_of()).
@@ -46,9 +42,9 @@ struct PairExchangeOptions {
 ///
 /// - on one host the communication thread of the rank that asked changes both ranks' memory, piece
 ///   by piece (512 KB), under the locks of both;
-/// - between hosts i sends a piece of its model, j computes m, applies its half and answers m, and i
-///   applies its own. Nobody waits, a few pieces are on their way at a time, and a rank serves while
-///   it asks.
+/// - between hosts i sends a piece of its model, j computes m, applies its half and answers m, and
+///   i applies its own. Unless events are atomic, nobody waits, a few pieces are on their way at a
+///   time, and a rank serves while it asks.
 ///
 /// Events touch a *communication copy* only. Of a relative method what they change is kept relative
 /// to the model, and added to it when its owner takes it in, between open() and close(); of another
@@ -58,8 +54,8 @@ struct PairExchangeOptions {
 /// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
 /// hosts up to 128 pieces.
 ///
-/// Collective: construction, settle() and destruction. Threads: the owner's functions one at a time;
-/// events run in the group's communication thread.
+/// Collective: construction, settle() and destruction. Threads: the owner's functions one at a
+/// time; events run in the group's communication thread.
 class PairExchange {
  public:
   /// Destruction drops events that are still going on: settle() before, for exact sums.
@@ -74,15 +70,16 @@ class PairExchange {
   /// This rank's model; its owner reads it at any time and changes it while the exchange is open.
   [[nodiscard]] std::vector<VectorView> model() const { return pieces_.model(); }
 
-  /// A further vector of this rank's state, from 1, while the exchange is open. Of a relative method
-  /// it is relative to the model.
+  /// A further vector of this rank's state, from 1, while the exchange is open. Of a relative
+  /// method it is relative to the model.
   [[nodiscard]] std::vector<VectorView> state(int index) const { return pieces_.state(index); }
 
-  /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of a
-  /// piece. Throws what the communication thread could not go on with.
+  /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of
+  /// a piece. Throws what the communication thread could not go on with.
   void open();
 
-  /// Adds to the model what events did, piece by piece, and lets events go on. Local.
+  /// Adds to the model what events did, of a relative method, or takes it over as the state; piece
+  /// by piece; and lets events go on. Local.
   void close();
 
   /// Brings the model up to date with what events did, piece by piece. Local.
@@ -96,6 +93,11 @@ class PairExchange {
   /// Asks for one event with `peer` that begins as soon as those before are over. Local; does not
   /// block.
   void want(Rank peer);
+
+  /// From now on this rank takes part in at most `events` more events with `peer`, and those that
+  /// began before; at first, and while it is away, in any number. What would be more waits, but not
+  /// longer than a second. Local; does not block.
+  void allow(Rank peer, std::int64_t events);
 
   /// Withdraws what want() asked for and did not begin yet. Local; does not block.
   void want_no_more();
@@ -112,8 +114,8 @@ class PairExchange {
 
   /// One event of plain averaging to which both ranks come, with the exchange open on both: \f$ x_i
   /// \leftarrow x_i - \alpha m,\ x_j \leftarrow x_j + \alpha m \f$ directly on the models, half of
-  /// the pass each. They share memory. Blocks until both models are done. Throws TimeoutError naming
-  /// the peer.
+  /// the pass each. They share memory. Blocks until both models are done. Throws TimeoutError
+  /// naming the peer.
   void meet(Rank peer, double alpha = 0.5);
 
   /// Waits until all events of all ranks are over, and takes them in; the exchange is open then.
@@ -149,6 +151,8 @@ class PairExchange {
     std::size_t next = 0;                                // pieces asked for, of all started events
     std::size_t answered = 0;                            // of them
     std::size_t served = 0;                              // pieces of the peer's events
+    std::optional<Clock::time_point> asked_since;        // when an event began to wait for room
+    std::optional<Clock::time_point> served_since;       // the same of the peer's
     std::array<std::int64_t, kMostEvents> started_at{};  // of each, the step
     Watch watch;                                         // since the peer last moved
     std::optional<transport::Message> request;           // of the peer, while it cannot be served
@@ -172,7 +176,7 @@ class PairExchange {
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
   [[nodiscard]] std::atomic<std::int64_t>& events_of(const Stream& stream) const;
   [[nodiscard]] bool has_room(const Stream& stream) const;
-  void set_last(std::int64_t beyond);
+  [[nodiscard]] bool must_wait(const Stream& stream, std::optional<Clock::time_point>& since) const;
   void stop() noexcept;
 
   transport::Group& group_;
@@ -185,6 +189,7 @@ class PairExchange {
   std::unique_ptr<transport::Channel> requests_;  // none on one host
   std::unique_ptr<transport::Channel> answers_;
   std::atomic<std::int64_t> step_{0};
+  std::atomic<bool> is_settling_{false};
   SplitMix64 random_;
   mutable std::mutex mutex_;  // of what follows
   Counters counters_;

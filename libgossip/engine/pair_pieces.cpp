@@ -128,8 +128,8 @@ void PairPieces::write_payload(const VectorView& out, const VectorView& model,
   }
 }
 
-/// Calls `work(begin, block of the model)` for each block of this rank's piece, which is locked, with
-/// own_block_ set to the state's, and marks the piece.
+/// Calls `work(begin, block of the model)` for each block of this rank's piece, which is locked,
+/// with own_block_ set to the state's, and marks the piece.
 template <class Work>
 void PairPieces::in_blocks(std::size_t index, Work&& work) {
   const VectorView whole = model(rank_, index);
@@ -144,7 +144,7 @@ void PairPieces::in_blocks(std::size_t index, Work&& work) {
 }
 
 void PairPieces::event(Rank peer, std::size_t index) {
-  if (is_away(peer, index)) return;
+  if (is_away(rank_, index) || is_away(peer, index)) return;
   const VectorView other = model(peer, index);
   const std::vector<VectorView>& peer_state = state_of(peer, index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
@@ -166,7 +166,7 @@ void PairPieces::event(Rank peer, std::size_t index) {
 /// One vector alone has no flow, so asking does not change it.
 void PairPieces::write_request(std::size_t index, const VectorView& out, bool is_atomic) {
   is_owed(rank_, index) = is_atomic;
-  if (algorithm_->num_vectors() > 1) {
+  if (algorithm_->num_vectors() > 1 || !algorithm_->is_relative()) {
     in_blocks(index, [&](std::size_t begin, const VectorView& own) {
       algorithm_->flow(own_block_, elapsed_[static_cast<std::size_t>(rank_)]);
       write_payload(range(out, begin, own.size), own, own_block_);
@@ -176,12 +176,6 @@ void PairPieces::write_request(std::size_t index, const VectorView& out, bool is
   } else {
     engine::copy(model(rank_, index), out);
   }
-}
-
-void PairPieces::forget_request(std::size_t index) {
-  lock_own(index);
-  is_owed(rank_, index) = false;
-  unlock(rank_, index);
 }
 
 void PairPieces::answer(std::size_t index, const VectorView& theirs, const VectorView& out) {

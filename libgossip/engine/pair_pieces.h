@@ -49,8 +49,8 @@ class PairPieces final : public SharedPieces {
   void take_in(std::size_t index);
 
   /// The owner makes no steps from here on, until the next close(). The state of a relative method
-  /// still goes through events, any number of them; another one's would go astray without gradients,
-  /// so it stays as it is, and events with it do nothing.
+  /// still goes through events, any number of them; another one's would go astray without
+  /// gradients, so it stays as it is, and events with it do nothing.
   void leave(std::size_t index);
 
   // The events', in the communication thread.
@@ -65,10 +65,8 @@ class PairPieces final : public SharedPieces {
   /// piece is not free until then.
   void write_request(std::size_t index, const VectorView& out, bool is_atomic);
 
-  /// The answer will not come.
-  void forget_request(std::size_t index);
-
-  /// The half of the rank that was asked with `theirs`; the difference, for the other half, to `out`.
+  /// The half of the rank that was asked with `theirs`; the difference, for the other half, to
+  /// `out`.
   void answer(std::size_t index, const VectorView& theirs, const VectorView& out);
 
   /// The other half.

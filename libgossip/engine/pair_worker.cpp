@@ -13,6 +13,9 @@
 namespace gossip::engine {
 namespace {
 
+/// How much faster than this rank a neighbor may be with its exchanges.
+constexpr double kMostPace = 2.0;
+
 /// Neighbors of a rank, on average.
 double mean_degree(const topology::Graph& graph) {
   return static_cast<double>(graph.num_arcs()) / graph.size();
@@ -63,17 +66,8 @@ std::vector<double> times_between_events(const topology::Graph& graph,
   return times;
 }
 
-/// With one neighbor. What a fast neighbor has too much of, other edges have too little of, as time
-/// is counted by all events: twice is what a safety factor of 2 bears.
-std::int64_t most_events(const topology::Graph& graph, const PairWorkerOptions& options) {
-  constexpr double kMostTime = 2.0;
-  if (!options.is_paced) return 0;
-  const double events = events_per_edge(graph, options.exchanges_per_step);
-  return static_cast<std::int64_t>(std::ceil(kMostTime * events)) + 1;
-}
-
-const topology::Graph& checked(transport::Group& group, const topology::Graph& graph,
-                               const PairWorkerOptions& options) {
+const topology::Graph& checked(transport::Group& group, const algorithm::PairAlgorithm& algorithm,
+                               const topology::Graph& graph, const PairWorkerOptions& options) {
   transport::check_together(group, [&] {
     check_size(graph.name(), graph.size(), group);
     GOSSIP_CHECK(graph.is_undirected() && graph.is_strongly_connected(),
@@ -83,6 +77,13 @@ const topology::Graph& checked(transport::Group& group, const topology::Graph& g
     GOSSIP_CHECK(std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0,
                  "exchanges_per_step is {}: it must be a positive number.",
                  options.exchanges_per_step);
+    GOSSIP_CHECK(algorithm.is_relative() || options.is_paced,
+                 "The steps of '{}' must be paced: without enough exchanges it diverges.",
+                 algorithm.name());
+    GOSSIP_CHECK(!options.is_paced || options.on_lost_neighbor == OnLostNeighbor::kError,
+                 "'{}' cannot go on without a lost neighbor, whose exchanges it waits for: take "
+                 "on_lost_neighbor 'error'.",
+                 algorithm.name());
   });
   return graph;
 }
@@ -97,7 +98,7 @@ PairWorker::PairWorker(transport::Group& group,
       local_update_(std::move(local_update)),
       options_(options),
       rank_(group.rank()),
-      neighbors_(checked(group, graph, options).out_neighbors(group.rank())),
+      neighbors_(checked(group, *algorithm_, graph, options).out_neighbors(group.rank())),
       asked_(asked_by(group, neighbors_)),
       exchanges_per_step_(asked_.empty()
                               ? 0.0
@@ -109,7 +110,6 @@ PairWorker::PairWorker(transport::Group& group,
       exchange_(group, algorithm_, shapes,
                 {.peers = neighbors_,
                  .elapsed = times_between_events(graph, options),
-                 .most_events = most_events(graph, options),
                  .is_atomic = options.is_paced,
                  .timeout = options.timeout,
                  .on_lost_neighbor = options.on_lost_neighbor}) {}
@@ -127,11 +127,13 @@ std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group
   for (const Rank peer : graph.out_neighbors(own)) {
     const auto number = static_cast<std::uint64_t>(std::min(own, peer)) << 32U |
                         static_cast<std::uint64_t>(std::max(own, peer));
+    const double phase = SplitMix64::at(seed, number).unit();
     const bool is_first = level(own) < level(peer);
     edges.push_back({.peer = peer,
                      .is_first = is_first,
                      .may_ask = is_first || group.shares_memory_with(peer),
-                     .due = SplitMix64::at(seed, number).unit()});
+                     .due = phase,
+                     .spare = phase});
   }
   return edges;
 }
@@ -145,7 +147,7 @@ void PairWorker::prepare(bool communicate) {
 
 bool PairWorker::is_due(const Edge& edge) const {
   const std::int64_t events = exchange_.events_with(edge.peer) - edge.events;
-  return static_cast<double>(events) + 1.0 <= edge.due && !exchange_.is_lost(edge.peer);
+  return static_cast<double>(events) + 1.0 <= edge.due;
 }
 
 /// What the others have not started is started by this rank, one by one.
@@ -156,17 +158,20 @@ void PairWorker::await_exchanges() {
     return sum;
   };
   const auto is_done = [this] {
+    if (is_halted()) return true;
     bool result = true;
     for (const Edge& edge : edges_) {
       if (!is_due(edge)) continue;
       result = false;
       if (edge.may_ask && !exchange_.is_wanting(edge.peer)) exchange_.want(edge.peer);
     }
-    return result || is_halted();
+    return result;
   };
   for (std::int64_t last = events(); !is_done(); last = events()) {
     const auto has_moved = [&] { return is_done() || events() != last; };
-    if (wait_until(Deadline(options_.timeout), has_moved, [&] { exchange_.check(); })) continue;
+    // The exchange's own error, which names who does not answer, comes first.
+    const Deadline deadline(options_.timeout + options_.timeout);
+    if (wait_until(deadline, has_moved, [&] { exchange_.check(); })) continue;
     throw TimeoutError(-1,
                        fmt::format("Rank {} waited {} ms for an exchange with one of its "
                                    "neighbors ({}): they have ended, hang, or need a longer "
@@ -209,11 +214,22 @@ void PairWorker::count_events() {
     events_ += done;
   }
   ++paced_;
+  allow_events(kMostPace);
+}
+
+/// Before the next step, with each neighbor, `times` as many events as belong to a step: what a
+/// fast neighbor has too much of, other edges have too little of, as time is counted by all events.
+/// Twice is what a safety factor of 2 bears.
+void PairWorker::allow_events(double times) {
+  for (Edge& edge : edges_) {
+    edge.spare += times * events_per_edge_ - std::floor(edge.spare);
+    exchange_.allow(edge.peer, static_cast<std::int64_t>(
+                                   std::max(std::floor(edge.spare), std::floor(edge.due))));
+  }
 }
 
 /// Of the two ends the lower one begins; for a neighbor that steps faster it begins more.
 void PairWorker::start_paced() {
-  constexpr double kMostPace = 2.0;
   for (const Edge& edge : edges_) {
     if (!edge.is_first) continue;
     const auto theirs = static_cast<double>(roster_.steps_of(edge.peer));
@@ -225,12 +241,10 @@ void PairWorker::start_paced() {
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on
 /// towards an optimum without them.
-bool PairWorker::is_halted() const {
-  return roster_.is_anyone_away() ||
-         std::ranges::all_of(neighbors_, [this](Rank peer) { return exchange_.is_lost(peer); });
-}
+bool PairWorker::is_halted() const { return roster_.has_anyone_left(); }
 
-/// Where there are no events ever, a step is the unit of time. Of relative methods all vectors are equal then.
+/// Where there are no events ever, a step is the unit of time. Of relative methods all vectors are
+/// equal then.
 void PairWorker::pass_time() {
   if (algorithm_->is_relative()) return;
   for (std::size_t v = 0; v < exchange_.model().size(); ++v) {
@@ -273,6 +287,7 @@ void PairWorker::leave() {
 
 void PairWorker::come_back() {
   exchange_.close();
+  allow_events(kMostPace);
   roster_.set_away(false);
   is_away_ = false;
 }

@@ -27,7 +27,7 @@ struct PairWorkerOptions {
   /// Whether a step waits until this rank has taken part in as many exchanges as belong to a step:
   /// a slow network then stretches time, and none are left out.
   bool is_paced = false;
-  /// Of the choice of neighbors.
+  /// Of the choice of neighbors; of paced steps, of the steps in which an edge has its turn.
   std::uint64_t seed = 0;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
@@ -35,13 +35,14 @@ struct PairWorkerOptions {
 
 /// Drives a PairAlgorithm: ranks step at their own pace, and after each step ask random neighbors
 /// for exchanges, which run in the background. All edges of the graph are used alike. Inside a host
-/// both ends of an edge start exchanges; between hosts only one does, twice as often: two that cross
-/// each other there would swap the models instead of averaging them. Model time is counted by a
-/// rank's own events, one unit for as many as it takes part in between two steps if all goes as
-/// planned, so that a network that is slower stretches it, and the method stays stable. Methods for
-/// which that is not enough are paced: their steps wait for the rank's events, and between two of its
-/// steps a rank takes part in at most twice as many with each neighbor, so that one whose gradients
-/// take long is not carried away by the others.
+/// both ends of an edge start exchanges; between hosts only one does, twice as often: two that
+/// cross each other there would swap the models instead of averaging them. Model time is counted by
+/// a rank's own events, one unit for as many as it takes part in between two steps if all goes as
+/// planned, so that a network that is slower stretches it, and the method stays stable.
+///
+/// Methods for which that is not enough are paced: all edges take their turns, steps wait for the
+/// rank's events with each neighbor, and between two of its steps a rank takes part in about twice
+/// as many, so that one whose gradients take long is not carried away by the others.
 ///
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class PairWorker final : public Worker {
@@ -71,7 +72,8 @@ class PairWorker final : public Worker {
   /// The events that this rank took part in since the start, over those that belong to its steps.
   [[nodiscard]] double events_over_planned() const;
 
-  /// All vectors of the method, the model first, for one of the model's vectors: for `local_update`.
+  /// All vectors of the method, the model first, for one of the model's vectors: for
+  /// `local_update`.
   [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
 
  private:
@@ -80,7 +82,8 @@ class PairWorker final : public Worker {
     Rank peer;
     bool is_first;            // of the two; begins what belongs to a step
     bool may_ask;             // between hosts the first one only
-    double due;               // events before the next step
+    double due;               // events that the next step waits for
+    double spare;             // events that this rank takes part in before it
     std::int64_t events = 0;  // at the last step
   };
 
@@ -91,6 +94,7 @@ class PairWorker final : public Worker {
   void await_exchanges();
   [[nodiscard]] bool is_due(const Edge& edge) const;
   void count_events();
+  void allow_events(double times);
   [[nodiscard]] bool is_halted() const;
   void pass_time();
 

@@ -45,10 +45,12 @@ void Roster::set_away(bool is_away) {
   has_changed_ = true;
 }
 
-bool Roster::is_anyone_away() const {
+/// Ranks leave together: one with fewer turns than this rank comes back with it.
+bool Roster::has_anyone_left() const {
   const std::lock_guard lock(mutex_);
   const auto first = numbers_.begin() + static_cast<std::ptrdiff_t>(index_of(kTurns, 0));
-  return std::any_of(first, numbers_.end(), [](std::int64_t turns) { return turns % 2 == 1; });
+  const std::int64_t own = numbers_[index_of(kTurns, rank_)];
+  return std::any_of(first, numbers_.end(), [own](std::int64_t turns) { return turns > own; });
 }
 
 void Roster::set_taken(Rank peer, std::int64_t count) { set(index_of(kTaken, peer), count); }

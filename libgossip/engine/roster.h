@@ -37,8 +37,8 @@ class Roster {
   /// This rank has left the training loop, or is back.
   void set_away(bool is_away);
 
-  /// Whether a rank has left the training loop, as far as this rank knows.
-  [[nodiscard]] bool is_anyone_away() const;
+  /// Whether a rank has left the training loop before this one, as far as this rank knows.
+  [[nodiscard]] bool has_anyone_left() const;
 
   /// This rank has taken in `count` messages of `peer`.
   void set_taken(Rank peer, std::int64_t count);

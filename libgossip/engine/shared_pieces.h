@@ -15,7 +15,8 @@
 namespace gossip::engine {
 
 /// Each rank has several copies of a list of vectors, in memory that all ranks of its host address,
-/// cut into pieces of 512 KB. All copies of a piece have one lock; whoever holds it may change them.
+/// cut into pieces of 512 KB. All copies of a piece have one lock; whoever holds it may change
+/// them.
 ///
 /// Memory: the copies, and one cache line a piece.
 ///
@@ -49,10 +50,10 @@ class SharedPieces {
   /// A mark of a piece, read and written by whoever holds its lock; false at first.
   [[nodiscard]] bool& is_changed(Rank of, std::size_t index) const;
 
-  /// A second mark.
+  /// A second mark: of pieces that wait for an answer.
   [[nodiscard]] bool& is_owed(Rank of, std::size_t index) const;
 
-  /// A third one.
+  /// A third one: of pieces whose owner is away.
   [[nodiscard]] bool& is_away(Rank of, std::size_t index) const;
 
   [[nodiscard]] std::size_t memory_bytes() const;

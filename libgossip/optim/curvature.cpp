@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -74,6 +75,10 @@ double largest_curvature(torch::nn::Module& module, const std::function<at::Tens
     direction.push_back(
         at::randn(parameter.sizes(), generator, parameter.options().requires_grad(false)));
   }
+  // A start has a part of about 1 / N along the largest one, which has to grow first.
+  double elements = 0.0;
+  for (const at::Tensor& parameter : parameters) elements += static_cast<double>(parameter.numel());
+  const int least_iterations = 10 + static_cast<int>(std::log2(std::max(1.0, elements)));
   double largest = 0.0;
   for (int iteration = 0; iteration < most_iterations; ++iteration) {
     const double length = norm(direction);
@@ -81,7 +86,7 @@ double largest_curvature(torch::nn::Module& module, const std::function<at::Tens
     direction = product(parameters, loss, scaled(direction, 1.0 / length));
     const double before = largest;
     largest = norm(direction);
-    if (std::abs(largest - before) < kTolerance * largest) break;
+    if (iteration >= least_iterations && std::abs(largest - before) < kTolerance * largest) break;
   }
   return largest;
 }

@@ -84,15 +84,15 @@ double largest_of_all(transport::Group& group, double value) {
 double lipschitz_of(transport::Group& group, torch::nn::Module& module,
                     const DADAOOptions& options) {
   constexpr double kMargin = 1.1;  // power iteration comes from below
-  if (options.lipschitz() != 0.0) return options.lipschitz();
-  double curvature = 0.0;
+  double own = options.lipschitz();
   transport::check_together(group, [&] {
+    if (own != 0.0) return;
     GOSSIP_CHECK(options.loss() != nullptr,
                  "DADAO needs the constant L of smoothness: give lipschitz, or a loss to estimate "
                  "it from.");
-    curvature = largest_curvature(module, options.loss());
+    own = kMargin * largest_curvature(module, options.loss()) + options.weight_decay();
   });
-  return kMargin * largest_of_all(group, curvature) + options.weight_decay();
+  return largest_of_all(group, own);
 }
 
 }  // namespace
@@ -123,8 +123,7 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
                           group.size() > 1 ? run->method->constants().rate / group.size() : 1.0,
                       .is_paced = true,
                       .seed = options.seed(),
-                      .timeout = options.timeout(),
-                      .on_lost_neighbor = options.on_lost_neighbor()});
+                      .timeout = options.timeout()});
               run->worker = worker.get();
               return worker;
             };
@@ -132,7 +131,6 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
           schedule,
           {.initial = options.initial(),
            .timeout = options.timeout(),
-           .on_lost_neighbor = options.on_lost_neighbor(),
            .name = "dadao",
            .text = fmt::format("weight_decay {}, mu {}, lipschitz {}, safety {}, average_from {}, "
                                "seed {}, initial {}",
@@ -163,13 +161,15 @@ void DADAO::load(torch::serialize::InputArchive& archive) {
   Decentralized::load(archive);
   c10::IValue averaged(std::int64_t{0});
   archive.try_read("averaged", averaged);
-  run_->averaged = averaged.toInt();
+  run_->averaged = 0;
+  if (run_->average_from < 0 || averaged.toInt() == 0) return;
   const std::vector<VectorView> shapes = flat_model().parameters();
-  for (std::size_t v = 0; run_->averaged > 0 && v < shapes.size(); ++v) {
+  for (std::size_t v = 0; v < shapes.size(); ++v) {
     at::Tensor values;
     archive.read(fmt::format("average.{}", v), values, /*is_buffer=*/true);
     model::tensor_of(run_->make_view(v, shapes[v])).copy_(values);
   }
+  run_->averaged = averaged.toInt();
 }
 
 std::vector<VectorView> DADAO::evaluated() {

@@ -239,8 +239,7 @@ constexpr std::array kMethods{
                                                 .safety(o.safety)
                                                 .seed(o.seed)
                                                 .initial(r.options.initial)
-                                                .timeout(r.options.timeout)
-                                                .on_lost_neighbor(o.on_lost_neighbor));
+                                                .timeout(r.options.timeout));
            }},
 };
 

@@ -37,8 +37,8 @@ namespace gossip::sim {
 /// Local; one thread. `algorithm` must outlive the simulation.
 class PairSimulation {
  public:
-  /// Writes what the method's local step takes into `local`, which is 0 before: the increment of the
-  /// model, or the gradient at it (algorithm::PairAlgorithm). Both have `num_elements`.
+  /// Writes what the method's local step takes into `local`, which is 0 before: the increment of
+  /// the model, or the gradient at it (algorithm::PairAlgorithm). Both have `num_elements`.
   using LocalStep =
       std::function<void(Rank worker, std::span<const double> model, std::span<double> local)>;
 

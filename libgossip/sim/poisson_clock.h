@@ -25,11 +25,11 @@ struct Event {
   [[nodiscard]] bool is_gradient() const noexcept { return peer == kNobody; }
 };
 
-/// The superposition of independent Poisson processes: gradients at each of the workers, at one rate
-/// or each at its own, and pair events at the intensity of each edge. The same seed gives the same
-/// events on every machine: an event draws u1 for the time, \f$ -\ln(1 - u_1) / \Lambda \f$ after
-/// the last with the total rate \f$ \Lambda \f$, and u2 for what happens, by the inverse of the
-/// cumulated rates, gradients first.
+/// The superposition of independent Poisson processes: gradients at each of the workers, at one
+/// rate or each at its own, and pair events at the intensity of each edge. The same seed gives the
+/// same events on every machine: an event draws u1 for the time, \f$ -\ln(1 - u_1) / \Lambda \f$
+/// after the last with the total rate \f$ \Lambda \f$, and u2 for what happens, by the inverse of
+/// the cumulated rates, gradients first.
 class PoissonClock {
  public:
   /// `edges` join the workers 0..size-1. Throws gossip::Error for a rate below 0, an intensity that

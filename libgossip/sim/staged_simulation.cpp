@@ -25,7 +25,8 @@ bool is_communication(const Stage& stage) {
 
 bool is_same(const Stage& a, const Stage& b) {
   return a.action == b.action && a.vectors == b.vectors && a.pushed == b.pushed &&
-         a.fragment == b.fragment && a.sent == b.sent && a.corrected == b.corrected;
+         a.fragment == b.fragment && a.sent == b.sent && a.corrected == b.corrected &&
+         a.is_sent_pushed == b.is_sent_pushed;
 }
 
 bool depends_on_weight(const Stage& stage) {

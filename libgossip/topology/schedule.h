@@ -53,8 +53,8 @@ class Schedule {
   /// Round k uses what `neighborhood_of` writes for each rank; it repeats after `period` rounds, or
   /// never when `period` is 0. `neighborhood_of` must be pure, callable from several threads at the
   /// same time, and leave `result` as Neighborhood describes. `most_neighbors`: how many in- or
-  /// out-neighbors a rank has at most, in any round; without it all others, and a schedule that never
-  /// repeats then takes memory between hosts for as many.
+  /// out-neighbors a rank has at most, in any round; without it all others, and a schedule that
+  /// never repeats then takes memory between hosts for as many.
   Schedule(std::string name, int size, int period, NeighborhoodFunction neighborhood_of,
            std::optional<int> most_neighbors = {});
 
@@ -78,8 +78,8 @@ class Schedule {
   /// The most in- or out-neighbors that any rank has in one of the first `rounds` rounds.
   [[nodiscard]] int max_degree(std::int64_t rounds) const;
 
-  /// What no round exceeds: the largest degree of a period; of a schedule that never repeats what its
-  /// maker said.
+  /// What no round exceeds: the largest degree of a period; of a schedule that never repeats what
+  /// its maker said.
   [[nodiscard]] int degree_bound() const;
 
  private:

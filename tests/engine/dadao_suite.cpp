@@ -56,7 +56,8 @@ class Quadratic {
   [[nodiscard]] PairWorker& worker() { return worker_; }
   [[nodiscard]] const algorithm::DADAOConstants& constants() const { return method_->constants(); }
 
-  /// The least one so far: while ranks end, one after the other, time stands still, but steps go on.
+  /// The least one so far: while ranks end, one after the other, time stands still, but steps go
+  /// on.
   [[nodiscard]] double least_error() const { return least_error_; }
 
   /// Of this rank, relative to that of 0.
@@ -89,8 +90,13 @@ TEST_P(DADAOTest, ComesToTheOptimumOfAllRanks) {
          {topology::ring(group.size()), topology::star(group.size())}) {
       Quadratic quadratic(group, graph);
 
-      quadratic.run(1200);
-      quadratic.worker().leave();
+      // A rank with fast neighbors ends early, and then the others wait for it.
+      for (int part = 0; part < 12; ++part) {
+        quadratic.run(100);
+        quadratic.worker().leave();
+        if (transport::mean_of(group, quadratic.least_error()) < 1e-9) break;
+        quadratic.worker().prepare();
+      }
 
       EXPECT_LT(quadratic.least_error(), 1e-8) << graph.name();
     }

@@ -157,7 +157,8 @@ TEST_P(StagedWorkerTest, CompressedGradientsGiveAllRanksTheSameBits) {
   });
 }
 
-/// Gossip: into the message 2, mixed 2 and what came. The tracker: made 3, corrected 3 and what came.
+/// Gossip: into the message 2, mixed 2 and what came. The tracker: made 3, corrected 3 and what
+/// came.
 TEST_P(StagedWorkerTest, CountsThePassesOverTheModel) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;  // nothing is sent

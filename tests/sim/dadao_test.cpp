@@ -131,8 +131,8 @@ TEST(DADAOSimulation, BelowTheLeastRateItDiverges) {
   EXPECT_GT(error_at(0.7, 100.0), 1e3);
 }
 
-/// The rate r of E|v|^2 ~ e^(-rt) over all vectors v, for f_i(x) = h_i x^2 / 2, from a population of
-/// courses that is resampled in proportion to |v|^2 and scaled to |v|^2 = 1 after each interval
+/// The rate r of E|v|^2 ~ e^(-rt) over all vectors v, for f_i(x) = h_i x^2 / 2, from a population
+/// of courses that is resampled in proportion to |v|^2 and scaled to |v|^2 = 1 after each interval
 /// (sim/mean_square.h says why).
 double rate_of(const topology::Graph& graph, const std::vector<double>& h, double kappa,
                double from, double until) {
