@@ -49,7 +49,8 @@ struct PairExchangeOptions {
 /// Events touch a *communication copy* only. Of a relative method what they change is kept relative
 /// to the model, and added to it when its owner takes it in, between open() and close(); of another
 /// one the copy is the state itself, and open() copies it to the model. A forward or backward pass
-/// never sees a moving model, and pieces that no event touched cost the owner nothing.
+/// never sees a moving model. Pieces that no event touched cost the owner of a relative method
+/// nothing.
 ///
 /// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
 /// hosts up to 128 pieces.
@@ -177,7 +178,6 @@ class PairExchange {
   [[nodiscard]] std::atomic<std::int64_t>& events_of(const Stream& stream) const;
   [[nodiscard]] bool has_room(const Stream& stream) const;
   [[nodiscard]] bool must_wait(const Stream& stream, std::optional<Clock::time_point>& since) const;
-  void stop() noexcept;
 
   transport::Group& group_;
   PairExchangeOptions options_;
