@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <charconv>
-#include <cstdlib>
-#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/launcher.h>
@@ -9,30 +11,85 @@
 namespace gossip::mpi {
 namespace {
 
-int number_in(const char* variable) {
-  const char* text = std::getenv(variable);
-  int value = 0;
-  if (text != nullptr) std::from_chars(text, text + std::strlen(text), value);
-  return value;
+/// The number of tasks on host `index` of a list such as "2(x3),1": three hosts with 2, one with 1.
+std::optional<int> tasks_on_host(std::string_view list, int index) {
+  while (!list.empty()) {
+    int tasks = 0;
+    int repeats = 1;
+    const char* const end = list.data() + list.size();
+    auto [rest, error] = std::from_chars(list.data(), end, tasks);
+    if (error != std::errc()) return std::nullopt;
+    if (std::string_view(rest, end).starts_with("(x")) {
+      const auto count = std::from_chars(rest + 2, end, repeats);
+      if (count.ec != std::errc() || count.ptr == end || *count.ptr != ')') return std::nullopt;
+      rest = count.ptr + 1;
+    }
+    if (index < repeats) return tasks;
+    index -= repeats;
+    if (rest == end || *rest != ',') return std::nullopt;
+    list.remove_prefix(static_cast<std::size_t>(rest + 1 - list.data()));
+  }
+  return std::nullopt;
+}
+
+/// Slurm's own daemon speaks PMIx with this process: the step was started by srun --mpi=pmix.
+bool speaks_with_slurm(const Variables& variables) {
+  return variables("PMIX_NAMESPACE").value_or("").starts_with("slurm.pmix.");
+}
+
+std::optional<LaunchedBy> by_open_mpi(const Variables& variables) {
+  const auto size = number_in(variables, "OMPI_COMM_WORLD_SIZE");
+  if (size.value_or(0) < 1 || speaks_with_slurm(variables)) return std::nullopt;
+  return LaunchedBy{"mpirun (Open MPI)", *size,
+                    number_in(variables, "OMPI_COMM_WORLD_RANK").value_or(0),
+                    number_in(variables, "OMPI_COMM_WORLD_LOCAL_RANK"),
+                    number_in(variables, "OMPI_COMM_WORLD_LOCAL_SIZE")};
+}
+
+std::optional<LaunchedBy> by_slurm(const Variables& variables) {
+  const auto size = number_in(variables, "SLURM_STEP_NUM_TASKS");
+  if (size.value_or(0) < 1) return std::nullopt;
+  LaunchedBy launched{"srun (Slurm)", *size, number_in(variables, "SLURM_PROCID").value_or(0),
+                      number_in(variables, "SLURM_LOCALID")};
+  // Of the step: SLURM_TASKS_PER_NODE is the job's, and a step may be a part of it.
+  const auto tasks = variables("SLURM_STEP_TASKS_PER_NODE");
+  const auto host = number_in(variables, "SLURM_NODEID");
+  if (tasks && host && *host >= 0) launched.local_size = tasks_on_host(*tasks, *host);
+  launched.cores = number_in(variables, "SLURM_CPUS_PER_TASK");
+  return launched;
+}
+
+std::optional<LaunchedBy> by_mpich(const Variables& variables) {
+  const auto size = number_in(variables, "PMI_SIZE");
+  if (size.value_or(0) < 1) return std::nullopt;
+  const LaunchedBy launched{"mpiexec (MPICH)", *size, number_in(variables, "PMI_RANK").value_or(0),
+                            number_in(variables, "MPI_LOCALRANKID"),
+                            number_in(variables, "MPI_LOCALNRANKS")};
+  // srun --mpi=pmi2 sets the same variables, but mpiexec's for the host.
+  const auto slurm = by_slurm(variables);
+  const bool is_slurm =
+      !launched.local_rank && slurm && slurm->size == launched.size && slurm->rank == launched.rank;
+  return is_slurm ? slurm : launched;
+}
+
+/// A launcher that speaks PMIx only: it names neither the size nor the host's processes, and the
+/// variables of a Slurm step around it are those of its daemon.
+std::optional<LaunchedBy> by_pmix(const Variables& variables) {
+  const auto rank = number_in(variables, "PMIX_RANK");
+  if (!rank || speaks_with_slurm(variables)) return std::nullopt;
+  return LaunchedBy{"a PMIx launcher", 1, *rank};
 }
 
 }  // namespace
 
-LaunchedBy launched_by() {
-  // The innermost launcher comes first: mpirun may itself run inside a Slurm job step.
-  if (const int size = number_in("OMPI_COMM_WORLD_SIZE"); size > 0)
-    return {"mpirun (Open MPI)", size};
-  if (const int size = number_in("PMI_SIZE"); size > 0) return {"mpiexec (MPICH)", size};
-  if (const int size = number_in("SLURM_STEP_NUM_TASKS"); size > 0) return {"srun (Slurm)", size};
+LaunchedBy launched_by(const Variables& variables) {
+  for (const auto launcher : {by_open_mpi, by_mpich, by_pmix, by_slurm}) {
+    if (auto launched = launcher(variables)) return *launched;
+  }
   return {};
 }
 
-int launched_rank() {
-  if (number_in("OMPI_COMM_WORLD_SIZE") > 0) return number_in("OMPI_COMM_WORLD_RANK");
-  if (number_in("PMI_SIZE") > 0) return number_in("PMI_RANK");
-  if (number_in("SLURM_STEP_NUM_TASKS") > 0) return number_in("SLURM_PROCID");
-  return 0;
-}
+Rank launched_rank() { return launched_by().rank; }
 
 void check_launcher(const LaunchedBy& launched, int mpi_size) {
   GOSSIP_CHECK(launched.size <= 1 || mpi_size > 1,
@@ -42,6 +99,24 @@ void check_launcher(const LaunchedBy& launched, int mpi_size) {
                "mpirun of the "
                "library it was built with, or with srun --mpi=pmix.",
                launched.launcher, launched.size);
+}
+
+std::optional<std::string> differences(const LaunchedBy& launched, Rank rank, int local_rank,
+                                       int local_size) {
+  if (launched.launcher.empty()) return std::nullopt;
+  std::vector<std::string> said;
+  std::vector<std::string> known;
+  const auto compare = [&](std::string_view what, int theirs, int ours) {
+    if (theirs == ours) return;
+    said.push_back(fmt::format("{} {}", what, theirs));
+    known.push_back(fmt::format("{} {}", what, ours));
+  };
+  compare("rank", launched.rank, rank);
+  compare("local rank", launched.local_rank.value_or(local_rank), local_rank);
+  compare("ranks on this host", launched.local_size.value_or(local_size), local_size);
+  if (said.empty()) return std::nullopt;
+  return fmt::format("The environment variables of {} say {}, but MPI says {}, and MPI is right.",
+                     launched.launcher, fmt::join(said, ", "), fmt::join(known, ", "));
 }
 
 }  // namespace gossip::mpi

@@ -9,8 +9,12 @@
 #include <vector>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/base/variables.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/environment.h>
+#include <libgossip/mpi/launcher.h>
+#include <libgossip/runtime/gpu.h>
 #include <libgossip/runtime/session.h>
 #include <libgossip/transport/process_group.h>
 
@@ -45,6 +49,11 @@ int share_of_cores(const mpi::Communicator& host) {
   return std::max(1, static_cast<int>(share + kRounding));
 }
 
+/// Slurm does not bind tasks to the cores that it counts for them unless a site has it do so.
+int limited(int share, const mpi::LaunchedBy& launched) {
+  return std::max(1, std::min(share, launched.cores.value_or(share)));
+}
+
 /// For an OpenMP that LibTorch brought along: it has read the variable when the process started.
 void set_openmp_threads(int threads) {
   using SetThreads = void (*)(int);
@@ -68,18 +77,67 @@ int choose_threads(int share) {
   return share;
 }
 
+/// The GPU of a process, chosen as soon as its place on the host is known.
+class GpuChoice {
+ public:
+  /// By what the launcher said, if it did.
+  explicit GpuChoice(const mpi::LaunchedBy& launched)
+      : visible_(runtime::visible_gpus(environment_variable, runtime::installed_gpus())) {
+    if (launched.local_rank) choose(*launched.local_rank, launched.rank);
+  }
+
+  /// Chooses again where `local_rank` gives another one than before.
+  void choose(int local_rank, Rank rank) {
+    const auto gpu = runtime::gpu_of_rank(local_rank, static_cast<int>(visible_.size()));
+    if (gpu == chosen_) return;
+    chosen_ = gpu;
+    if (const auto reason = runtime::use_gpu(*gpu)) {
+      log(LogLevel::kWarning, rank, "CUDA refuses GPU {}: {}.", *gpu, *reason);
+    }
+  }
+
+  /// Says which ranks of a host share a GPU. Collective over `host`.
+  void compare(const mpi::Communicator& host, Rank rank) const {
+    const bool counts = chosen_ && runtime::are_gpus_compared(environment_variable);
+    const auto shared = runtime::shared_gpus(host.all_gather(counts ? name() : ""));
+    if (shared && host.rank() == 0) log_line(LogLevel::kWarning, rank, *shared);
+  }
+
+  [[nodiscard]] std::optional<int> chosen() const { return chosen_; }
+
+ private:
+  [[nodiscard]] std::string name() const { return visible_[static_cast<std::size_t>(*chosen_)]; }
+
+  std::vector<std::string> visible_;
+  std::optional<int> chosen_;
+};
+
 }  // namespace
 
 struct Session::Impl {
-  Impl(int& argc, char**& argv) : environment(argc, argv) {}
+  // The GPU is chosen before MPI starts: an MPI library may take the current one for its own.
+  Impl(int& argc, char**& argv)
+      : launched(mpi::launched_by()), gpu(launched), environment(argc, argv) {}
 
+  mpi::LaunchedBy launched;
+  GpuChoice gpu;
   mpi::Environment environment;
   std::unique_ptr<transport::Group> world;
 };
 
 Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, argv)) {
   mpi::Communicator communicator = impl_->environment.world();
-  threads_ = choose_threads(share_of_cores(communicator.split_by_host()));
+  const mpi::Communicator host = communicator.split_by_host();
+  local_rank_ = host.rank();
+  local_size_ = host.size();
+  const Rank rank = communicator.rank();
+  if (const auto told = mpi::differences(impl_->launched, rank, local_rank_, local_size_)) {
+    log_line(LogLevel::kWarning, rank, *told);
+  }
+  impl_->gpu.choose(local_rank_, rank);
+  impl_->gpu.compare(host, rank);
+  gpu_ = impl_->gpu.chosen();
+  threads_ = choose_threads(limited(share_of_cores(host), impl_->launched));
   impl_->world = transport::make_process_group(std::move(communicator),
                                                transport::transport_options_from_environment());
 }

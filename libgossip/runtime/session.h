@@ -5,6 +5,7 @@
 /// What one process of a training job holds for its whole life.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <libgossip/base/types.h>
@@ -18,9 +19,11 @@ namespace gossip {
 ///
 /// Collective: construction and destruction, over all processes of the job.
 /// Side effect: sets OMP_NUM_THREADS, unless it is set, to this rank's share of the cores it may
-/// use, each divided by the ranks that may use it, so that tensor operations do not fight for
-/// cores. It counts
-/// for LibTorch if no tensor operation ran before. Errors: as mpi::Environment.
+/// use, each divided by the ranks that may use it, and at most to srun's --cpus-per-task, so that
+/// tensor operations do not fight for cores. It counts for LibTorch if no tensor operation ran before. Makes gpu() the current device of a CUDA runtime
+/// that is loaded already, before MPI starts if the launcher told the rank its place on the host.
+/// Warns where launcher and MPI contradict each other (MPI is right) and where ranks share a GPU.
+/// Errors: as mpi::Environment.
 class Session {
  public:
   Session(int& argc, char**& argv);
@@ -31,6 +34,12 @@ class Session {
   [[nodiscard]] Rank rank() const;
   [[nodiscard]] int size() const;
 
+  /// Number of this rank among those of its host, from 0 in the order of ranks.
+  [[nodiscard]] int local_rank() const noexcept { return local_rank_; }
+
+  /// How many ranks this host has.
+  [[nodiscard]] int local_size() const noexcept { return local_size_; }
+
   /// All ranks of the job.
   [[nodiscard]] transport::Group& world() const;
   operator transport::Group&() const { return world(); }  // NOLINT(google-explicit-constructor)
@@ -40,8 +49,13 @@ class Session {
   /// the ranks' options differ, or when these ranks cannot use them.
   void use_transport(const transport::TransportOptions& options);
 
-  /// The device that this rank trains on, as torch::Device reads it: "cpu".
+  /// The device that this rank trains on, as torch::Device reads it: always "cpu", as the library
+  /// mixes models in the host's memory; gpu() is for programs that compute on a GPU themselves.
   [[nodiscard]] std::string device() const { return "cpu"; }
+
+  /// The number, among the GPUs that CUDA_VISIBLE_DEVICES leaves to this process, of the one for this
+  /// rank: its local rank modulo their number. Nothing without a GPU.
+  [[nodiscard]] std::optional<int> gpu() const noexcept { return gpu_; }
 
   /// Threads for tensor operations: OMP_NUM_THREADS, or the share of the host's cores described
   /// above.
@@ -50,6 +64,9 @@ class Session {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  int local_rank_ = 0;
+  int local_size_ = 1;
+  std::optional<int> gpu_;
   int threads_ = 1;
 };
 

@@ -67,6 +67,14 @@ int threads(Session& session) {
   return 0;
 }
 
+int gpus(Session& session) {
+  const std::string gpu =
+      session.gpu() ? "GPU " + std::to_string(*session.gpu()) : std::string("no GPU");
+  std::printf("rank %d: local rank %d of %d, %s\n", session.rank(), session.local_rank(),
+              session.local_size(), gpu.c_str());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -74,7 +82,7 @@ int main(int argc, char** argv) {
       {"returns", returns}, {"status", status},
       {"throws", throws},   {"throws_number", throws_number},
       {"joint", joint},     {"throws_alone", throws_alone},
-      {"threads", threads},
+      {"threads", threads}, {"gpus", gpus},
   };
   return gossip::run_main(argc, argv, cases.at(argc > 1 ? argv[1] : ""));
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <libgossip/mpi/launcher.h>
 #include <libgossip/runtime/session.h>
 
 namespace gossip {
@@ -33,6 +34,32 @@ TEST_F(SessionTest, HoldsAllProcessesOfTheJob) {
   EXPECT_EQ(session.size(), size_of_world());
   EXPECT_EQ(session.rank(), rank_in_world());
   EXPECT_EQ(session.device(), "cpu");
+}
+
+TEST_F(SessionTest, KnowsItsPlaceOnTheHostAsMpiDoes) {
+  MPI_Comm host = MPI_COMM_NULL;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
+  int rank = -1;
+  int size = 0;
+  MPI_Comm_rank(host, &rank);
+  MPI_Comm_size(host, &size);
+  MPI_Comm_free(&host);
+
+  const Session session(argc_, argv_);
+
+  EXPECT_EQ(session.local_rank(), rank);
+  EXPECT_EQ(session.local_size(), size);
+}
+
+TEST_F(SessionTest, IsToldByTheLauncherWhatMpiKnows) {
+  const mpi::LaunchedBy launched = mpi::launched_by();
+  const Session session(argc_, argv_);
+
+  EXPECT_NE(launched.launcher, "");
+  EXPECT_EQ(launched.size, session.size());
+  EXPECT_EQ(launched.rank, session.rank());
+  EXPECT_EQ(launched.local_rank, session.local_rank());
+  EXPECT_EQ(launched.local_size, session.local_size());
 }
 
 TEST_F(SessionTest, MovesBytesAsItIsTold) {
