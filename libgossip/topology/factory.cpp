@@ -10,8 +10,10 @@
 #include <libgossip/base/suggest.h>
 #include <libgossip/topology/factory.h>
 #include <libgossip/topology/families.h>
+#include <libgossip/topology/hierarchical.h>
 #include <libgossip/topology/read.h>
 #include <libgossip/topology/schedules.h>
+#include <libgossip/topology/switches.h>
 #include <libgossip/topology/weights.h>
 
 namespace gossip::topology {
@@ -35,6 +37,14 @@ constexpr std::array kNames{
                  "a random connected graph, every rank with DEGREE neighbors (default 4)"},
     TopologyName{"one-peer-exponential", "i receives from i - 2^b, another b in each round"},
     TopologyName{"random-matching", "random pairs, new ones in each round"},
+    TopologyName{"hierarchical-ring:CONF",
+                 "everybody inside a host, one edge between neighboring hosts; hosts in the order "
+                 "of Slurm's topology.conf if one is named"},
+    TopologyName{"hierarchical-exponential:CONF",
+                 "everybody inside a host, one edge between hosts h and h + 2^b for all b"},
+    TopologyName{"hierarchical-one-peer:CONF",
+                 "by turns the average of each host, and one rank of host h receives from host "
+                 "h - 2^b"},
     TopologyName{"file:PATH", "a list of edges or a mixing matrix from a file"},
     TopologyName{"lazy:NAME", "a static topology with the weights (I + W) / 2"},
 };
@@ -58,6 +68,16 @@ constexpr std::array kGraphs{
     NamedGraph{"symmetric-exponential", symmetric_exponential},
 };
 
+struct HierarchicalGraph {
+  std::string_view name;
+  Graph (*make)(const Hosts& hosts);
+};
+
+constexpr std::array kHierarchicalGraphs{
+    HierarchicalGraph{"hierarchical-ring", hierarchical_ring},
+    HierarchicalGraph{"hierarchical-exponential", hierarchical_exponential},
+};
+
 /// A name as typed, split at its first colon.
 struct Request {
   std::string_view full;
@@ -77,8 +97,16 @@ std::vector<std::string> base_names() {
   return names;
 }
 
+constexpr std::string_view kHierarchicalOnePeer = "hierarchical-one-peer";
+
 bool is_schedule(std::string_view base) {
-  return base == "one-peer-exponential" || base == "random-matching";
+  return base == "one-peer-exponential" || base == "random-matching" ||
+         base == kHierarchicalOnePeer;
+}
+
+const HierarchicalGraph* find_hierarchical(std::string_view base) {
+  const auto* const found = std::ranges::find(kHierarchicalGraphs, base, &HierarchicalGraph::name);
+  return found != kHierarchicalGraphs.end() ? found : nullptr;
 }
 
 void check_no_parameter(const Request& request) {
@@ -107,11 +135,23 @@ TopologyFile file_of(const Request& request, int size) {
   return file;
 }
 
+/// The hosts for a two-level topology, in the order of the file that is its parameter.
+Hosts hosts_for(const Request& request, int size, const Hosts& hosts) {
+  GOSSIP_CHECK(!hosts.is_known() || hosts.size() == size,
+               "Topology '{}' is for {} ranks, but the hosts are those of {}", request.full, size,
+               hosts.size());
+  GOSSIP_CHECK(!request.parameter || !request.parameter->empty(),
+               "Topology '{}' needs the path of a topology.conf after the colon, or no colon",
+               request.full);
+  if (!request.parameter || !hosts.is_known()) return hosts;
+  return ordered_by_switches(hosts, std::string(*request.parameter));
+}
+
 }  // namespace
 
 std::span<const TopologyName> topology_names() { return kNames; }
 
-Graph make_graph(std::string_view name, int size, std::uint64_t seed) {
+Graph make_graph(std::string_view name, int size, std::uint64_t seed, const Hosts& hosts) {
   GOSSIP_CHECK(size >= 1, "Topology '{}' needs at least 1 rank, not {}", name, size);
   const Request request = split(name);
   if (request.base == "random-regular") {
@@ -120,6 +160,9 @@ Graph make_graph(std::string_view name, int size, std::uint64_t seed) {
   if (request.base == "file") return file_of(request, size).graph;
   GOSSIP_CHECK(!is_schedule(request.base) && request.base != "lazy",
                "'{}' is not one graph; take a static topology such as static-exponential", name);
+  if (const auto* const two_level = find_hierarchical(request.base)) {
+    return two_level->make(hosts_for(request, size, hosts));
+  }
   const auto* const known = std::find_if(kGraphs.begin(), kGraphs.end(),
                                          [&](const auto& g) { return g.name == request.base; });
   if (known == kGraphs.end()) throw Error(unknown_name("topology", request.base, base_names()));
@@ -127,9 +170,12 @@ Graph make_graph(std::string_view name, int size, std::uint64_t seed) {
   return known->make(size);
 }
 
-Schedule make_schedule(std::string_view name, int size, std::uint64_t seed) {
+Schedule make_schedule(std::string_view name, int size, std::uint64_t seed, const Hosts& hosts) {
   GOSSIP_CHECK(size >= 1, "Topology '{}' needs at least 1 rank, not {}", name, size);
   const Request request = split(name);
+  if (request.base == kHierarchicalOnePeer) {
+    return hierarchical_one_peer(hosts_for(request, size, hosts));
+  }
   if (is_schedule(request.base)) {
     check_no_parameter(request);
     return request.base == "random-matching" ? random_matching(size, seed)
@@ -138,11 +184,13 @@ Schedule make_schedule(std::string_view name, int size, std::uint64_t seed) {
   if (request.base == "file") return file_of(request, size).schedule();
   if (request.base == "lazy") {
     GOSSIP_CHECK(request.parameter, "Topology 'lazy' needs a name after the colon: lazy:ring");
-    const Schedule plain = make_schedule(*request.parameter, size, seed);
+    const Schedule plain = make_schedule(*request.parameter, size, seed, hosts);
     GOSSIP_CHECK(plain.period() == 1, "'{}': only a static topology can be lazy", name);
     return {lazy(plain.matrix(0)), std::string(name)};
   }
-  return make_graph(name, size, seed);
+  const Graph graph = make_graph(name, size, seed, hosts);
+  if (find_hierarchical(request.base) == nullptr) return graph;
+  return {hierarchical_weights(graph, hosts), graph.name()};
 }
 
 }  // namespace gossip::topology

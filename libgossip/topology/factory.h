@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <libgossip/topology/graph.h>
+#include <libgossip/topology/hosts.h>
 #include <libgossip/topology/schedule.h>
 
 namespace gossip::topology {
@@ -28,13 +29,17 @@ struct TopologyName {
 /// matters to random topologies only. Every rank that calls with the same arguments gets the same
 /// schedule.
 ///
-/// Parameters follow a colon: "random-regular:4", "file:PATH", "lazy:ring".
-/// Throws gossip::Error for an unknown name (with the nearest ones), a wrong parameter, and a size
-/// that the topology does not have.
-[[nodiscard]] Schedule make_schedule(std::string_view name, int size, std::uint64_t seed = 0);
+/// Parameters follow a colon: "random-regular:4", "file:PATH", "lazy:ring",
+/// "hierarchical-ring:TOPOLOGY_CONF". `hosts`: where the ranks run; only the topologies named
+/// "hierarchical-..." ask for it (see transport::hosts_of()).
+/// Throws gossip::Error for an unknown name (with the nearest ones), a wrong parameter, a size
+/// that the topology does not have, and hosts that it needs but are not known or of another size.
+[[nodiscard]] Schedule make_schedule(std::string_view name, int size, std::uint64_t seed = 0,
+                                     const Hosts& hosts = {});
 
 /// The graph of a static topology, for methods that choose weights of their own (push-sum,
 /// push-pull, chi). Throws gossip::Error as make_schedule(), and for names of schedules.
-[[nodiscard]] Graph make_graph(std::string_view name, int size, std::uint64_t seed = 0);
+[[nodiscard]] Graph make_graph(std::string_view name, int size, std::uint64_t seed = 0,
+                               const Hosts& hosts = {});
 
 }  // namespace gossip::topology

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <unistd.h>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/agreement.h>
+#include <libgossip/transport/hosts.h>
 #include <libgossip/transport/memory_channel.h>
 #include <libgossip/transport/mixed_channel.h>
 #include <libgossip/transport/process_group.h>
@@ -17,12 +16,6 @@
 
 namespace gossip::transport {
 namespace {
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 /// MPI's non-blocking all-reduce: 1.6 times faster than the blocking one between hosts, and it runs
 /// in the background.

@@ -4,12 +4,21 @@
 
 #include <libgossip/topology/checks.h>
 #include <libgossip/topology/factory.h>
+#include <libgossip/topology/hierarchical.h>
 #include <libgossip/topology/weights.h>
 
+#include "support/temporary_folder.h"
 #include "topology_test_support.h"
 
 namespace gossip::topology {
 namespace {
+
+/// `per_host` ranks on each host, the last one with what is left.
+Hosts hosts_of_size(int size, int per_host = 4) {
+  std::vector<std::string> host_of;
+  for (Rank rank = 0; rank < size; ++rank) host_of.push_back(std::to_string(rank / per_host));
+  return Hosts(host_of);
+}
 
 /// The names that need no parameter.
 std::vector<std::string> plain_names() {
@@ -30,7 +39,7 @@ TEST(Factory, EveryNameGivesADoublyStochasticConnectedScheduleOfEverySize) {
     for (int size = 1; size <= 64; ++size) {
       if (!exists(name, size)) continue;
       SCOPED_TRACE(name + " of " + std::to_string(size));
-      const Schedule schedule = make_schedule(name, size, 3);
+      const Schedule schedule = make_schedule(name, size, 3, hosts_of_size(size));
 
       EXPECT_EQ(schedule.name(), name);
       EXPECT_EQ(schedule.size(), size);
@@ -43,8 +52,8 @@ TEST(Factory, EveryNameGivesADoublyStochasticConnectedScheduleOfEverySize) {
 TEST(Factory, EveryRankGetsTheSameSchedule) {
   for (const auto& name : plain_names()) {
     for (const int size : {1, 2, 8, 16}) {
-      const Schedule mine = make_schedule(name, size, 42);
-      const Schedule yours = make_schedule(name, size, 42);
+      const Schedule mine = make_schedule(name, size, 42, hosts_of_size(size));
+      const Schedule yours = make_schedule(name, size, 42, hosts_of_size(size));
       for (int round = 0; round < 5; ++round) {
         EXPECT_EQ(mine.matrix(round).rows(), yours.matrix(round).rows()) << name << size;
       }
@@ -55,7 +64,7 @@ TEST(Factory, EveryRankGetsTheSameSchedule) {
 TEST(Factory, SeedsMatterToRandomTopologiesOnly) {
   for (const auto& name : plain_names()) {
     const auto rows = [&](std::uint64_t seed) {
-      return make_schedule(name, 16, seed).matrix(0).rows();
+      return make_schedule(name, 16, seed, hosts_of_size(16)).matrix(0).rows();
     };
     EXPECT_EQ(rows(1) != rows(2), name.starts_with("random-")) << name;
   }
@@ -69,7 +78,7 @@ TEST(Factory, ListsEveryNameOnceWithADescription) {
     EXPECT_NE(known.description.back(), '.');
     EXPECT_EQ(known.description.find('\n'), std::string_view::npos);
   }
-  EXPECT_EQ(names.size(), 16U);
+  EXPECT_EQ(names.size(), 19U);
 }
 
 TEST(Factory, TakesADegree) {
@@ -107,6 +116,43 @@ TEST(Factory, ReadsFiles) {
   test::expect_error([&] { (void)make_schedule("file:" + path, 3); }, {"Cannot open", path});
   test::expect_error([] { (void)make_schedule("file", 3); }, {"path", "file:edges.txt"});
   test::expect_error([] { (void)make_schedule("file:", 3); }, {"path", "file:edges.txt"});
+}
+
+TEST(Factory, TakesTheHostsOfTheRanks) {
+  const Hosts hosts = hosts_of_size(8);
+  const Schedule schedule = make_schedule("hierarchical-ring", 8, 0, hosts);
+
+  EXPECT_EQ(schedule.matrix(0).rows(),
+            hierarchical_weights(hierarchical_ring(hosts), hosts).rows());
+  EXPECT_EQ(make_graph("hierarchical-exponential", 8, 0, hosts).num_arcs(), 26);
+  EXPECT_EQ(make_schedule("lazy:hierarchical-ring", 8, 0, hosts).matrix(0).rows(),
+            lazy(schedule.matrix(0)).rows());
+  for (const char* name :
+       {"hierarchical-ring", "hierarchical-exponential", "hierarchical-one-peer"}) {
+    test::expect_error([&] { (void)make_schedule(name, 8); }, {name, "not known", "hosts_of"});
+    test::expect_error([&] { (void)make_schedule(name, 9, 0, hosts); },
+                       {name, "for 9 ranks", "those of 8"});
+    test::expect_error([&] { (void)make_schedule(std::string(name) + ":", 8, 0, hosts); },
+                       {name, "path of a topology.conf"});
+  }
+  test::expect_error([&] { (void)make_graph("hierarchical-one-peer", 8, 0, hosts); },
+                     {"hierarchical-one-peer", "static"});
+}
+
+TEST(Factory, OrdersHostsByTheirSwitches) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "topology.conf";
+  test::write_file(path, "SwitchName=a Nodes=n[0,2]\nSwitchName=b Nodes=n[1,3]\n");
+  const Hosts hosts({"n0", "n1", "n2", "n3"});
+
+  const Graph graph = make_graph("hierarchical-ring:" + path.string(), 4, 0, hosts);
+
+  EXPECT_TRUE(graph.has_arc(0, 2) && graph.has_arc(2, 1) && graph.has_arc(1, 3));
+  EXPECT_FALSE(graph.has_arc(0, 1) || graph.has_arc(2, 3));
+  test::write_file(path, "SwitchName=a\n");
+  test::expect_error(
+      [&] { (void)make_schedule("hierarchical-one-peer:" + path.string(), 4, 0, hosts); },
+      {path.string() + ":1:", "Nodes="});
 }
 
 TEST(Factory, RefusesUnknownNamesAndSuggests) {
