@@ -2,11 +2,14 @@
 #include "common/run_record.h"
 
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/train/file.h>
+#include <libgossip/train/job.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::examples {
@@ -36,6 +39,11 @@ void RunRecord::start(const optim::Decentralized& optimizer, const std::string& 
                       {"batch_size", options_.batch_size},
                       {"seed", static_cast<std::int64_t>(options_.seed)},
                       {"bytes_nominal", optimizer.name() == "allreduce"}}};
+  const train::JobInfo job = train::job_info(session_);
+  for (train::Field& field : train::fields(job)) start_.extra.push_back(std::move(field));
+  for (const std::string& line : train::lines(job)) {
+    if (session_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
+  }
   metrics_.write_start(start_);
   begin_ = epoch_begin_ = Clock::now();
 }

@@ -24,6 +24,7 @@ class RunRecord {
   /// folder cannot be written.
   RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch);
 
+  /// Writes the start record, and what runs where into the log of rank 0. Collective.
   void start(const optim::Decentralized& optimizer, const std::string& topology);
 
   /// After every step. Throws gossip::Error, naming rank and step, when the loss is not a number.

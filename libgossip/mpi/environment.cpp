@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -53,6 +55,22 @@ void prepare_open_mpi() {
 }
 
 }  // namespace
+
+std::string library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  GOSSIP_MPI(MPI_Get_library_version(text.data(), &length));
+  // "Open MPI v4.1.4, package: ..." or "MPICH Version:      5.0.2" and more lines
+  const std::string all(text.data(), static_cast<std::size_t>(length));
+  std::istringstream words(all.substr(0, all.find_first_of(",\n")));
+  std::string result;
+  for (std::string word; words >> word;) {
+    if (word == "Version:") continue;
+    if (!result.empty()) result += ' ';
+    result += word;
+  }
+  return result;
+}
 
 Environment::Environment(int& argc, char**& argv)
     : owns_(false), exceptions_(std::uncaught_exceptions()) {
