@@ -116,7 +116,8 @@ std::vector<std::int64_t> samples_of_rank(const Session& session, const Options&
 }
 
 int run(Session& session, const Options& options) {
-  const auto schedule = topology::make_schedule(options.topology, session.size(), options.seed);
+  const auto schedule = topology::make_schedule(options.topology, session.size(), options.seed,
+                                                transport::hosts_of(session));
   std::optional<FashionMnist> data;
   std::optional<train::Shard> shard;
   std::optional<RunRecord> record;
@@ -155,8 +156,9 @@ int run(Session& session, const Options& options) {
 int main(int argc, char** argv) {
   return gossip::run_main(argc, argv, [&](Session& session) {
     std::optional<Options> options;
+    const topology::Hosts hosts = transport::hosts_of(session);
     transport::check_together(
-        session, [&] { options = parse_options(argc, argv, session.size(), session.rank() == 0); });
+        session, [&] { options = parse_options(argc, argv, hosts, session.rank() == 0); });
     if (!options) return 0;
     transport::require_agreement(session, "configuration", options->resolved);
     if (options->transport != "auto") use_transport(session, *options);

@@ -28,5 +28,7 @@
 #include <libgossip/topology/directed.h>
 #include <libgossip/topology/factory.h>
 #include <libgossip/topology/families.h>
+#include <libgossip/topology/hierarchical.h>
 #include <libgossip/topology/schedules.h>
 #include <libgossip/topology/weights.h>
+#include <libgossip/transport/hosts.h>

@@ -41,7 +41,7 @@ void print_list() {
   }
   fmt::print("Topologies (--topology):\n");
   for (const topology::TopologyName& entry : topology::topology_names()) {
-    fmt::print("  {:<24} {}\n", entry.name, entry.description);
+    fmt::print("  {:<29} {}\n", entry.name, entry.description);
   }
   fmt::print("Transports (--transport):        {}\n",
              fmt::join(transport::transport_names(), ", "));
@@ -148,7 +148,8 @@ void check_ranges(const Options& o) {
 
 }  // namespace
 
-std::optional<Options> parse_options(int argc, const char* const* argv, int size, bool speaks) {
+std::optional<Options> parse_options(int argc, const char* const* argv,
+                                     const topology::Hosts& hosts, bool speaks) {
   Options options;
   options.data = kFashionMnistFolder;
   CLI::App app(
@@ -163,13 +164,13 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int size
   optim::check_optimizer_name(options.optimizer);
   static_cast<void>(optim::mixing_order(options.order));
   static_cast<void>(optim::tracking_order(options.tracking_order));
-  static_cast<void>(topology::make_schedule(options.topology, size, options.seed));
+  static_cast<void>(topology::make_schedule(options.topology, hosts.size(), options.seed, hosts));
   static_cast<void>(optim::on_lost_neighbor(options.on_lost_neighbor));
   static_cast<void>(transport::transport_kind(options.transport));
   check_name("local optimizer", options.local_optimizer, kLocalOptimizers);
   check_name("learning-rate schedule", options.lr_schedule, kLrSchedules);
   check_ranges(options);
-  if (!options.slow_rank.empty()) options.slow = read_slow_rank(options.slow_rank, size);
+  if (!options.slow_rank.empty()) options.slow = read_slow_rank(options.slow_rank, hosts.size());
   options.resolved = app.config_to_str(true, false);
   return options;
 }

@@ -14,6 +14,7 @@
 
 #include <libgossip/base/types.h>
 #include <libgossip/optim/factory.h>
+#include <libgossip/topology/hosts.h>
 
 #include "common/slow_rank.h"
 
@@ -67,9 +68,10 @@ struct Options {
 
 /// Reads the command line and the file that --config names. Nothing when there is nothing left to
 /// do (--help, --list), after `speaks` printed it. Throws gossip::Error for what cannot be right:
-/// unknown options and names (with the near ones), numbers out of range. Local.
-[[nodiscard]] std::optional<Options> parse_options(int argc, const char* const* argv, int size,
-                                                   bool speaks);
+/// unknown options and names (with the near ones), numbers out of range. `hosts`: of the ranks that
+/// there are. Local.
+[[nodiscard]] std::optional<Options> parse_options(int argc, const char* const* argv,
+                                                   const topology::Hosts& hosts, bool speaks);
 
 /// What the options say to the distributed optimizer.
 [[nodiscard]] optim::OptimizerOptions optimizer_options(const Options& options);

@@ -38,13 +38,12 @@ constexpr std::array kNames{
     TopologyName{"one-peer-exponential", "i receives from i - 2^b, another b in each round"},
     TopologyName{"random-matching", "random pairs, new ones in each round"},
     TopologyName{"hierarchical-ring:CONF",
-                 "everybody inside a host, one edge between neighboring hosts; hosts in the order "
-                 "of Slurm's topology.conf if one is named"},
+                 "everybody inside a host, one edge between neighboring hosts (CONF: Slurm's "
+                 "topology.conf, for their order)"},
     TopologyName{"hierarchical-exponential:CONF",
                  "everybody inside a host, one edge between hosts h and h + 2^b for all b"},
     TopologyName{"hierarchical-one-peer:CONF",
-                 "by turns the average of each host, and one rank of host h receives from host "
-                 "h - 2^b"},
+                 "by turns each host's average, and an edge from host h - 2^b to host h"},
     TopologyName{"file:PATH", "a list of edges or a mixing matrix from a file"},
     TopologyName{"lazy:NAME", "a static topology with the weights (I + W) / 2"},
 };

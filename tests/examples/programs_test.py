@@ -9,6 +9,7 @@ import gzip
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -143,6 +144,37 @@ class Programs(unittest.TestCase):
 
             self.assertEqual(run.returncode, 0, run.stderr)
             self.assertEqual(json.loads((self.out / "result.json").read_text())["transport"], expected)
+
+    def test_topologies_that_know_hosts_train_and_the_job_is_recorded(self):
+        job = ["GOSSIP_RANKS_PER_MEMORY=2", "SLURM_JOB_ID=17", "SLURM_JOB_NAME=train", "SLURM_JOB_NODELIST=n[1-2]",
+               "SLURM_JOB_NUM_NODES=2", "SLURM_RESTART_COUNT=1"]
+        conf = self.folder / "topology.conf"
+        conf.write_text(f"SwitchName=all Nodes={socket.gethostname()}\n")
+        for topology in ("hierarchical-one-peer", f"hierarchical-ring:{conf}"):
+            run = mpirun([3, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(), "--epochs", 1,
+                          "--topology", topology], env=job)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            result = json.loads((self.out / "result.json").read_text())
+            start = json.loads((self.out / "metrics.rank1.jsonl").read_text().splitlines()[0])
+            self.assertEqual(result["topology"], topology.split(":")[0])
+            for record in (result, start):
+                self.assertEqual(
+                    [record[field] for field in ("job_id", "job_name", "nodes", "num_nodes", "restart_count")],
+                    ["17", "train", "n[1-2]", 2, 1])
+                self.assertEqual(record["num_hosts"], 2)
+                self.assertRegex(record["hosts"], r"^(.+):2,\1:1$")
+                self.assertRegex(record["commit"], r"^(unknown|[0-9a-f]{12,}\*?)$")
+                for field in ("version", "mpi", "libtorch", "compiler"):
+                    self.assertRegex(record[field], r"\d")
+            self.assertRegex(run.stderr, r"gossip\[0\]: Slurm job 17, 'train' .* on n\[1-2\] \(2 nodes\), restarted")
+            self.assertEqual(run.stderr.count("ranks: 3 on 2 hosts"), 1, run.stderr)
+
+    def test_a_file_of_switches_that_is_wrong_names_the_line(self):
+        conf = self.folder / "topology.conf"
+        conf.write_text("SwitchName=all\n")
+
+        self.assert_refused(self.train("--topology", f"hierarchical-ring:{conf}"), f"{conf}:1:", "Nodes=")
 
     def small_data_once(self):
         return self.folder / "data" if (self.folder / "data").exists() else self.small_data()
