@@ -71,7 +71,7 @@ std::vector<std::string> visible_gpus(const Variables& variables, int installed)
 }
 
 std::optional<int> gpu_of_rank(int local_rank, int num_visible) {
-  if (num_visible == 0) return std::nullopt;
+  if (num_visible == 0 || local_rank < 0) return std::nullopt;
   return local_rank % num_visible;
 }
 
@@ -87,7 +87,9 @@ std::optional<std::string> use_gpu(int gpu) {
 }
 
 bool are_gpus_compared(const Variables& variables) {
-  if (variables("SLURM_GPUS_PER_TASK")) return false;
+  // Where the site hides the other GPUs from a task, each task's own is its number 0.
+  const bool is_bound = !variables("SLURM_GPU_BIND").value_or("none").ends_with("none");
+  if (is_bound || variables("SLURM_GPUS_PER_TASK")) return false;
   return variables("CUDA_VISIBLE_DEVICES") || loaded(kSetDevice) != nullptr;
 }
 

@@ -60,6 +60,7 @@ TEST(Gpu, OfARankIsItsLocalRankAmongTheVisibleOnes) {
   EXPECT_EQ(gpu_of_rank(3, 4), 3);
   EXPECT_EQ(gpu_of_rank(3, 1), 0) << "each rank sees its own";
   EXPECT_EQ(gpu_of_rank(5, 4), 1);
+  EXPECT_EQ(gpu_of_rank(-1, 4), std::nullopt) << "a launcher's variable may say anything";
 }
 
 TEST(Gpu, ThatRanksShareAreNamed) {
@@ -72,14 +73,17 @@ TEST(Gpu, ThatRanksShareAreNamed) {
 }
 
 TEST(Gpu, AreNotComparedWhereSlurmGivesEachTaskItsOwn) {
-  const auto with = [](const char* set) {
-    return [set](const std::string& name) {
-      return name == "CUDA_VISIBLE_DEVICES" || name == set ? std::optional<std::string>("1")
-                                                           : std::nullopt;
+  const auto with = [](const std::string& set, const std::string& text) {
+    return [=](const std::string& name) {
+      if (name == "CUDA_VISIBLE_DEVICES") return std::optional<std::string>("0");
+      return name == set ? std::optional(text) : std::nullopt;
     };
   };
-  EXPECT_TRUE(are_gpus_compared(with("")));
-  EXPECT_FALSE(are_gpus_compared(with("SLURM_GPUS_PER_TASK")));
+  EXPECT_TRUE(are_gpus_compared(with("", "")));
+  EXPECT_TRUE(are_gpus_compared(with("SLURM_GPU_BIND", "none")));
+  EXPECT_TRUE(are_gpus_compared(with("SLURM_GPU_BIND", "verbose,none")));
+  EXPECT_FALSE(are_gpus_compared(with("SLURM_GPU_BIND", "single:1")));
+  EXPECT_FALSE(are_gpus_compared(with("SLURM_GPUS_PER_TASK", "1")));
 }
 
 }  // namespace
