@@ -28,6 +28,8 @@ gossip_mpi_needs_mb=200
 
 # Lets ccache serve the precompiled headers.
 export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
+# Lets it serve one build folder what another one compiled: the MPIs' folders share what does not see MPI.
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$gossip_root}
 
 say() {
   printf '\033[1m==>\033[0m %s\n' "$*" | if [[ -t 1 ]]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
