@@ -38,7 +38,9 @@ struct Counters {
   std::uint64_t bytes_touched = 0;
   /// Of them, were every vector read and written at most once between two waits for others.
   std::uint64_t bytes_touched_least = 0;
-  std::int64_t skipped = 0;         ///< messages or exchanges not started: the last was under way
+  /// Messages or exchanges not started because the last was under way, and exchanges that did
+  /// nothing because the other rank had left.
+  std::int64_t skipped = 0;
   std::int64_t neighbors_lost = 0;  ///< neighbors dropped
   double mass_lost = 0.0;           ///< push-sum weight, or exchanges, that went with them
   double wait_seconds = 0.0;        ///< time in which this rank stood still for another

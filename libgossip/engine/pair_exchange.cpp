@@ -15,6 +15,7 @@ namespace {
 
 using transport::Activity;
 using transport::Message;
+using transport::MessageKind;
 
 constexpr std::size_t kCacheLine = 64;
 
@@ -230,6 +231,7 @@ void PairExchange::settle() {
   }
   group_.barrier();
   is_settling_ = false;
+  has_met_absence_ = false;
   open();
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
   group_.barrier();
@@ -345,12 +347,23 @@ void PairExchange::begin_wanted(Stream& stream) {
   }
 }
 
+/// What is started with a rank that is away does nothing, up to the end of it.
+void PairExchange::note_absence(Stream& stream) {
+  stream.is_void = true;
+  has_met_absence_ = true;
+}
+
 void PairExchange::finish(Stream& stream) {
-  ++events_of(stream);
+  if (!stream.is_void) ++events_of(stream);
   {
     const std::lock_guard lock(mutex_);
-    counters_.ages.add(step_ - stream.started_at.front());
+    if (stream.is_void) {
+      ++counters_.skipped;
+    } else {
+      counters_.ages.add(step_ - stream.started_at.front());
+    }
   }
+  if (stream.started == 1) stream.is_void = false;
   stream.started_at.front() = stream.started_at.back();
   stream.next -= pieces_.count();
   stream.answered -= pieces_.count();
@@ -394,11 +407,15 @@ bool PairExchange::advance_near(Stream& stream) {
       break;
     }
     const bool is_free = pieces_.is_free(first, piece) && pieces_.is_free(second, piece);
-    if (is_free) pieces_.event(stream.peer, piece);
+    const bool is_done = is_free && pieces_.event(stream.peer, piece);
     pieces_.unlock(second, piece);
     pieces_.unlock(first, piece);
     if (!is_free) break;
     stream.answered = ++stream.next;
+    if (!is_done) {
+      note_absence(stream);
+      continue;
+    }
     const std::lock_guard lock(mutex_);
     counters_.bytes_averaged += pieces_.model(rank_, piece).bytes();
   }
@@ -454,17 +471,20 @@ bool PairExchange::serve(Stream& stream) {
       return has_moved;
     }
     const VectorView model = pieces_.model(rank_, piece);
-    pieces_.answer(piece, view_of(stream.request->payload(), model.dtype),
-                   {model.dtype, slot->data(), model.size});
+    const bool is_done = pieces_.answer(piece, view_of(stream.request->payload(), model.dtype),
+                                        {model.dtype, slot->data(), model.size});
     pieces_.unlock(rank_, piece);
-    answers_->commit({.round = stream.request->header().round, .bytes = model.bytes()});
+    const std::size_t bytes = is_done ? model.bytes() : 0;
+    answers_->commit({.round = stream.request->header().round,
+                      .kind = is_done ? MessageKind::kData : MessageKind::kSkip,
+                      .bytes = bytes});
     stream.request.reset();
-    if (++stream.served % pieces_.count() == 0) ++events_of(stream);
+    if (++stream.served % pieces_.count() == 0 && is_done) ++events_of(stream);
     has_moved = true;
     const std::lock_guard lock(mutex_);
-    counters_.bytes_sent += model.bytes();
+    counters_.bytes_sent += bytes;
     counters_.bytes_received += model.bytes();
-    counters_.bytes_averaged += model.bytes();
+    counters_.bytes_averaged += bytes;
   }
 }
 
@@ -475,15 +495,21 @@ bool PairExchange::collect(Stream& stream) {
     if (!stream.answer) return has_moved;
     const auto piece = static_cast<std::size_t>(stream.answer->header().round);
     if (!pieces_.try_lock(rank_, piece)) return has_moved;
-    const VectorView model = pieces_.model(rank_, piece);
-    pieces_.apply_answer(piece, view_of(stream.answer->payload(), model.dtype));
+    const std::size_t bytes = stream.answer->payload().size();
+    if (stream.answer->header().kind == MessageKind::kSkip) {
+      pieces_.end_request(piece);
+      note_absence(stream);
+    } else {
+      pieces_.apply_answer(piece,
+                           view_of(stream.answer->payload(), pieces_.model(rank_, piece).dtype));
+    }
     pieces_.unlock(rank_, piece);
     stream.answer.reset();
     ++stream.answered;
     has_moved = true;
     const std::lock_guard lock(mutex_);
-    counters_.bytes_received += model.bytes();
-    counters_.bytes_averaged += model.bytes();
+    counters_.bytes_received += bytes;
+    counters_.bytes_averaged += bytes;
   }
 }
 

@@ -106,9 +106,13 @@ class PairExchange {
   /// Whether events with `peer` that this rank asked for are still to come. Local; does not block.
   [[nodiscard]] bool is_wanting(Rank peer) const;
 
-  /// Events with `peer` so far, started by either side, that are over on this rank. Local; does not
-  /// block.
+  /// Events with `peer` so far, started by either side, that are over on this rank; without those
+  /// that did nothing because one of the two was away. Local; does not block.
   [[nodiscard]] std::int64_t events_with(Rank peer) const;
+
+  /// Whether a peer was found away by an event that this rank asked for, since settle() last ended.
+  /// Local; does not block.
+  [[nodiscard]] bool has_met_absence() const noexcept { return has_met_absence_; }
 
   /// Whether an event that this rank asked for is going on with `peer`.
   [[nodiscard]] bool is_busy(Rank peer) const;
@@ -148,6 +152,7 @@ class PairExchange {
     std::atomic<int> wanted{0};  // more, behind these
     std::atomic<bool> is_lost{false};
     int started = 0;                                     // of them
+    bool is_void = false;                                // of them, one met a rank that is away
     std::size_t first = 0;                               // piece that these begin with
     std::size_t next = 0;                                // pieces asked for, of all started events
     std::size_t answered = 0;                            // of them
@@ -169,6 +174,7 @@ class PairExchange {
   bool serve(Stream& stream);
   bool collect(Stream& stream);
   void finish(Stream& stream);
+  void note_absence(Stream& stream);
   void watch(Stream& stream, bool has_moved);
   void begin_wanted(Stream& stream);
   [[nodiscard]] std::optional<std::span<std::byte>> slot_for(Rank peer, std::size_t piece,
@@ -190,6 +196,7 @@ class PairExchange {
   std::unique_ptr<transport::Channel> answers_;
   std::atomic<std::int64_t> step_{0};
   std::atomic<bool> is_settling_{false};
+  std::atomic<bool> has_met_absence_{false};
   SplitMix64 random_;
   mutable std::mutex mutex_;  // of what follows
   Counters counters_;

@@ -143,8 +143,8 @@ void PairPieces::in_blocks(std::size_t index, Work&& work) {
   is_changed(rank_, index) = true;
 }
 
-void PairPieces::event(Rank peer, std::size_t index) {
-  if (is_away(rank_, index) || is_away(peer, index)) return;
+bool PairPieces::event(Rank peer, std::size_t index) {
+  if (is_away(rank_, index) || is_away(peer, index)) return false;
   const VectorView other = model(peer, index);
   const std::vector<VectorView>& peer_state = state_of(peer, index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
@@ -161,6 +161,7 @@ void PairPieces::event(Rank peer, std::size_t index) {
     algorithm_->jump(peer_block_, difference, -1.0);
   });
   is_changed(peer, index) = true;
+  return true;
 }
 
 /// One vector alone has no flow, so asking does not change it.
@@ -178,11 +179,8 @@ void PairPieces::write_request(std::size_t index, const VectorView& out, bool is
   }
 }
 
-void PairPieces::answer(std::size_t index, const VectorView& theirs, const VectorView& out) {
-  if (is_away(rank_, index)) {
-    std::memset(out.data, 0, out.bytes());
-    return;
-  }
+bool PairPieces::answer(std::size_t index, const VectorView& theirs, const VectorView& out) {
+  if (is_away(rank_, index)) return false;
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
     algorithm_->flow(own_block_, elapsed_[static_cast<std::size_t>(rank_)]);
     const VectorView difference = range(out, begin, own.size);
@@ -190,10 +188,11 @@ void PairPieces::answer(std::size_t index, const VectorView& theirs, const Vecto
     subtract(difference, range(theirs, begin, own.size), -1.0);
     algorithm_->jump(own_block_, difference, -1.0);
   });
+  return true;
 }
 
 void PairPieces::apply_answer(std::size_t index, const VectorView& difference) {
-  is_owed(rank_, index) = false;
+  end_request(index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
     algorithm_->jump(own_block_, range(difference, begin, own.size), 1.0);
   });

@@ -59,18 +59,22 @@ class PairPieces final : public SharedPieces {
   [[nodiscard]] bool is_free(Rank of, std::size_t index) const { return !is_owed(of, index); }
 
   /// Both halves of an event with a peer that shares memory, in one pass. Both pieces are locked.
-  void event(Rank peer, std::size_t index);
+  /// False: one of the two is away, and nothing was done.
+  bool event(Rank peer, std::size_t index);
 
   /// What this rank asks another host with. From here on its own half is owed; if `is_atomic`, the
   /// piece is not free until then.
   void write_request(std::size_t index, const VectorView& out, bool is_atomic);
 
   /// The half of the rank that was asked with `theirs`; the difference, for the other half, to
-  /// `out`.
-  void answer(std::size_t index, const VectorView& theirs, const VectorView& out);
+  /// `out`. False: this rank is away, and nothing was done.
+  bool answer(std::size_t index, const VectorView& theirs, const VectorView& out);
 
   /// The other half.
   void apply_answer(std::size_t index, const VectorView& difference);
+
+  /// There is no other half: who was asked is away.
+  void end_request(std::size_t index) { is_owed(rank_, index) = false; }
 
  private:
   static constexpr int kModelCopy = 0;

@@ -240,8 +240,10 @@ void PairWorker::start_paced() {
 }
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on
-/// towards an optimum without them.
-bool PairWorker::is_halted() const { return roster_.has_anyone_left(); }
+/// towards an optimum without them. A neighbor that left is met before the roster tells of it.
+bool PairWorker::is_halted() const {
+  return roster_.has_anyone_left() || exchange_.has_met_absence();
+}
 
 /// Where there are no events ever, a step is the unit of time. Of relative methods all vectors are
 /// equal then.

@@ -43,14 +43,15 @@ void Roster::set_away(bool is_away) {
   if ((turns % 2 == 1) == is_away) return;
   ++turns;
   has_changed_ = true;
+  look_for_who_left();
 }
 
 /// Ranks leave together: one with fewer turns than this rank comes back with it.
-bool Roster::has_anyone_left() const {
-  const std::lock_guard lock(mutex_);
+void Roster::look_for_who_left() {
   const auto first = numbers_.begin() + static_cast<std::ptrdiff_t>(index_of(kTurns, 0));
   const std::int64_t own = numbers_[index_of(kTurns, rank_)];
-  return std::any_of(first, numbers_.end(), [own](std::int64_t turns) { return turns > own; });
+  has_anyone_left_ =
+      std::any_of(first, numbers_.end(), [own](std::int64_t turns) { return turns > own; });
 }
 
 void Roster::set_taken(Rank peer, std::int64_t count) { set(index_of(kTaken, peer), count); }
@@ -103,6 +104,7 @@ void Roster::read(Rank peer, std::span<const std::byte> payload) {
       has_changed_ = true;
     }
   }
+  look_for_who_left();
 }
 
 bool Roster::publish() {

@@ -4,6 +4,7 @@
 /// @file
 /// How far all ranks are, known everywhere without waiting.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,8 +38,9 @@ class Roster {
   /// This rank has left the training loop, or is back.
   void set_away(bool is_away);
 
-  /// Whether a rank has left the training loop before this one, as far as this rank knows.
-  [[nodiscard]] bool has_anyone_left() const;
+  /// Whether a rank has left the training loop before this one, as far as this rank knows. Takes no
+  /// lock: for loops that wait.
+  [[nodiscard]] bool has_anyone_left() const noexcept { return has_anyone_left_; }
 
   /// This rank has taken in `count` messages of `peer`.
   void set_taken(Rank peer, std::int64_t count);
@@ -57,6 +59,7 @@ class Roster {
 
   [[nodiscard]] std::size_t index_of(Column column, Rank rank) const;
   void set(std::size_t index, std::int64_t number);
+  void look_for_who_left();
   transport::Activity look();
   void read(Rank peer, std::span<const std::byte> payload);
   bool publish();
@@ -64,6 +67,7 @@ class Roster {
   Rank rank_;
   std::vector<Rank> peers_;
   std::unique_ptr<transport::Channel> channel_;
+  std::atomic<bool> has_anyone_left_{false};
   mutable std::mutex mutex_;
   std::vector<std::int64_t> numbers_;   // by rank: steps, then messages taken in, then how often
                                         // it left or came back: these numbers never fall

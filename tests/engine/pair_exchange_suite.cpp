@@ -6,6 +6,7 @@
 
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/neighbors.h>
@@ -276,6 +277,55 @@ TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
     }
     group.barrier();
     if (group.rank() == 0) exchange.close();
+    exchange.settle();
+  });
+}
+
+TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    const Rank rank = group.rank();
+    const std::vector<Rank> peers = rank < 2 ? std::vector{1 - rank} : std::vector<Rank>{};
+    const auto method = std::make_shared<algorithm::DADAO>(
+        algorithm::dadao_constants(1.0, 10.0, topology::complete(2)));
+    PairExchange exchange(group, method, doubles(kPieceOfDoubles + 3), options_for(group, peers));
+    const auto have_one = [&] {
+      exchange.want(1);
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(1); }));
+    };
+    exchange.close();
+    group.barrier();
+
+    if (rank == 0) {
+      have_one();
+      EXPECT_EQ(exchange.events_with(1), 1);
+      EXPECT_FALSE(exchange.has_met_absence());
+    }
+    group.barrier();
+    // Rank 1 leaves; rank 0 finds out.
+    if (rank == 0) {
+      const Deadline deadline(kLong);
+      while (!exchange.has_met_absence() && !deadline.has_passed()) have_one();
+      EXPECT_TRUE(exchange.has_met_absence());
+      const std::int64_t events = exchange.events_with(1);
+      const std::int64_t skipped = exchange.counters().skipped;
+      const std::uint64_t bytes = exchange.counters().bytes_averaged;
+      have_one();
+      EXPECT_EQ(exchange.events_with(1), events);
+      EXPECT_EQ(exchange.counters().skipped, skipped + 1);
+      EXPECT_EQ(exchange.counters().bytes_averaged, bytes);
+    }
+    exchange.settle();
+
+    EXPECT_FALSE(exchange.has_met_absence());
+    exchange.close();
+    group.barrier();
+    if (rank == 0) {
+      const std::int64_t events = exchange.events_with(1);
+      have_one();
+      EXPECT_EQ(exchange.events_with(1), events + 1);
+    }
+    group.barrier();
     exchange.settle();
   });
 }
