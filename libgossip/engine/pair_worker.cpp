@@ -190,7 +190,7 @@ void PairWorker::finish(bool communicate) {
     exchange_.close();
     throw;
   }
-  if (options_.is_paced && communicate) count_events();
+  if (options_.is_paced) count_step(communicate);
   ++position_.step;
   exchange_.set_step(position_.step);
   exchange_.close();
@@ -203,6 +203,13 @@ void PairWorker::finish(bool communicate) {
   }
 }
 
+/// A step that does not communicate has its gradient all the same, but waits for no events; where
+/// time stands still none belong to it.
+void PairWorker::count_step(bool communicate) {
+  if (!is_halted()) ++paced_;
+  if (communicate) count_events();
+}
+
 /// What an edge has too many or too few events counts for the next step, but no more: where time
 /// stood still nothing is made up for.
 void PairWorker::count_events() {
@@ -213,7 +220,6 @@ void PairWorker::count_events() {
     edge.events = events;
     events_ += done;
   }
-  ++paced_;
   allow_events(kMostPace);
 }
 

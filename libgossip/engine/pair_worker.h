@@ -69,7 +69,8 @@ class PairWorker final : public Worker {
 
   [[nodiscard]] PairExchange& exchange() noexcept { return exchange_; }
 
-  /// The events that this rank took part in since the start, over those that belong to its steps.
+  /// The events that this rank took part in since the start, over those that belong to its steps,
+  /// those without communication included. Of paced steps; 1 before the first.
   [[nodiscard]] double events_over_planned() const;
 
   /// All vectors of the method, the model first, for one of the model's vectors: for
@@ -93,6 +94,7 @@ class PairWorker final : public Worker {
   void start_paced();
   void await_exchanges();
   [[nodiscard]] bool is_due(const Edge& edge) const;
+  void count_step(bool communicate);
   void count_events();
   void allow_events(double times);
   [[nodiscard]] bool is_halted() const;
@@ -108,8 +110,8 @@ class PairWorker final : public Worker {
   double exchanges_per_step_;  // that this rank starts
   double events_per_edge_;     // and step
   std::vector<Edge> edges_;    // of paced steps
-  double events_ = 0.0;        // of paced steps
-  std::int64_t paced_ = 0;     // steps
+  double events_ = 0.0;        // up to the last step with communication
+  std::int64_t paced_ = 0;     // steps that events belong to
   Position position_;
   bool is_away_ = true;  // the exchange is open
   Roster roster_;

@@ -40,11 +40,11 @@ class Quadratic {
     worker_.prepare();
   }
 
-  void run(int steps) {
+  void run(int steps, bool communicate = true) {
     for (int i = 0; i < steps; ++i) {
       problem_.gradient_step(rank_, model(), -1.0, gradient_);
-      worker_.finish();
-      worker_.prepare();
+      worker_.finish(communicate);
+      worker_.prepare(communicate);
       least_error_ = std::min(least_error_, error());
     }
   }
@@ -143,6 +143,26 @@ TEST_P(DADAOTest, NobodyTakesPartInMoreExchangesThanItsStepsBear) {
     quadratic.worker().leave();
 
     EXPECT_EQ(quadratic.worker().position().step, 30);
+  });
+}
+
+TEST_P(DADAOTest, StepsWithoutCommunicationLackTheirEvents) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    Quadratic quadratic(group, topology::ring(group.size()));
+    EXPECT_EQ(quadratic.worker().events_over_planned(), 1.0);
+    quadratic.run(20);
+    group.barrier();  // while all are in the loop
+    const double before = quadratic.worker().events_over_planned();
+
+    quadratic.run(60, false);
+    group.barrier();
+    quadratic.run(1);
+
+    EXPECT_GT(before, 0.7);
+    EXPECT_LT(quadratic.worker().events_over_planned(), 0.5 * before);
+    group.barrier();
+    quadratic.worker().leave();
   });
 }
 
