@@ -144,18 +144,28 @@ void DivergenceGuard::check(double squares, const DADAO& method, double events_o
   constexpr double kMostGrowth = 1e9;
   const DADAOConstants& c = method.constants();
   // Until the graph has told this worker of the others.
-  const double first_steps = std::max(16.0, 8.0 / c.s);
-  if (static_cast<double>(steps_++) < first_steps && std::isfinite(squares)) {
-    first_ = std::max(first_, squares);
+  const double steps = std::max(16.0, 8.0 / c.s);
+  const std::int64_t step = steps_++;
+  const bool is_number = std::isfinite(squares);
+  if (is_number && static_cast<double>(step - begin_) < steps) {
+    largest_ = std::max(largest_, squares);
     return;
   }
-  if (squares <= kMostGrowth * first_) return;
-  throw Error(fmt::format(
-      "DADAO diverges: |q|^2 is {:.3g} at step {} after {:.3g} in the first steps. Pair events per "
-      "unit of time in all: {:.4g} planned, {:.4g} achieved, {:.4g} needed. Are mu = {} and L = {} "
-      "those of every worker's function? More events are a larger safety factor.",
-      squares, steps_, first_, c.rate, events_over_planned * c.rate,
-      dadao_least_rate({c.chi1, c.chi2}), c.mu, c.lipschitz));
+  if (is_number && squares <= kMostGrowth * largest_) return;
+  if (is_number && !has_grown_) {
+    has_grown_ = true;
+    begin_ = step;
+    largest_ = squares;
+    return;
+  }
+  throw Error(
+      fmt::format("DADAO diverges: |q|^2 is {:.3g} at step {} after at most {:.3g} from step {} "
+                  "on. Pair events "
+                  "per unit of time in all: {:.4g} planned, {:.4g} achieved, {:.4g} needed. Are mu "
+                  "= {} and L = "
+                  "{} those of every worker's function? More events are a larger safety factor.",
+                  squares, step, largest_, begin_, c.rate, events_over_planned * c.rate,
+                  dadao_least_rate({c.chi1, c.chi2}), c.mu, c.lipschitz));
 }
 
 }  // namespace gossip::algorithm

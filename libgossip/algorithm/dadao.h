@@ -104,13 +104,17 @@ class DivergenceGuard {
  public:
   /// `squares`: what DADAO::gradient_event() returned; `events_over_planned`: the pair events that
   /// this worker took part in, over those planned for its time. Throws gossip::Error, with the rate
-  /// planned and the rate achieved, when |q|^2 has grown by a factor of 10^9 since the first
-  /// max(16, 8 / s) steps, or is no number.
+  /// planned and the rate achieved, when |q|^2 is no number, or has grown twice by a factor of 10^9
+  /// over the largest of max(16, 8 / s) steps: those from the first, and those from where it had
+  /// grown so once. Once is what happens to a worker that had no gradient at first, or a state that
+  /// had converged to other data.
   void check(double squares, const DADAO& method, double events_over_planned);
 
  private:
   std::int64_t steps_ = 0;
-  double first_ = 0.0;  // the largest of the first steps
+  std::int64_t begin_ = 0;  // of the steps that later ones are measured by
+  double largest_ = 0.0;    // of them
+  bool has_grown_ = false;  // once
 };
 
 }  // namespace gossip::algorithm

@@ -243,5 +243,63 @@ TEST(DADAO, TheFixedPointStays) {
   for (std::size_t v = 0; v < 6; ++v) EXPECT_NEAR(state[v].front(), values[v], 1e-14) << v;
 }
 
+/// A guard that is shown |q|^2 after |q|^2, at three quarters of the events planned.
+class Guarded {
+ public:
+  /// `count` times from `first` on, each `factor` times the one before.
+  void show(int count, double first, double factor = 1.0) {
+    for (int i = 0; i < count; ++i, first *= factor) guard_.check(first, method_, 0.75);
+  }
+
+ private:
+  DADAO method_ = method_of(topology::ring(4));  // 8 / s is 36 steps
+  DivergenceGuard guard_;
+};
+
+TEST(DivergenceGuard, SaysThatSquaresGrowAndNamesTheRates) {
+  Guarded guarded;
+  guarded.show(36, 2.0);
+
+  test::expect_throw<Error>(
+      [&] { guarded.show(200, 2.0, 2.0); },
+      {"DADAO diverges", "2.449 planned, 1.837 achieved, 2.449 needed", "mu = 1 and L = 10"});
+  test::expect_throw<Error>([] { Guarded().show(1, std::numeric_limits<double>::quiet_NaN()); },
+                            {"|q|^2 is nan"});
+  test::expect_throw<Error>([] { Guarded().show(1, std::numeric_limits<double>::infinity()); },
+                            {"|q|^2 is inf"});
+}
+
+TEST(DivergenceGuard, BearsWhatConvergesOrStays) {
+  Guarded guarded;
+
+  guarded.show(1000, 1e4, 0.9);
+  guarded.show(1000, 1e8);
+
+  Guarded uneven;
+  uneven.show(1, 1.0);
+  uneven.show(35, 1e-24);
+  uneven.show(100, 1e-12);
+  uneven.show(100, 1.0);
+}
+
+TEST(DivergenceGuard, BearsAWorkerThatHasNoGradientAtFirst) {
+  Guarded guarded;
+  guarded.show(200, 0.0);
+
+  guarded.show(36, 1e-20, 4.0);
+  guarded.show(1000, 10.0);
+
+  test::expect_throw<Error>([&] { guarded.show(200, 10.0, 2.0); }, {"DADAO diverges"});
+}
+
+TEST(DivergenceGuard, BearsOtherDataAfterAStateThatHadConverged) {
+  Guarded guarded;
+  guarded.show(200, 1e-24);
+
+  guarded.show(1000, 0.1);
+
+  test::expect_throw<Error>([&] { guarded.show(200, 0.1, 2.0); }, {"DADAO diverges"});
+}
+
 }  // namespace
 }  // namespace gossip::algorithm
