@@ -510,6 +510,8 @@ bool PairExchange::collect(Stream& stream) {
     const std::lock_guard lock(mutex_);
     counters_.bytes_received += bytes;
     counters_.bytes_averaged += bytes;
+    // Late, but not lost: both halves of the piece have happened.
+    if (stream.is_lost) counters_.mass_lost -= 1.0 / static_cast<double>(pieces_.count());
   }
 }
 
