@@ -2,6 +2,7 @@
 // Runs decentralized methods on convex problems whose optimum is known, and counts what they need:
 // in virtual time, or one worker a rank.
 #include <common/dadao_replay.h>
+#include <common/lab_methods.h>
 #include <common/lab_options.h>
 #include <common/lab_ranks.h>
 #include <common/lab_run.h>
@@ -21,6 +22,8 @@ namespace {
 
 using gossip::Session;
 using gossip::examples::ConvexProblem;
+using gossip::examples::kind_of;
+using gossip::examples::LabKind;
 using gossip::examples::LabOptions;
 using gossip::examples::LabRecord;
 
@@ -40,7 +43,8 @@ void replay(const LabOptions& options) {
   GOSSIP_CHECK(file.flush().good(), "The replay could not be written to '{}'.", options.out);
 }
 
-/// In virtual time with one process, otherwise one worker a rank.
+/// In virtual time with one process, otherwise one worker a rank. What is a line of a theory is
+/// drawn by rank 0.
 void run(const LabOptions& options, Session& session) {
   std::unique_ptr<const ConvexProblem> problem;
   std::optional<LabRecord> record;
@@ -49,8 +53,8 @@ void run(const LabOptions& options, Session& session) {
     if (session.rank() == 0) record.emplace(options.out);
   });
   for (const std::string& method : options.methods) {
-    if (session.size() == 1) {
-      run_in_virtual_time(method, *problem, options, *record);
+    if (session.size() == 1 || kind_of(method) == LabKind::kTheory) {
+      if (record) run_in_virtual_time(method, *problem, options, *record);
     } else {
       run_on_ranks(method, *problem, options, session, record ? &*record : nullptr);
     }

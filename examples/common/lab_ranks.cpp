@@ -22,8 +22,13 @@ using Numbers = RankNumbers;
 /// What rank 0 makes of the numbers of all ranks.
 class Watch {
  public:
-  Watch(const ConvexProblem& problem, const LabOptions& options, double rate, LabRecord& record)
-      : problem_(problem), rate_(rate), end_(options), record_(record) {
+  Watch(const ConvexProblem& problem, const LabOptions& options, nlohmann::ordered_json constants,
+        LabRecord& record)
+      : problem_(problem),
+        constants_(std::move(constants)),
+        rate_(constants_.value("rate", 0.0)),
+        end_(options),
+        record_(record) {
     const Numbers zero(problem.dimension(), 0.0);
     first_ = kernels::squared_distance(std::span<const double>(zero), problem.optimum());
     if (first_ == 0.0) first_ = 1.0;
@@ -41,17 +46,29 @@ class Watch {
     }
     const double workers = problem_.num_workers();
     counts.model_time = rate_ > 0.0 ? counts.communications / rate_ : counts.gradients / workers;
+    counts_ = counts;
     const LabError error = error_of(models, problem_.optimum(), first_);
     record_.note(counts, error);
-    status_ = end_.status(counts, error.error);
+    // What it was at its end, not what it becomes while the ranks stop.
+    if (!status_) status_ = end_.status(counts, error.error);
     return status_.has_value();
   }
 
-  void end() { record_.end(status_.value_or("stopped")); }
+  void end() { record_.end(status_.value_or("stopped"), status_ == "diverged" ? remark() : ""); }
 
  private:
+  /// Events count the time, so their rate shows where gradients do.
+  [[nodiscard]] std::string remark() const {
+    const int workers = problem_.num_workers();
+    LabCounts counts = counts_;
+    counts.model_time = counts.gradients / workers;
+    return remark_on_divergence(constants_, counts, workers);
+  }
+
   const ConvexProblem& problem_;
+  nlohmann::ordered_json constants_;
   double rate_;  // of events in all, of methods whose time these count; or 0
+  LabCounts counts_;
   double first_ = 0.0;
   LabEnd end_;
   LabRecord& record_;
@@ -119,22 +136,23 @@ void run_on_ranks(const std::string& method, const ConvexProblem& problem,
       stages.emplace(make_stage_plan(method, problem, options));
       return;
     }
-    GOSSIP_CHECK(options.graphs.size() == 1,
-                 "On ranks '{}' runs on one topology, not on {} that take turns.", method,
-                 options.graphs.size());
+    GOSSIP_CHECK(
+        options.graphs.size() == 1,
+        "On ranks '{}' runs on one topology, not on {} that take turns: give one, or start "
+        "one process, with --workers {}, for virtual time.",
+        method, options.graphs.size(), group.size());
     pairs.emplace(make_pair_plan(method, problem, options));
   });
   const auto worker = stages ? make_rank_worker(*stages, problem, options, group)
                              : make_rank_worker(*pairs, problem, options, group);
-  nlohmann::ordered_json constants = stages ? stages->constants : pairs->constants;
-  const double rate = constants.value("rate", 0.0);
+  const nlohmann::ordered_json& constants = stages ? stages->constants : pairs->constants;
   std::optional<Watch> watch;
   if (record != nullptr) {
-    nlohmann::ordered_json line = describe_run(problem, options, std::move(constants));
+    nlohmann::ordered_json line = describe_run(problem, options, constants);
     line["ranks"] = group.size();
     line["transport"] = group.transport();
     record->start(method, std::move(line));
-    watch.emplace(problem, options, rate, *record);
+    watch.emplace(problem, options, constants, *record);
   }
   Watch* const own_watch = watch ? &*watch : nullptr;
   group.barrier();

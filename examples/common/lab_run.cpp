@@ -17,17 +17,6 @@ constexpr double kDiverged = 1e9;
 /// Gradients of a worker before an error that does not fall counts as the last one.
 constexpr double kPatience = 1e4;
 
-/// What a run that diverged can say about itself.
-std::string remark_of(const nlohmann::ordered_json& constants, const LabCounts& counts,
-                      int workers) {
-  if (!constants.contains("rate")) return "";
-  return fmt::format(
-      "it planned {:.4g} events per unit of time, {:.4g} happened, and it needs at least {:.4g}; a "
-      "worker evaluated {:.2g} gradients on average",
-      constants.at("rate").get<double>(), counts.communications / counts.model_time,
-      constants.at("least_rate").get<double>(), counts.gradients / counts.model_time / workers);
-}
-
 }  // namespace
 
 LabError error_of(const std::vector<std::span<const double>>& models,
@@ -44,6 +33,16 @@ LabError error_of(const std::vector<std::span<const double>>& models,
     spread += kernels::squared_distance(model, std::span<const double>(mean));
   }
   return {distance / (workers * first), spread / (workers * first)};
+}
+
+std::string remark_on_divergence(const nlohmann::ordered_json& constants, const LabCounts& counts,
+                                 int workers) {
+  if (!constants.contains("rate")) return "";
+  return fmt::format(
+      "it planned {:.4g} events per unit of time, {:.4g} happened, and it needs at least {:.4g}; a "
+      "worker evaluated {:.2g} gradients on average",
+      constants.at("rate").get<double>(), counts.communications / counts.model_time,
+      constants.at("least_rate").get<double>(), counts.gradients / counts.model_time / workers);
 }
 
 nlohmann::ordered_json describe_run(const ConvexProblem& problem, const LabOptions& options,
@@ -86,7 +85,7 @@ void run_in_virtual_time(const std::string& method, const ConvexProblem& problem
     record.note(counts, error);
     if (const auto status = end.status(counts, error.error)) {
       record.end(*status, *status == "diverged"
-                              ? remark_of(group->constants(), counts, options.workers)
+                              ? remark_on_divergence(group->constants(), counts, options.workers)
                               : "");
       return;
     }

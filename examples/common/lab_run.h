@@ -20,6 +20,11 @@ namespace gossip::examples {
                                                   const LabOptions& options,
                                                   nlohmann::ordered_json constants);
 
+/// What a run that diverged can say about itself: the rates of events planned, achieved and needed,
+/// per unit of the counts' model time. Empty for methods without a rate.
+[[nodiscard]] std::string remark_on_divergence(const nlohmann::ordered_json& constants,
+                                               const LabCounts& counts, int workers);
+
 /// Finds out when a run is at its end.
 class LabEnd {
  public:

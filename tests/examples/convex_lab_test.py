@@ -8,6 +8,7 @@ Usage: convex_lab_test.py PROGRAM MPIRUN [unittest's options]
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -164,7 +165,39 @@ class ConvexLab(unittest.TestCase):
         self.assert_refused(self.lab(), "none/out.jsonl")
 
     def test_ranks_refuse_together_what_runs_in_virtual_time_only(self):
-        self.assert_refused(self.lab("--method", "continuized", ranks=2), "'continuized'", "virtual time")
+        self.assert_refused(self.lab("--method", "continuized", ranks=2), "'continuized' runs in virtual time only",
+                            "start one process, with --workers 2")
+        self.assert_refused(self.lab("--topology", "ring,star", ranks=3), "'dadao' runs on one topology, not on 2",
+                            "give one, or start one process, with --workers 3")
+
+    def test_methods_of_stages_take_turns_of_graphs_on_ranks(self):
+        run = self.lab("--method", "gradient-tracking", "--topology", "ring,star", "--accuracy", 1e-4, ranks=4)
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(self.lines()[-1]["status"], "reached")
+
+    def test_the_line_of_the_theory_is_drawn_beside_a_run_on_ranks(self):
+        run = self.lab("--method", "dadao,centralized", "--accuracy", 1e-4, "--gradient-seconds", 2e-4, ranks=3)
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        ends = [line for line in self.lines() if line["event"] == "end"]
+        self.assertEqual([(end["method"], end["status"]) for end in ends],
+                         [("dadao", "reached"), ("centralized", "reached")])
+
+    def test_a_run_that_diverges_names_the_rates(self):
+        remark = r"it planned ([\d.]+) events per unit of time, ([\d.]+) happened, and it needs at least ([\d.]+); "
+        for where in ({"ranks": 4}, {}):
+            arguments = ["--gradient-seconds", 2e-4] if where else ["--workers", 4]
+            run = self.lab("--safety", 0.3, "--bear-divergence", *arguments, **where)
+
+            self.assertEqual(run.returncode, 0, run.stderr)
+            end = self.lines()[-1]
+            self.assertEqual(end["status"], "diverged")
+            self.assertRegex(run.stdout, "dadao: " + remark)
+            self.assertRegex(end["remark"], remark)
+            planned, happened, needed = map(float, re.match(remark, end["remark"]).groups())
+            self.assertAlmostEqual(planned / needed, 0.3, delta=1e-3)
+            self.assertAlmostEqual(happened / planned, 1, delta=0.5)
 
     def test_list_and_help_end_well(self):
         for option in ("--list", "--help"):
