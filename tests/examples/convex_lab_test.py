@@ -9,26 +9,19 @@ import json
 import math
 import pathlib
 import re
-import subprocess
 import sys
-import tempfile
 import unittest
+
+from example_program import ExampleTest, start
 
 PROGRAM, MPIRUN = sys.argv[1], sys.argv[2]
 BENCH = pathlib.Path(__file__).parents[2] / "bench"
 SYSTEM_PYTHON = "/usr/bin/python3"  # the one that has matplotlib on Debian
-SECONDS = 120  # a program that needs longer hangs
 
 
-def start(*arguments):
-    return subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
-
-
-class ConvexLab(unittest.TestCase):
+class ConvexLab(ExampleTest):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        super().setUp()
         self.out = self.folder / "out.jsonl"
 
     def lab(self, *arguments, ranks=1):
@@ -37,13 +30,6 @@ class ConvexLab(unittest.TestCase):
 
     def lines(self):
         return [json.loads(line) for line in self.out.read_text().splitlines()]
-
-    def assert_refused(self, run, *texts):
-        self.assertNotEqual(run.returncode, 0, run.stderr)
-        errors = [line for line in run.stderr.splitlines() if ": error: " in line]
-        self.assertEqual(len(errors), 1, run.stderr)
-        for text in texts:
-            self.assertIn(text, errors[0])
 
     def test_a_run_writes_its_lines_and_prints_a_table(self):
         run = self.lab("--method", "dadao,msda", "--workers", 8, "--accuracy", 1e-6)
