@@ -184,6 +184,28 @@ TEST(DADAO, FlowAndEventsKeepTheWeightedSumOfZ) {
   for (std::size_t k = 0; k < 7; ++k) EXPECT_NEAR(sum(k), before[k], 1e-12) << k;
 }
 
+TEST(DADAO, APairEventMovesZAndItsTildeByTheDifferenceOfYPlusZ) {
+  const DADAO method = method_of(topology::ring(4));
+  const DADAOConstants& c = method.constants();
+  Six<double> state = random_state<double>(19, 5);
+  const Six<double> before = state;
+  std::vector<double> payload(19);
+
+  method.write_payload(views(state), std::span<double>(payload));
+  for (std::size_t k = 0; k < 19; ++k) EXPECT_EQ(payload[k], before[2][k] + before[4][k]) << k;
+
+  for (const double sign : {1.0, -1.0}) {
+    state = before;
+    std::vector<double> difference(19, 0.25);
+    method.jump(views(state), std::span<double>(difference), sign);
+    for (std::size_t k = 0; k < 19; ++k) {
+      EXPECT_NEAR(state[4][k], before[4][k] - sign * c.beta * 0.25, 1e-15);
+      EXPECT_NEAR(state[5][k], before[5][k] - sign * c.beta_tilde * 0.25, 1e-15);
+    }
+    for (const std::size_t v : {0U, 1U, 2U, 3U}) EXPECT_EQ(state[v], before[v]) << v;
+  }
+}
+
 TEST(DADAO, StepsAlongWhatIsLeftOfTheGradient) {
   const DADAO method = method_of(topology::ring(4));
   const DADAOConstants& c = method.constants();
