@@ -287,6 +287,69 @@ TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
   });
 }
 
+/// All six vectors of a rank at the start.
+std::vector<std::vector<double>> six_vectors(Rank rank, std::size_t size) {
+  std::vector<std::vector<double>> state(6);
+  for (std::size_t v = 0; v < 6; ++v) {
+    for (std::size_t k = 0; k < size; ++k) state[v].push_back(start_value(rank, v, k));
+  }
+  return state;
+}
+
+std::vector<VectorView> views_of(std::vector<std::vector<double>>& state) {
+  std::vector<VectorView> views;
+  for (std::vector<double>& vector : state) views.emplace_back(std::span(vector));
+  return views;
+}
+
+TEST_P(PairExchangeTest, AnEventFlowsBothRanksByTheirTimesAndMovesThem) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    const Rank rank = group.rank();
+    const std::size_t size = kPieceOfDoubles + 3;
+    const auto method = std::make_shared<algorithm::DADAO>(
+        algorithm::dadao_constants(1.0, 10.0, topology::complete(2)));
+    PairExchangeOptions options =
+        options_for(group, rank < 2 ? std::vector{1 - rank} : std::vector<Rank>{});
+    options.elapsed[0] = 0.75;
+    options.elapsed[1] = 0.25;
+    PairExchange exchange(group, method, doubles(size), options);
+    std::vector<std::vector<double>> states[2] = {six_vectors(0, size), six_vectors(1, size)};
+    if (rank < 2) {
+      for (int v = 0; v < 6; ++v) {
+        const VectorView vector = v == 0 ? exchange.model()[0] : exchange.state(v)[0];
+        std::ranges::copy(states[rank][static_cast<std::size_t>(v)], vector.as<double>().begin());
+      }
+    }
+    exchange.close();
+    group.barrier();
+
+    if (rank == 0) {
+      exchange.want(1);
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(1); }));
+    }
+    group.barrier();
+    exchange.settle();
+
+    std::vector<double> payloads[2] = {std::vector<double>(size), std::vector<double>(size)};
+    for (const std::size_t r : {0U, 1U}) {
+      method->flow(views_of(states[r]), options.elapsed[r]);
+      method->write_payload(views_of(states[r]), std::span(payloads[r]));
+    }
+    for (std::size_t k = 0; k < size; ++k) payloads[0][k] -= payloads[1][k];
+    method->jump(views_of(states[0]), std::span(payloads[0]), 1.0);
+    method->jump(views_of(states[1]), std::span(payloads[0]), -1.0);
+    for (int v = 0; rank < 2 && v < 6; ++v) {
+      const VectorView vector = v == 0 ? exchange.model()[0] : exchange.state(v)[0];
+      const std::vector<double>& expected = states[rank][static_cast<std::size_t>(v)];
+      for (std::size_t k = 0; k < size; ++k) {
+        ASSERT_NEAR(vector.as<double>()[k], expected[k], 1e-12 * (1.0 + std::abs(expected[k])))
+            << v << " " << k;
+      }
+    }
+  });
+}
+
 TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
