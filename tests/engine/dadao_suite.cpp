@@ -146,6 +146,50 @@ TEST_P(DADAOTest, NobodyTakesPartInMoreExchangesThanItsStepsBear) {
   });
 }
 
+/// Without gradients the distance of x and x~ tells the time: it falls like exp(-2 eta t).
+TEST_P(DADAOTest, StepsHaveTheEventsOfTheRateAndTheseCountTheTime) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr int kSteps = 40;
+    const topology::Graph graph = topology::ring(group.size());
+    const auto method =
+        std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(kMu, kL, graph));
+    const double rate = method->constants().rate;
+    PairWorker worker(group, method, graph, {{Dtype::kFloat64, nullptr, kSize}}, [] {},
+                      {.exchanges_per_step = group.size() > 1 ? rate / group.size() : 1.0,
+                       .is_paced = true,
+                       .timeout = std::chrono::seconds(60)});
+    worker.model_memory()[0].as<double>()[0] = 1.0;
+    worker.prepare();
+
+    for (int step = 0; step < kSteps; ++step) {
+      worker.finish();
+      worker.prepare();
+    }
+    group.barrier();
+    worker.leave();
+
+    const std::vector<VectorView> state = worker.local_state(0);
+    const double time = -std::log(state[0].as<double>()[0] - state[1].as<double>()[0]) /
+                        (2.0 * method->constants().eta);
+    if (group.size() == 1) {
+      EXPECT_NEAR(time, kSteps, 1e-9);
+      return;
+    }
+    const std::vector<Rank> peers = graph.out_neighbors(group.rank());
+    const double per_edge = 2.0 * rate / static_cast<double>(graph.num_arcs());
+    const double between = 1.0 / (per_edge * static_cast<double>(peers.size()));
+    double events = 0.0;
+    for (const Rank peer : peers) {
+      const auto with_peer = static_cast<double>(worker.exchange().events_with(peer));
+      EXPECT_GE(with_peer, kSteps * per_edge - 2.0) << peer;
+      events += with_peer;
+    }
+    // Who has asked a rank that is leaving has moved on, for nothing.
+    EXPECT_GE(time, events * between - 1e-9);
+    EXPECT_LE(time, (events + 2.0 * static_cast<double>(peers.size())) * between + 1e-9);
+  });
+}
+
 TEST_P(DADAOTest, StepsWithoutCommunicationLackTheirEvents) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;

@@ -350,6 +350,42 @@ TEST_P(PairExchangeTest, AnEventFlowsBothRanksByTheirTimesAndMovesThem) {
   });
 }
 
+TEST_P(PairExchangeTest, APieceThatWaitsForItsAnswerTakesPartInNoOtherEvent) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    const bool is_near = rank == 0 && group.size() > 2 && group.shares_memory_with(2);
+    if (group.size() < 3 || transport::mean_of(group, is_near ? 1.0 : 0.0) > 0.0) return;
+    PairExchangeOptions options = options_for(group, rank == 0  ? std::vector{1, 2}
+                                                     : rank < 3 ? std::vector{0}
+                                                                : std::vector<Rank>{});
+    options.is_atomic = true;
+    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10), options);
+    const auto is_done = [&](Rank peer) {
+      return wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(peer); });
+    };
+    if (rank != 2) exchange.close();  // rank 2 does not answer
+
+    if (rank == 0) {
+      exchange.want(2);
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return exchange.counters().bytes_sent > 0; }));
+    }
+    group.barrier();
+    if (rank == 1) {
+      exchange.want(0);
+      const Deadline deadline(std::chrono::milliseconds(100));
+      EXPECT_FALSE(wait_until(deadline, [&] { return !exchange.is_wanting(0); }));
+    }
+    group.barrier();
+    if (rank == 2) exchange.close();
+
+    if (rank < 2) {
+      EXPECT_TRUE(is_done(rank == 0 ? 2 : 0));
+    }
+    group.barrier();
+    exchange.settle();
+  });
+}
+
 TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
