@@ -120,6 +120,25 @@ TEST_F(DADAOTest, ShowsTheMeanOverStepsOfStochasticGradients) {
   for (const std::string& other : all) EXPECT_EQ(other, all.front());
 }
 
+TEST_F(DADAOTest, TheMeanIsThatOfTheModelsThatTheStepsLeft) {
+  if (size() > 1) return;  // whose steps do not repeat to the bit
+  const auto shown_after = [&](int steps, int average_from) {
+    LeastSquares module;
+    DADAO optimizer(world(), module, topology::ring(size()),
+                    options().lipschitz(3.0).average_from(average_from));
+    for (int i = 0; i < steps; ++i) step(optimizer, module, rank());
+    torch::Tensor shown;
+    optimizer.with_mean_model([&] { shown = module.weight.detach().clone(); });
+    return shown;
+  };
+
+  torch::Tensor mean = torch::zeros({3}, torch::kFloat64);
+  for (int i = 0; i < 5; ++i) mean += shown_after(i + 1, i) / 5;
+
+  EXPECT_TRUE(torch::allclose(shown_after(5, 0), mean, 1e-12, 1e-12));
+  EXPECT_FALSE(torch::allclose(shown_after(5, 4), mean, 1e-6, 1e-6));
+}
+
 TEST_F(DADAOTest, AStateThatIsLoadedGoesOn) {
   LeastSquares module;
   DADAO optimizer(world(), module, topology::ring(size()),
