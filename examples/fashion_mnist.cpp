@@ -5,25 +5,32 @@
 #include "common/fashion_mnist.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <thread>
 
 #include <torch/torch.h>
 
 #include <libgossip/gossip.h>
+#include <libgossip/train/checkpointer.h>
 #include <libgossip/train/label_skew.h>
 #include <libgossip/train/shard.h>
+#include <libgossip/train/signals.h>
 #include <libgossip/transport/agreement.h>
 
 #include "common/evaluation.h"
 #include "common/model.h"
 #include "common/options.h"
 #include "common/run_record.h"
+#include "common/snapshots.h"
 
 namespace {
 
 using namespace gossip;
 using namespace gossip::examples;
+
+/// The status of a run that a signal stopped: all is saved, and it is to be started again.
+constexpr int kStopped = 99;
 
 /// What one rank trains, and with what.
 struct Training {
@@ -34,13 +41,31 @@ struct Training {
   RunRecord& record;
   Cnn& model;
   optim::Decentralized& optimizer;
+  Snapshots& snapshots;
+  train::Checkpointer* checkpoints;  // null: none
 
   /// One step on batch `step` of this rank's part in `epoch`; `done` is the share of the run that
   /// is over, and `shown_epoch` the epoch of the records.
   void step(std::int64_t epoch, std::int64_t step, double done, std::int64_t shown_epoch);
 
-  void in_rounds();
-  void at_own_pace();
+  /// False when a signal stopped it, and all is saved.
+  bool in_rounds();
+  bool at_own_pace();
+
+  [[nodiscard]] bool is_stopped() const {
+    return checkpoints != nullptr && checkpoints->after_step();
+  }
+  [[nodiscard]] bool is_stopped_at_end() const {
+    return checkpoints != nullptr && checkpoints->finish();
+  }
+
+  /// Those before a resume included.
+  [[nodiscard]] std::int64_t steps() const {
+    return checkpoints != nullptr ? checkpoints->steps() : optimizer.steps();
+  }
+  [[nodiscard]] std::int64_t job_steps() const {
+    return checkpoints != nullptr ? checkpoints->job_steps() : optimizer.job_steps();
+  }
 };
 
 void Training::step(std::int64_t epoch, std::int64_t step, double done, std::int64_t shown_epoch) {
@@ -60,44 +85,50 @@ void Training::step(std::int64_t epoch, std::int64_t step, double done, std::int
   record.step(optimizer, shown_epoch, loss.item<double>());
 }
 
-/// All ranks make the same steps, and evaluate together after each epoch.
-void Training::in_rounds() {
-  const std::int64_t steps = shard.steps_per_epoch();
-  const auto total = static_cast<double>(options.epochs * steps);
-  for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
-    for (std::int64_t i = 0; i < steps; ++i) {
-      step(epoch, i, static_cast<double>(optimizer.steps()) / total, epoch);
+/// All ranks make the same steps, and evaluate together after each epoch. A run that goes on may do
+/// so in the middle of an epoch, or at its end, before the evaluation.
+bool Training::in_rounds() {
+  const std::int64_t per_epoch = shard.steps_per_epoch();
+  const auto total = static_cast<double>(options.epochs * per_epoch);
+  const std::int64_t first = 1 + std::max<std::int64_t>(0, steps() - 1) / per_epoch;
+  for (std::int64_t epoch = std::min(first, options.epochs); epoch <= options.epochs; ++epoch) {
+    for (std::int64_t i = steps() - (epoch - 1) * per_epoch; i < per_epoch; ++i) {
+      step(epoch, i, static_cast<double>(steps()) / total, epoch);
+      if (is_stopped()) return false;
     }
     train::EpochRecord ended = record.end_epoch(optimizer, epoch);
     evaluate(session, optimizer, model, data.test, ended);
     record.write_epoch(ended);
   }
+  return !is_stopped_at_end();
 }
 
 /// The ranks share the steps of the job as their paces allow: a fast one goes on into further
 /// epochs of its own images. Models are kept at each epoch of the job, and evaluated when all is
 /// over.
-void Training::at_own_pace() {
+bool Training::at_own_pace() {
   const std::int64_t own = shard.steps_per_epoch();
   const std::int64_t job = own * session.size();  // an epoch
   const std::int64_t total = options.epochs * job;
-  Snapshots snapshots;
   const auto take = [&] {
-    snapshots.take(optimizer, model, record.end_epoch(optimizer, snapshots.size() + 1));
+    snapshots.take(optimizer, model, record.end_epoch(optimizer, snapshots.ended() + 1));
   };
-  for (std::int64_t done = 0; done < total; done = optimizer.job_steps()) {
-    while (done >= (snapshots.size() + 1) * job) take();
-    const std::int64_t made = optimizer.steps();
+  for (std::int64_t done = job_steps(); done < total; done = job_steps()) {
+    while (done >= (snapshots.ended() + 1) * job) take();
+    const std::int64_t made = steps();
     step(1 + made / own, made % own, static_cast<double>(done) / static_cast<double>(total),
          1 + done / job);
+    if (is_stopped()) return false;
   }
-  while (snapshots.size() < options.epochs - 1) take();
+  if (is_stopped_at_end()) return false;
+  while (snapshots.ended() < options.epochs - 1) take();
   train::EpochRecord last = record.end_epoch(optimizer, options.epochs);
   evaluate(session, optimizer, model, data.test, last);  // the others come when they are done
-  for (const train::EpochRecord& ended : snapshots.evaluated(session, data.test)) {
-    record.write_epoch(ended);
+  for (const train::EpochRecord& epoch : snapshots.evaluated(session, data.test)) {
+    record.write_epoch(epoch);
   }
   record.write_epoch(last);
+  return true;
 }
 
 /// What the environment says, but the kind as of --transport.
@@ -113,6 +144,32 @@ std::vector<std::int64_t> samples_of_rank(const Session& session, const Options&
   if (options.dirichlet == 0.0) return {};
   return train::label_skewed_parts(images.labels(), session.size(), options.dirichlet,
                                    options.seed)[static_cast<std::size_t>(session.rank())];
+}
+
+/// The checkpoints of --checkpoint, and the run as it was, if it goes on.
+std::unique_ptr<train::Checkpointer> open_checkpoints(Session& session, const Options& options,
+                                                      Cnn& model, optim::Decentralized& optimizer,
+                                                      RunRecord& record, Snapshots& snapshots,
+                                                      std::int64_t steps_per_epoch) {
+  if (options.checkpoint.empty()) return nullptr;
+  auto checkpoints = std::make_unique<train::Checkpointer>(
+      session, *model, optimizer,
+      train::CheckpointOptions{.folder = options.checkpoint,
+                               .every_steps = options.every.steps,
+                               .every = options.every.time,
+                               .keep = options.keep,
+                               .resumes_from_mean = options.resume_from_mean});
+  checkpoints->add("record", record.part(optimizer));
+  checkpoints->add("snapshots", snapshots.part());
+  if (!options.resume) {
+    checkpoints->start();
+  } else if (const auto from = checkpoints->resume()) {
+    record.resumed(*from, *checkpoints, optimizer);
+    if (!from->is_exact) {
+      snapshots.skip(checkpoints->job_steps() / (steps_per_epoch * session.size()));
+    }
+  }
+  return checkpoints;
 }
 
 int run(Session& session, const Options& options) {
@@ -141,12 +198,13 @@ int run(Session& session, const Options& options) {
   const auto entry =
       std::ranges::find(optim::optimizer_names(), options.optimizer, &optim::OptimizerName::name);
   record->start(*optimizer, entry->graphs.starts_with("none") ? "none" : schedule.name());
-  Training training{session, options, *data, *shard, *record, model, *optimizer};
-  if (optim::is_asynchronous(options.optimizer, optimizer_options(options))) {
-    training.at_own_pace();
-  } else {
-    training.in_rounds();
-  }
+  Snapshots snapshots;
+  const auto checkpoints = open_checkpoints(session, options, model, *optimizer, *record, snapshots,
+                                            shard->steps_per_epoch());
+  Training training{session, options,    *data,     *shard,           *record,
+                    model,   *optimizer, snapshots, checkpoints.get()};
+  const bool is_over = optimizer->is_synchronous() ? training.in_rounds() : training.at_own_pace();
+  if (!is_over) return kStopped;
   record->finish(*optimizer);
   return 0;
 }
@@ -154,12 +212,15 @@ int run(Session& session, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // From the start: a signal that comes before the first step is not to be lost.
+  std::optional<train::StopSignals> signals(std::in_place);
   return gossip::run_main(argc, argv, [&](Session& session) {
     std::optional<Options> options;
     const topology::Hosts hosts = transport::hosts_of(session);
     transport::check_together(
         session, [&] { options = parse_options(argc, argv, hosts, session.rank() == 0); });
     if (!options) return 0;
+    if (options->checkpoint.empty()) signals.reset();
     transport::require_agreement(session, "configuration", options->resolved);
     if (options->transport != "auto") use_transport(session, *options);
     return run(session, *options);

@@ -122,6 +122,16 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
       ->capture_default_str();
   app.add_option("--slow-rank", o.slow_rank, "R:FACTOR makes rank R FACTOR times slower")
       ->capture_default_str();
+  app.add_option(
+      "--checkpoint", o.checkpoint,
+      "Folder for checkpoints; one is written when SIGUSR1, SIGUSR2 or SIGTERM comes, and "
+      "the run ends with status 99");
+  app.add_option("--checkpoint-every", o.checkpoint_every,
+                 "Also every so many steps (500) or so often (90s, 10m, 2h)");
+  app.add_option("--keep", o.keep, "Checkpoints that stay")->capture_default_str();
+  app.add_flag("--resume", o.resume, "Go on from the newest checkpoint, if there is one");
+  app.add_flag("--resume-from-mean", o.resume_from_mean,
+               "The same from the mean model of the ranks whose files are there");
 }
 
 void check_ranges(const Options& o) {
@@ -142,6 +152,10 @@ void check_ranges(const Options& o) {
                "--dirichlet is {}: it must be a positive number, or 0 for data that do not differ.",
                o.dirichlet);
   GOSSIP_CHECK(o.log_every >= 1, "--log-every is {}: it must be at least 1.", o.log_every);
+  GOSSIP_CHECK(o.keep >= 1, "--keep is {}: it must be at least 1.", o.keep);
+  GOSSIP_CHECK(
+      !o.checkpoint.empty() || (!o.resume && !o.resume_from_mean && o.checkpoint_every.empty()),
+      "--resume and --checkpoint-every need the folder of the checkpoints: --checkpoint.");
   GOSSIP_CHECK(o.threads >= 0, "--threads is {}: it must be at least 1, or 0 for the rank's share.",
                o.threads);
 }
@@ -170,6 +184,8 @@ std::optional<Options> parse_options(int argc, const char* const* argv,
   check_name("local optimizer", options.local_optimizer, kLocalOptimizers);
   check_name("learning-rate schedule", options.lr_schedule, kLrSchedules);
   check_ranges(options);
+  options.every = read_checkpoint_every(options.checkpoint_every);
+  options.resume |= options.resume_from_mean;
   if (!options.slow_rank.empty()) options.slow = read_slow_rank(options.slow_rank, hosts.size());
   options.resolved = app.config_to_str(true, false);
   return options;

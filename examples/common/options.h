@@ -16,6 +16,7 @@
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/hosts.h>
 
+#include "common/checkpoint_every.h"
 #include "common/slow_rank.h"
 
 namespace torch::optim {
@@ -61,9 +62,15 @@ struct Options {
   std::string out = "runs/fashion_mnist";
   std::int64_t log_every = 50;
   std::string slow_rank;
+  std::string checkpoint;  ///< folder; empty: none
+  std::string checkpoint_every;
+  int keep = 3;
+  bool resume = false;
+  bool resume_from_mean = false;
 
-  SlowRank slow = {};    ///< from slow_rank
-  std::string resolved;  ///< all of the above as TOML
+  SlowRank slow = {};          ///< from slow_rank
+  CheckpointEvery every = {};  ///< from checkpoint_every
+  std::string resolved;        ///< all of the above as TOML
 };
 
 /// Reads the command line and the file that --config names. Nothing when there is nothing left to

@@ -19,12 +19,18 @@ double learning_rate(const optim::Decentralized& optimizer) {
   return optimizer.param_groups().front().options().get_lr();
 }
 
+bool will_resume(const Options& options) {
+  return options.resume && !train::complete_sets(options.checkpoint).empty();
+}
+
 }  // namespace
 
 RunRecord::RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch)
     : options_(options),
       session_(session),
-      metrics_(options.out, session.rank(), session.size()),
+      is_resumed_(will_resume(options)),
+      metrics_(options.out, session.rank(), session.size(),
+               is_resumed_ ? train::LineFile::Start::kAfter : train::LineFile::Start::kAnew),
       progress_(
           {.rank = session.rank(), .epochs = options.epochs, .steps_per_epoch = steps_per_epoch}) {
   if (session.rank() == 0) train::replace_file(metrics_.folder() / "config.toml", options.resolved);
@@ -44,15 +50,37 @@ void RunRecord::start(const optim::Decentralized& optimizer, const std::string& 
   for (const std::string& line : train::lines(job)) {
     if (session_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
   }
-  metrics_.write_start(start_);
+  if (!is_resumed_) metrics_.write_start(start_);
   begin_ = epoch_begin_ = Clock::now();
 }
 
+std::int64_t RunRecord::steps(const optim::Decentralized& optimizer) const {
+  return earlier_.steps + optimizer.steps();
+}
+
+std::int64_t RunRecord::job_steps(const optim::Decentralized& optimizer) const {
+  return earlier_.job_steps + optimizer.job_steps();
+}
+
+double RunRecord::seconds() const {
+  return earlier_.seconds + seconds_between(begin_, Clock::now());
+}
+
+double RunRecord::cpu_seconds() const {
+  return earlier_.cpu_seconds + session_.world().background().cpu_seconds();
+}
+
+engine::Counters RunRecord::counters(const optim::Decentralized& optimizer) const {
+  engine::Counters sum = earlier_.counters;
+  sum += optimizer.counters();
+  return sum;
+}
+
 train::Totals RunRecord::totals(const optim::Decentralized& optimizer) const {
-  const engine::Counters counters = optimizer.counters();
-  return {.step = optimizer.steps(),
-          .samples = optimizer.steps() * options_.batch_size,
-          .seconds = seconds_between(begin_, Clock::now()),
+  const engine::Counters counters = this->counters(optimizer);
+  return {.step = steps(optimizer),
+          .samples = steps(optimizer) * options_.batch_size,
+          .seconds = seconds(),
           .gossip_rounds = counters.gossip_rounds,
           .bytes_sent = static_cast<std::int64_t>(counters.bytes_sent),
           .bytes_received = static_cast<std::int64_t>(counters.bytes_received),
@@ -60,18 +88,18 @@ train::Totals RunRecord::totals(const optim::Decentralized& optimizer) const {
 }
 
 double RunRecord::images_per_second(const optim::Decentralized& optimizer) const {
-  const std::int64_t steps = optimizer.job_steps() - job_steps_before_;
+  const std::int64_t steps = job_steps(optimizer) - job_steps_before_;
   return static_cast<double>(steps * options_.batch_size) /
          seconds_between(epoch_begin_, last_step_);
 }
 
 /// The job's progress as this rank knows it, and what communication brought and cost.
 train::Fields RunRecord::more(const optim::Decentralized& optimizer) const {
-  const engine::Counters counters = optimizer.counters();
-  const double seconds = seconds_between(begin_, Clock::now());
-  const double cpu = session_.world().background().cpu_seconds();
-  return {{"job_steps", optimizer.job_steps()},
-          {"job_samples", optimizer.job_steps() * options_.batch_size},
+  const engine::Counters counters = this->counters(optimizer);
+  const double seconds = this->seconds();
+  const double cpu = cpu_seconds();
+  return {{"job_steps", job_steps(optimizer)},
+          {"job_samples", job_steps(optimizer) * options_.batch_size},
           {"bytes_averaged", static_cast<std::int64_t>(counters.bytes_averaged)},
           {"skipped", counters.skipped},
           {"age_median", counters.ages.quantile(0.5)},
@@ -91,7 +119,7 @@ void RunRecord::check_loss(const optim::Decentralized& optimizer, std::int64_t e
   throw Error(fmt::format(
       "The loss is {} on rank {} in step {}: training diverged at learning rate {}. Try a lower "
       "--lr.",
-      loss, session_.rank(), optimizer.steps(), learning_rate(optimizer)));
+      loss, session_.rank(), steps(optimizer), learning_rate(optimizer)));
 }
 
 void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, double loss) {
@@ -103,12 +131,12 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   last_step_ = Clock::now();
   if (progress_.is_due()) {
     progress_.update({.epoch = epoch,
-                      .step = optimizer.job_steps() / session_.size(),
+                      .step = job_steps(optimizer) / session_.size(),
                       .images_per_second = images_per_second(optimizer),
                       .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
                       .consensus_distance = last_.consensus_distance});
   }
-  if (optimizer.steps() % options_.log_every != 0) return;
+  if (steps(optimizer) % options_.log_every != 0) return;
   metrics_.write_step({.epoch = epoch,
                        .totals = totals(optimizer),
                        .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
@@ -134,7 +162,7 @@ train::EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, s
   last_loss_ = record.loss;
   loss_of_epoch_ = 0.0;
   steps_of_epoch_ = 0;
-  job_steps_before_ = optimizer.job_steps();
+  job_steps_before_ = job_steps(optimizer);
   epoch_begin_ = last_step_ = Clock::now();
   return record;
 }

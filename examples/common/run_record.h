@@ -9,6 +9,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/runtime/session.h>
+#include <libgossip/train/checkpointer.h>
 #include <libgossip/train/metrics.h>
 #include <libgossip/train/progress.h>
 
@@ -20,12 +21,20 @@ namespace gossip::examples {
 /// rank.
 class RunRecord {
  public:
-  /// Makes the output folder and writes config.toml there (rank 0). Throws gossip::Error when the
-  /// folder cannot be written.
+  /// Makes the output folder and writes config.toml there (rank 0); the metrics go on behind those
+  /// of an earlier run if there is a checkpoint to resume from. Throws gossip::Error when the folder
+  /// cannot be written.
   RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch);
 
   /// Writes the start record, and what runs where into the log of rank 0. Collective.
   void start(const optim::Decentralized& optimizer, const std::string& topology);
+
+  /// Sums and counters so far, for a checkpoint. `optimizer` and this object must outlive it.
+  [[nodiscard]] train::Checkpointer::Part part(const optim::Decentralized& optimizer);
+
+  /// After a resume: counts what was done before, and says so in the metrics.
+  void resumed(const train::Resumed& from, const train::Checkpointer& checkpoints,
+               const optim::Decentralized& optimizer);
 
   /// After every step. Throws gossip::Error, naming rank and step, when the loss is not a number.
   void step(const optim::Decentralized& optimizer, std::int64_t epoch, double loss);
@@ -41,6 +50,22 @@ class RunRecord {
   void finish(const optim::Decentralized& optimizer);
 
  private:
+  /// What was done before this process.
+  struct Earlier {
+    std::int64_t steps = 0;      // that the optimizer does not count
+    std::int64_t job_steps = 0;  // the same
+    double seconds = 0.0;
+    double cpu_seconds = 0.0;  // of the communication thread
+    engine::Counters counters = {};
+  };
+
+  [[nodiscard]] model::StateDict state(const optim::Decentralized& optimizer) const;
+  [[nodiscard]] std::function<void()> plan(model::StateReader& saved);
+  [[nodiscard]] std::int64_t steps(const optim::Decentralized& optimizer) const;
+  [[nodiscard]] std::int64_t job_steps(const optim::Decentralized& optimizer) const;
+  [[nodiscard]] double seconds() const;
+  [[nodiscard]] double cpu_seconds() const;
+  [[nodiscard]] engine::Counters counters(const optim::Decentralized& optimizer) const;
   [[nodiscard]] train::Totals totals(const optim::Decentralized& optimizer) const;
   [[nodiscard]] double images_per_second(const optim::Decentralized& optimizer) const;
   [[nodiscard]] train::Fields more(const optim::Decentralized& optimizer) const;
@@ -49,6 +74,8 @@ class RunRecord {
 
   const Options& options_;
   Session& session_;
+  bool is_resumed_;
+  Earlier earlier_;
   train::MetricsWriter metrics_;
   train::ProgressLine progress_;
   train::StartRecord start_;

@@ -60,6 +60,7 @@ class AsyncGossipWorker final : public Worker {
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
   [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override { return counters_; }
   [[nodiscard]] std::size_t memory_bytes() const override;
 

@@ -65,6 +65,7 @@ class OverlapWorker final : public Worker {
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
   [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override;
   [[nodiscard]] std::size_t memory_bytes() const override;
 

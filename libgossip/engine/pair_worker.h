@@ -64,6 +64,7 @@ class PairWorker final : public Worker {
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override;
   [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override { return exchange_.counters(); }
   [[nodiscard]] std::size_t memory_bytes() const override { return exchange_.memory_bytes(); }
 

@@ -59,6 +59,7 @@ class PushSumWorker final : public Worker {
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * group_.size(); }
+  [[nodiscard]] bool is_synchronous() const override { return true; }
   [[nodiscard]] Counters counters() const override { return counters_; }
   [[nodiscard]] std::size_t memory_bytes() const override;
 

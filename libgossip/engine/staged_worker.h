@@ -93,6 +93,7 @@ class StagedWorker final : public Worker {
 
   [[nodiscard]] const algorithm::Algorithm& algorithm() const noexcept { return *algorithm_; }
   [[nodiscard]] std::vector<StateVector> state() override;
+  [[nodiscard]] bool is_synchronous() const override { return true; }
   [[nodiscard]] Counters counters() const override;
 
   /// The mean of the gradient, to be started early bucket by bucket; null when the algorithm does

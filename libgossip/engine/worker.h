@@ -71,6 +71,10 @@ class Worker {
 
   [[nodiscard]] virtual Counters counters() const = 0;
 
+  /// Whether all ranks make the same steps. Otherwise state() is whole between leave() and
+  /// come_back() only.
+  [[nodiscard]] virtual bool is_synchronous() const = 0;
+
   /// Bytes of memory for communication on this rank, the caller's vectors not counted.
   [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
 };

@@ -107,4 +107,9 @@ void Communicator::sum_async(const VectorView& vector, Requests& requests) const
   });
 }
 
+void Communicator::max_async(std::span<double> numbers, Requests& requests) const {
+  GOSSIP_MPI(MPI_Iallreduce(MPI_IN_PLACE, numbers.data(), narrow_count(numbers.size()), MPI_DOUBLE,
+                            MPI_MAX, get(), requests.add()));
+}
+
 }  // namespace gossip::mpi

@@ -35,7 +35,7 @@ struct CommunicatorTraits {
 /// Move-only.
 ///
 /// Collective: every member function except rank(), size(), get() and leave(), over the communicator; all
-/// block until the others come, at most five minutes (TimeoutError), except sum_async. Threads: one
+/// block until the others come, at most five minutes (TimeoutError), except sum_async and max_async. Threads: one
 /// at a time per process (MPI_THREAD_SERIALIZED).
 class Communicator {
  public:
@@ -66,6 +66,9 @@ class Communicator {
   /// added to `requests`. `vector` must stay alive and untouched until they are finished. More than
   /// 2^31 elements are legal.
   void sum_async(const VectorView& vector, Requests& requests) const;
+
+  /// The same with the largest of each number.
+  void max_async(std::span<double> numbers, Requests& requests) const;
 
  private:
   explicit Communicator(MPI_Comm owned);

@@ -6,7 +6,6 @@
 
 #include <torch/nn/module.h>
 #include <torch/optim/sgd.h>
-#include <torch/serialize/archive.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/neighbors.h>
@@ -147,29 +146,27 @@ const algorithm::DADAOConstants& DADAO::constants() const noexcept {
   return run_->method->constants();
 }
 
-void DADAO::save(torch::serialize::OutputArchive& archive) const {
-  Decentralized::save(archive);
-  archive.write("averaged", c10::IValue(run_->averaged));
+void DADAO::add_state(model::StateDict& state) const {
+  state.add("averaged", Value(run_->averaged));
   const std::vector<VectorView> shapes = flat_model().parameters();
   for (std::size_t v = 0; run_->averaged > 0 && v < shapes.size(); ++v) {
-    archive.write(fmt::format("average.{}", v), model::tensor_of(run_->view(v, shapes[v])),
-                  /*is_buffer=*/true);
+    state.add(fmt::format("average.{}", v), model::tensor_of(run_->view(v, shapes[v])));
   }
 }
 
-void DADAO::load(torch::serialize::InputArchive& archive) {
-  Decentralized::load(archive);
-  c10::IValue averaged(std::int64_t{0});
-  archive.try_read("averaged", averaged);
-  run_->averaged = 0;
-  if (run_->average_from < 0 || averaged.toInt() == 0) return;
+std::function<void()> DADAO::plan_more(model::StateReader& saved) {
+  const auto averaged = saved.value<std::int64_t>("averaged");
   const std::vector<VectorView> shapes = flat_model().parameters();
-  for (std::size_t v = 0; v < shapes.size(); ++v) {
-    at::Tensor values;
-    archive.read(fmt::format("average.{}", v), values, /*is_buffer=*/true);
-    model::tensor_of(run_->make_view(v, shapes[v])).copy_(values);
+  std::vector<at::Tensor> averages;
+  for (std::size_t v = 0; averaged > 0 && v < shapes.size(); ++v) {
+    averages.push_back(saved.tensor(fmt::format("average.{}", v), model::tensor_of(shapes[v])));
   }
-  run_->averaged = averaged.toInt();
+  return [this, averaged, shapes, averages] {
+    run_->averaged = averaged;
+    for (std::size_t v = 0; v < averages.size(); ++v) {
+      model::tensor_of(run_->make_view(v, shapes[v])).copy_(averages[v]);
+    }
+  };
 }
 
 std::vector<VectorView> DADAO::evaluated() {

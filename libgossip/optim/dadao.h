@@ -60,15 +60,14 @@ class DADAO final : public Decentralized {
 
   [[nodiscard]] const algorithm::DADAOConstants& constants() const noexcept;
 
-  void save(torch::serialize::OutputArchive& archive) const override;
-  void load(torch::serialize::InputArchive& archive) override;
-
  private:
   struct Run;
 
   DADAO(transport::Group& group, torch::nn::Module& module, const topology::Schedule& schedule,
         const DADAOOptions& options, std::shared_ptr<Run> run);
   [[nodiscard]] std::vector<VectorView> evaluated() override;
+  void add_state(model::StateDict& state) const override;
+  [[nodiscard]] std::function<void()> plan_more(model::StateReader& saved) override;
 
   std::shared_ptr<Run> run_;
 };

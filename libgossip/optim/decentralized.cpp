@@ -7,32 +7,16 @@
 #include <utility>
 
 #include <torch/optim/lbfgs.h>
-#include <torch/serialize/archive.h>
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/optim/borrowed_groups.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::optim {
 namespace {
-
-/// Swaps the groups of the wrapper into the local optimizer while this object lives.
-class BorrowedGroups {
- public:
-  BorrowedGroups(torch::optim::Optimizer& owner, torch::optim::Optimizer& local)
-      : owner_(owner), local_(local) {
-    std::swap(owner_.param_groups(), local_.param_groups());
-  }
-  BorrowedGroups(const BorrowedGroups&) = delete;
-  BorrowedGroups& operator=(const BorrowedGroups&) = delete;
-  ~BorrowedGroups() { std::swap(owner_.param_groups(), local_.param_groups()); }
-
- private:
-  torch::optim::Optimizer& owner_;
-  torch::optim::Optimizer& local_;
-};
 
 /// Tells the other ranks, while it lives, that this one does not train.
 class Away {
@@ -125,7 +109,8 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
     : Optimizer(local->param_groups(), local->defaults().clone()),
       group_(group),
       local_(std::move(local)),
-      name_(settings.name) {
+      name_(settings.name),
+      options_(settings.text) {
   MakeWorker make_worker;
   transport::check_together(group_, [&] {
     GOSSIP_CHECK(settings.timeout.count() > 0, "The timeout is {} ms: it must be positive.",
@@ -346,63 +331,8 @@ double Decentralized::weight() const { return worker_->position().weight; }
 
 std::int64_t Decentralized::job_steps() const { return worker_->job_steps(); }
 
+bool Decentralized::is_synchronous() const { return worker_->is_synchronous(); }
+
 std::size_t Decentralized::memory_bytes() const { return worker_->memory_bytes(); }
-
-void Decentralized::save(torch::serialize::OutputArchive& archive) const {
-  torch::serialize::OutputArchive local(archive.compilation_unit());
-  {
-    // The groups are lent for the time of the call only; nothing that a caller can see changes.
-    auto& self = const_cast<Decentralized&>(*this);
-    const BorrowedGroups borrowed(self, *local_);
-    local_->save(local);
-  }
-  archive.write("local", local);
-  archive.write("method", c10::IValue(std::string(name())));
-  archive.write("step", c10::IValue(worker_->position().step));
-  archive.write("round", c10::IValue(worker_->position().round));
-  archive.write("weight", c10::IValue(worker_->position().weight));
-  archive.write("rates", c10::IValue(worker_->position().rates));
-  archive.write("rated", c10::IValue(worker_->position().rated));
-  for (const engine::StateVector& state : worker_->state()) {
-    archive.write("state." + state.name, model::tensor_of(state.vector), /*is_buffer=*/true);
-  }
-}
-
-void Decentralized::load(torch::serialize::InputArchive& archive) {
-  c10::IValue method;
-  c10::IValue step;
-  c10::IValue round;
-  torch::serialize::InputArchive local;
-  GOSSIP_CHECK(archive.try_read("method", method) && archive.try_read("step", step) &&
-                   archive.try_read("round", round) && archive.try_read("local", local),
-               "The archive is not the state of a decentralized optimizer (it lacks 'method', "
-               "'step', 'round' or "
-               "'local'): load what save() of a '{}' wrote.",
-               name());
-  GOSSIP_CHECK(method.toStringRef() == name(),
-               "The archive is the state of '{}', but this optimizer is '{}'.",
-               method.toStringRef(), name());
-  const BorrowedGroups borrowed(*this, *local_);
-  local_->load(local);
-  c10::IValue weight(1.0);
-  archive.try_read("weight", weight);
-  c10::IValue rates(0.0);
-  c10::IValue rated(std::int64_t{0});
-  archive.try_read("rates", rates);
-  archive.try_read("rated", rated);
-  for (const engine::StateVector& state : worker_->state()) {
-    at::Tensor values;
-    GOSSIP_CHECK(archive.try_read("state." + state.name, values, /*is_buffer=*/true) &&
-                     std::cmp_equal(values.numel(), state.vector.size),
-                 "The archive lacks the vector '{}' of '{}', or has it for another model.",
-                 state.name, name());
-    model::tensor_of(state.vector).copy_(values);
-  }
-  worker_->set_position({.step = step.toInt(),
-                         .round = round.toInt(),
-                         .weight = weight.toDouble(),
-                         .rates = rates.toDouble(),
-                         .rated = rated.toInt()});
-}
 
 }  // namespace gossip::optim

@@ -20,6 +20,7 @@
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
+#include <libgossip/model/state_dict.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -115,6 +116,10 @@ class Decentralized : public torch::optim::Optimizer {
   /// their budget; it then is a moment behind. Local, does not block.
   [[nodiscard]] std::int64_t job_steps() const;
 
+  /// Whether all ranks make the same steps. Otherwise each goes on at its own pace, and a state is
+  /// whole inside paused() only.
+  [[nodiscard]] bool is_synchronous() const;
+
   /// How much this rank's model counts in the mean over the ranks: its push-sum weight; 1 with
   /// other methods. Local.
   [[nodiscard]] double weight() const;
@@ -127,12 +132,25 @@ class Decentralized : public torch::optim::Optimizer {
   /// Bytes that this rank holds for communication, besides the model itself.
   [[nodiscard]] std::size_t memory_bytes() const;
 
-  /// State of the local optimizer and of the method, step and round. The module's parameters are
-  /// saved with the module. Local; with asynchronous methods inside paused(), where nothing is on
-  /// its way.
+  /// All that training goes on with, to the bit, beside the module's own tensors: the method and its
+  /// options, step, round and push-sum weight, the method's vectors, and options and state of the
+  /// local optimizer. The tensors are the live ones. Local; with asynchronous methods inside
+  /// paused(), where nothing is on its way.
+  [[nodiscard]] model::StateDict state_dict() const;
+
+  /// Reads a state that state_dict() gave, and returns what writes it: so that one can check several
+  /// things before the first of them is changed. Throws gossip::Error, and changes nothing, for the
+  /// state of another method, other options, another local optimizer or another model; the message
+  /// names what differs. `state` and this object must outlive the result. Local, as state_dict().
+  [[nodiscard]] std::function<void()> plan_load(const model::StateDict& state);
+
+  /// plan_load(), at once.
+  void load_state_dict(const model::StateDict& state) { plan_load(state)(); }
+
+  /// state_dict() in an archive of LibTorch.
   void save(torch::serialize::OutputArchive& archive) const override;
 
-  /// Throws gossip::Error for the state of another method.
+  /// Throws gossip::Error, and changes nothing, as plan_load().
   void load(torch::serialize::InputArchive& archive) override;
 
  protected:
@@ -179,6 +197,15 @@ class Decentralized : public torch::optim::Optimizer {
   /// Completes collective operations that a backward pass started, before others start.
   virtual void complete_started() {}
 
+  /// Adds what a method keeps besides its worker's state.
+  virtual void add_state(model::StateDict& /*state*/) const {}
+
+  /// Reads that and returns what writes it. Throws gossip::Error, and changes nothing, when it does
+  /// not fit.
+  [[nodiscard]] virtual std::function<void()> plan_more(model::StateReader& /*saved*/) {
+    return [] {};
+  }
+
   /// Travels with the gradient's mean: 1 for each parameter that has a gradient on this rank, else
   /// 0.
   [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
@@ -191,10 +218,13 @@ class Decentralized : public torch::optim::Optimizer {
   void check_learning_rates(const algorithm::Algorithm& algorithm) const;
   void start_alike(Initial initial);
   void check_local_optimizer() const;
+  [[nodiscard]] std::string name_of(const at::Tensor& parameter) const;
+  [[nodiscard]] std::function<void()> plan_worker(model::StateReader& saved);
 
   transport::Group& group_;
   std::unique_ptr<torch::optim::Optimizer> local_;
   std::string name_;
+  std::string options_;  // as text
   std::unique_ptr<model::FlatModel> flat_model_;
   std::vector<float> gradient_presence_;
   std::unique_ptr<engine::Worker> worker_;

@@ -15,10 +15,33 @@ namespace {
 
 using FileHandle = gossip::detail::UniqueHandle<detail::FileTraits>;
 
-FileHandle open_anew(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+FileHandle open_to_write(const std::filesystem::path& path, int flags) {
+  const int file = ::open(path.c_str(), flags | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   GOSSIP_CHECK(file >= 0, "Cannot write the file '{}': {}", path.string(), std::strerror(errno));
   return FileHandle(file);
+}
+
+FileHandle open_anew(const std::filesystem::path& path) {
+  return open_to_write(path, O_WRONLY | O_TRUNC);
+}
+
+FileHandle open_to_read(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  GOSSIP_CHECK(file >= 0, "Cannot read the file '{}': {}", path.string(), std::strerror(errno));
+  return FileHandle(file);
+}
+
+/// Fills `memory` as far as the file goes; returns how far that is.
+std::size_t read_some(int file, std::span<std::byte> memory, const std::filesystem::path& path) {
+  std::size_t done = 0;
+  while (done < memory.size()) {
+    const ssize_t count = ::read(file, memory.data() + done, memory.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    GOSSIP_CHECK(count >= 0, "Cannot read the file '{}': {}", path.string(), std::strerror(errno));
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
 }
 
 void write_all(int file, std::string_view text, const std::filesystem::path& path) {
@@ -50,25 +73,59 @@ void make_output_folder(const std::filesystem::path& folder) {
                "Cannot write to the output folder '{}': {}", folder.string(), std::strerror(errno));
 }
 
+std::string read_text(const std::filesystem::path& path) {
+  const FileHandle file = open_to_read(path);
+  std::string text;
+  for (std::size_t count = 1; count > 0;) {
+    constexpr std::size_t kPiece = 65536;
+    const std::size_t before = text.size();
+    text.resize(before + kPiece);
+    count = read_some(file.get(), std::as_writable_bytes(std::span(text)).subspan(before), path);
+    text.resize(before + count);
+  }
+  return text;
+}
+
+void read_bytes(const std::filesystem::path& path, std::span<std::byte> memory) {
+  const FileHandle file = open_to_read(path);
+  const std::size_t count = read_some(file.get(), memory, path);
+  std::byte more{};
+  GOSSIP_CHECK(count == memory.size() && read_some(file.get(), {&more, 1}, path) == 0,
+               "The file '{}' is not of {} bytes, as it should be: it was cut off or written to.",
+               path.string(), memory.size());
+}
+
 void replace_file(const std::filesystem::path& path, std::string_view contents) {
+  replace_file(path, std::span(&contents, 1));
+}
+
+void replace_file(const std::filesystem::path& path, std::span<const std::string_view> parts) {
   std::filesystem::path temporary = path;
   temporary += ".tmp";
   {
     const FileHandle file = open_anew(temporary);
-    write_all(file.get(), contents, temporary);
+    for (const std::string_view part : parts) write_all(file.get(), part, temporary);
     sync(file.get(), temporary);
   }
   GOSSIP_CHECK(std::rename(temporary.c_str(), path.c_str()) == 0, "Cannot rename '{}' to '{}': {}",
                temporary.string(), path.string(), std::strerror(errno));
+  sync_folder(path.has_parent_path() ? path.parent_path() : ".");
+}
 
-  // The new name itself is on the disk only once the folder is. Some network file systems cannot
-  // sync a folder; there the rename alone must do.
-  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+/// A new name is on the disk only once its folder is. Some network file systems cannot sync a
+/// folder; there the rename alone must do.
+void sync_folder(const std::filesystem::path& folder) {
   const FileHandle directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) ::fsync(directory.get());
 }
 
-LineFile::LineFile(std::filesystem::path path) : path_(std::move(path)), file_(open_anew(path_)) {}
+LineFile::LineFile(std::filesystem::path path, Start start)
+    : path_(std::move(path)),
+      file_(start == Start::kAnew ? open_anew(path_) : open_to_write(path_, O_RDWR)) {
+  char last = '\n';
+  const off_t size = start == Start::kAfter ? ::lseek(file_.get(), 0, SEEK_END) : 0;
+  if (size > 0 && ::pread(file_.get(), &last, 1, size - 1) == 1 && last != '\n') append("\n");
+}
 
 void LineFile::append(std::string_view line) { write_all(file_.get(), line, path_); }
 

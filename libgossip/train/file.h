@@ -5,7 +5,10 @@
 /// Files of a run: a folder that can be written, a log that keeps its lines, a file that is there
 /// whole or not at all.
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include <libgossip/base/unique_handle.h>
@@ -27,18 +30,35 @@ struct FileTraits {
 /// the reason, when it cannot be made or cannot be written.
 void make_output_folder(const std::filesystem::path& folder);
 
+/// The whole of a file. Throws gossip::Error naming the file and the reason.
+[[nodiscard]] std::string read_text(const std::filesystem::path& path);
+
+/// Reads the whole of a file, whose size is that of `memory`. Throws gossip::Error naming the file
+/// and the reason, also when the file is shorter or longer.
+void read_bytes(const std::filesystem::path& path, std::span<std::byte> memory);
+
 /// Writes `contents` under a temporary name beside `path`, brings it to the disk and renames it to
 /// `path`: whoever sees `path` sees the whole of it, also after a crash. Throws gossip::Error
 /// naming the file and the reason.
 void replace_file(const std::filesystem::path& path, std::string_view contents);
 
+/// The same for a file that lies in several parts.
+void replace_file(const std::filesystem::path& path, std::span<const std::string_view> parts);
+
+/// Brings the names in `folder` to the disk, where the file system can.
+void sync_folder(const std::filesystem::path& folder);
+
 /// A text file that grows by whole lines. Each line is handed to the operating system at once, so a
 /// killed process loses none. Move-only.
 class LineFile {
  public:
-  /// Starts the file anew; what it held before is gone. Throws gossip::Error naming the file and
-  /// the reason.
-  explicit LineFile(std::filesystem::path path);
+  enum class Start {
+    kAnew,   ///< what the file held before is gone
+    kAfter,  ///< behind what it holds; half a line that a killed process left gets its end
+  };
+
+  /// Throws gossip::Error naming the file and the reason.
+  explicit LineFile(std::filesystem::path path, Start start = Start::kAnew);
 
   /// Appends `line`, which ends with its newline. Throws gossip::Error naming the file and the
   /// reason.

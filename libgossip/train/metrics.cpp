@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <charconv>
+#include <limits>
 #include <system_error>
 
 #include <nlohmann/json.hpp>
@@ -29,9 +30,10 @@ Rank rank_of(const std::string& name) {
   return error == std::errc() && end == last ? rank : -1;
 }
 
-void remove_old_results(const std::filesystem::path& folder, int size) {
+void remove_old_results(const std::filesystem::path& folder, int size, LineFile::Start start) {
   std::vector<std::filesystem::path> old = {folder / "result.json", folder / "result.json.tmp"};
   std::error_code error;
+  if (start == LineFile::Start::kAfter) size = std::numeric_limits<int>::max();  // they stay
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (rank_of(entry.path().filename().string()) >= size) old.push_back(entry.path());
   }
@@ -94,17 +96,28 @@ std::string_view to_string(Status status) {
   throw Error(fmt::format("There is no status {}", static_cast<int>(status)));
 }
 
-MetricsWriter::MetricsWriter(std::filesystem::path folder, Rank rank, int size)
+MetricsWriter::MetricsWriter(std::filesystem::path folder, Rank rank, int size,
+                             LineFile::Start start)
     : folder_((make_output_folder(folder), std::move(folder))),
       rank_(rank),
       size_(size),
-      file_(folder_ / file_name(rank)) {
-  if (rank_ == 0) remove_old_results(folder_, size_);
+      file_(folder_ / file_name(rank), start) {
+  if (rank_ == 0) remove_old_results(folder_, size_, start);
 }
 
 void MetricsWriter::write_start(const StartRecord& record) {
   Json json = {{"event", "start"}, {"schema", kSchema}, {"rank", rank_}, {"size", size_}};
   add(json, record);
+  json["status"] = to_string(Status::kRunning);
+  add(json, record.extra);
+  file_.append(dump(json));
+}
+
+void MetricsWriter::write_resume(const ResumeRecord& record) {
+  Json json = {{"event", "resume"}, {"schema", kSchema}, {"rank", rank_}, {"size", size_}};
+  add(json, record.totals);
+  json["checkpoint"] = record.checkpoint;
+  json["exact"] = record.is_exact;
   json["status"] = to_string(Status::kRunning);
   add(json, record.extra);
   file_.append(dump(json));

@@ -82,6 +82,15 @@ struct EpochRecord {
   Fields extra = {};
 };
 
+/// A run that goes on from a checkpoint.
+struct ResumeRecord {
+  std::int64_t epoch = 0;       ///< the training epoch under way, from 1
+  Totals totals = {};           ///< as they were when it was saved
+  std::string checkpoint = {};  ///< the set's name
+  bool is_exact = true;         ///< else from the mean model
+  Fields extra = {};
+};
+
 /// The whole run. `totals` are means over the ranks.
 struct Result {
   StartRecord start = {};
@@ -115,11 +124,13 @@ struct Result {
 /// field of `extra` has the name of a fixed one.
 class MetricsWriter {
  public:
-  /// Makes `folder` unless it is there and starts this rank's file anew. Rank 0 also removes the
-  /// result.json of an earlier run, so that it cannot be taken for this one's, and the files of
-  /// ranks from `size` on.
-  MetricsWriter(std::filesystem::path folder, Rank rank, int size);
+  /// Makes `folder` unless it is there and starts this rank's file anew, or goes on in it. Rank 0
+  /// also removes the result.json of an earlier run, so that it cannot be taken for this one's, and,
+  /// of a run that starts anew, the files of ranks from `size` on.
+  MetricsWriter(std::filesystem::path folder, Rank rank, int size,
+                LineFile::Start start = LineFile::Start::kAnew);
 
+  void write_resume(const ResumeRecord& record);
   void write_start(const StartRecord& record);
   void write_step(const StepRecord& record);
   void write_epoch(const EpochRecord& record);

@@ -51,6 +51,11 @@ ProgressLine::ProgressLine(ProgressOptions options)
 
 ProgressLine::~ProgressLine() { finish(); }
 
+void ProgressLine::start_after(std::int64_t step) {
+  options_.first_step = step;
+  started_ = options_.now();
+}
+
 bool ProgressLine::is_due() const {
   if (options_.rank != 0) return false;
   if (!printed_) return true;

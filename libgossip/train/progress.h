@@ -57,6 +57,10 @@ class ProgressLine {
   /// As finish().
   ~ProgressLine();
 
+  /// The steps up to `step` were done by an earlier run; the time counts from now. In place of
+  /// ProgressOptions::first_step where that is not known yet.
+  void start_after(std::int64_t step);
+
   /// True when update() would print: ask first where the figures cost something. Always false on
   /// ranks other than 0.
   [[nodiscard]] bool is_due() const;

@@ -42,6 +42,30 @@ class Mean {
   virtual void wait() = 0;
 };
 
+/// The largest of each of a few numbers over all ranks, found in the background: how ranks agree
+/// while they train. It has a message space of its own, so that ranks may come to it at different
+/// moments between other collective calls. Made once (Group::make_largest), started many times.
+///
+/// Collective: construction, destruction, and in their sequence the starts: each is over when all
+/// ranks have made it. Destroying one that is not over is a bug, except while an exception unwinds
+/// the stack. Threads: one at a time.
+class Largest {
+ public:
+  Largest() = default;
+  Largest(const Largest&) = delete;
+  Largest& operator=(const Largest&) = delete;
+  virtual ~Largest() = default;
+
+  /// Starts with this rank's numbers and returns at once. The last one must be over on this rank.
+  virtual void start(std::span<const double> numbers) = 0;
+
+  /// Looks once whether it is over; does not block. True, too, when none was started.
+  [[nodiscard]] virtual bool test() = 0;
+
+  /// The largest numbers, once test() was true; valid until the next start().
+  [[nodiscard]] virtual std::span<const double> numbers() const = 0;
+};
+
 /// A set of ranks: MPI processes, or threads of one process. One object per rank.
 ///
 /// Collective: all member functions except rank(), size(), transport(), shares_memory_with() and
@@ -76,6 +100,9 @@ class Group {
   /// The mean of `vector`, which must outlive the result; all ranks pass the same type and size.
   [[nodiscard]] virtual std::unique_ptr<Mean> make_mean(const VectorView& vector,
                                                         const Patience& patience) = 0;
+
+  /// Of `count` numbers, the same on all ranks.
+  [[nodiscard]] virtual std::unique_ptr<Largest> make_largest(std::size_t count) = 0;
 
   virtual void barrier() = 0;
 

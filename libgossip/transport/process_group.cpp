@@ -52,6 +52,37 @@ class ProcessMean final : public Mean {
   mpi::Requests requests_;
 };
 
+/// On a duplicate of the group's communicator.
+class ProcessLargest final : public Largest {
+ public:
+  ProcessLargest(const mpi::Communicator& communicator, std::size_t count)
+      : communicator_(mpi::Communicator::duplicate(communicator.get())), numbers_(count) {}
+  ~ProcessLargest() override {
+    if (is_over_) return;
+    requests_.abandon();
+    communicator_.leave();
+  }
+
+  void start(std::span<const double> numbers) override {
+    GOSSIP_ASSERT(is_over_ && numbers.size() == numbers_.size(),
+                  "{} numbers to find the largest of, where {} were announced or one is under way",
+                  numbers.size(), numbers_.size());
+    std::ranges::copy(numbers, numbers_.begin());
+    is_over_ = false;
+    communicator_.max_async(numbers_, requests_);
+  }
+
+  [[nodiscard]] bool test() override { return is_over_ = is_over_ || requests_.test(); }
+
+  [[nodiscard]] std::span<const double> numbers() const override { return numbers_; }
+
+ private:
+  mpi::Communicator communicator_;
+  std::vector<double> numbers_;
+  mpi::Requests requests_;
+  bool is_over_ = true;
+};
+
 /// Larger broadcasts inside a host go through shared memory in pieces of this size.
 constexpr std::size_t kBroadcastPiece = std::size_t{1} << 20U;
 
@@ -135,6 +166,10 @@ class ProcessGroup final : public Group {
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
                                                 const Patience& patience) override {
     return std::make_unique<ProcessMean>(communicator_, vector, patience);
+  }
+
+  [[nodiscard]] std::unique_ptr<Largest> make_largest(std::size_t count) override {
+    return std::make_unique<ProcessLargest>(communicator_, count);
   }
 
   void barrier() override { communicator_.barrier(); }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
@@ -93,6 +95,59 @@ class LocalRegion final : public Region {
 
 }  // namespace
 
+namespace {
+
+/// Where the ranks of a LocalLargest meet. A start may begin on one rank while others still have to
+/// read the one before, hence two places.
+struct LargestBoard {
+  struct Place {
+    int arrived = 0;
+    std::vector<double> numbers;
+  };
+  std::mutex mutex;
+  std::array<Place, 2> places;
+};
+
+class LocalLargest final : public Largest {
+ public:
+  LocalLargest(std::shared_ptr<LargestBoard> board, int size, std::size_t count)
+      : board_(std::move(board)), size_(size), numbers_(count) {}
+
+  void start(std::span<const double> numbers) override {
+    ++starts_;
+    is_over_ = false;
+    const std::lock_guard lock(board_->mutex);
+    LargestBoard::Place& place = here();
+    if (place.arrived % size_ == 0) place = {0, {numbers.begin(), numbers.end()}};
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      place.numbers[i] = std::max(place.numbers[i], numbers[i]);
+    }
+    ++place.arrived;
+  }
+
+  [[nodiscard]] bool test() override {
+    if (is_over_) return true;
+    const std::lock_guard lock(board_->mutex);
+    const LargestBoard::Place& place = here();
+    if (place.arrived < size_) return false;
+    numbers_ = place.numbers;
+    return is_over_ = true;
+  }
+
+  [[nodiscard]] std::span<const double> numbers() const override { return numbers_; }
+
+ private:
+  [[nodiscard]] LargestBoard::Place& here() { return board_->places[starts_ % 2]; }
+
+  std::shared_ptr<LargestBoard> board_;
+  int size_;
+  std::size_t starts_ = 0;
+  std::vector<double> numbers_;
+  bool is_over_ = true;
+};
+
+}  // namespace
+
 class LocalGroup final : public Group {
  public:
   LocalGroup(std::shared_ptr<Cluster::Shared> shared, Rank rank)
@@ -121,6 +176,11 @@ class LocalGroup final : public Group {
 
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
                                                 const Patience& patience) override;
+
+  [[nodiscard]] std::unique_ptr<Largest> make_largest(std::size_t count) override {
+    auto boards = shared_->all_gather(rank_, std::make_shared<LargestBoard>());
+    return std::make_unique<LocalLargest>(boards.front(), size(), count);
+  }
 
   void barrier() override { shared_->barrier(); }
 

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a decentralized optimizer is saved and loaded.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/serialize/archive.h>
+#include <torch/types.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/optim/borrowed_groups.h>
+#include <libgossip/optim/decentralized.h>
+#include <libgossip/optim/local_state.h>
+
+namespace gossip::optim {
+namespace {
+
+constexpr const char* kLocal = "local.";
+
+/// All entries of an archive.
+model::StateDict contents_of(torch::serialize::InputArchive& archive) {
+  model::StateDict result;
+  for (const std::string& key : archive.keys()) {
+    c10::IValue value;
+    if (!archive.try_read(key, value)) continue;
+    if (value.isTensor()) {
+      result.add(key, value.toTensor());
+    } else if (value.isBool()) {
+      result.add(key, Value(value.toBool()));
+    } else if (value.isInt()) {
+      result.add(key, Value(value.toInt()));
+    } else if (value.isDouble()) {
+      result.add(key, Value(value.toDouble()));
+    } else if (value.isString()) {
+      result.add(key, Value(value.toStringRef()));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+/// Frozen parameters of the local optimizer are not in the flat model: they go by their place.
+std::string Decentralized::name_of(const at::Tensor& parameter) const {
+  for (const model::FlatModel::Parameter& entry : flat_model_->entries()) {
+    if (entry.tensor.unsafeGetTensorImpl() == parameter.unsafeGetTensorImpl()) return entry.name;
+  }
+  std::size_t place = 0;
+  for (const auto& groups : {&param_groups_, &std::as_const(*local_).param_groups()}) {
+    for (const torch::optim::OptimizerParamGroup& group : *groups) {
+      for (const at::Tensor& other : group.params()) {
+        if (other.unsafeGetTensorImpl() == parameter.unsafeGetTensorImpl()) {
+          return fmt::format("frozen.{}", place);
+        }
+        ++place;
+      }
+    }
+  }
+  throw Error("The local optimizer has a parameter that is in none of its groups.");
+}
+
+model::StateDict Decentralized::state_dict() const {
+  model::StateDict result;
+  result.add("method", Value(std::string(name_)));
+  result.add("options", Value(options_));
+  const engine::Position position = worker_->position();
+  result.add("step", Value(position.step));
+  result.add("round", Value(position.round));
+  result.add("weight", Value(position.weight));
+  result.add("rates", Value(position.rates));
+  result.add("rated", Value(position.rated));
+  for (const engine::StateVector& state : worker_->state()) {
+    result.add("state." + state.name, model::tensor_of(state.vector));
+  }
+  {
+    // The groups are lent for the time of the call only; nothing that a caller can see changes.
+    const BorrowedGroups borrowed(const_cast<Decentralized&>(*this), *local_);
+    result.add_part(kLocal, local_state(*local_, [this](const at::Tensor& parameter) {
+                      return name_of(parameter);
+                    }));
+  }
+  add_state(result);
+  return result;
+}
+
+std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
+  model::StateReader saved(state, fmt::format("The state of '{}'", name_));
+  GOSSIP_CHECK(saved.has_value("method") && saved.has_value("step") && saved.has_value("round"),
+               "This is not the state of a decentralized optimizer (it lacks 'method', 'step' or "
+               "'round'): load what save() of a '{}' wrote.",
+               name_);
+  const auto method = saved.value<std::string>("method");
+  GOSSIP_CHECK(method == name_,
+               "This is the state of '{}', but this optimizer is '{}': take '{}', "
+               "or start anew.",
+               method, name_, method);
+  const auto options = saved.value<std::string>("options");
+  GOSSIP_CHECK(options == options_,
+               "The state of '{}' was saved with the options '{}', but they are '{}' here: take "
+               "the ones that it was saved with, or start anew.",
+               name_, options, options_);
+  auto load_worker = plan_worker(saved);
+  auto load_more = plan_more(saved);
+  const model::StateDict local = state.part(kLocal);
+  model::StateReader saved_local(local, saved.what());
+  std::function<void()> load_local;
+  {
+    const BorrowedGroups borrowed(*this, *local_);
+    load_local = plan_local_state(
+        *local_, [this](const at::Tensor& parameter) { return name_of(parameter); }, saved_local);
+  }
+  saved_local.check_all_read();
+  saved.check_all_read(kLocal);
+  return [this, load_worker, load_more, load_local] {
+    {
+      const BorrowedGroups borrowed(*this, *local_);
+      load_local();
+    }
+    load_worker();
+    load_more();
+  };
+}
+
+std::function<void()> Decentralized::plan_worker(model::StateReader& saved) {
+  const engine::Position position{.step = saved.value<std::int64_t>("step"),
+                                  .round = saved.value<std::int64_t>("round"),
+                                  .weight = saved.value<double>("weight"),
+                                  .rates = saved.value<double>("rates"),
+                                  .rated = saved.value<std::int64_t>("rated")};
+  GOSSIP_CHECK(position.step >= 0 && position.round >= 0 && position.weight > 0.0,
+               "{} has step {}, round {} and weight {}, which cannot be.", saved.what(),
+               position.step, position.round, position.weight);
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;
+  for (const engine::StateVector& state : worker_->state()) {
+    const at::Tensor to = model::tensor_of(state.vector);
+    copies.emplace_back(to, saved.tensor("state." + state.name, to));
+  }
+  return [this, position, copies] {
+    const at::NoGradGuard no_grad;
+    for (const auto& [to, from] : copies) to.copy_(from);
+    worker_->set_position(position);
+  };
+}
+
+void Decentralized::save(torch::serialize::OutputArchive& archive) const {
+  const model::StateDict state = state_dict();
+  for (const NamedValue& entry : state.values) {
+    std::visit([&](const auto& value) { archive.write(entry.name, c10::IValue(value)); },
+               entry.value);
+  }
+  for (const model::NamedTensor& entry : state.tensors) {
+    archive.write(entry.name, entry.tensor, /*is_buffer=*/true);
+  }
+}
+
+void Decentralized::load(torch::serialize::InputArchive& archive) {
+  load_state_dict(contents_of(archive));
+}
+
+}  // namespace gossip::optim

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fcntl.h>
+#include <random>
+#include <string_view>
+#include <sys/file.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/train/checkpoint_folder.h>
+#include <libgossip/train/checkpoint_set.h>
+
+namespace gossip::train {
+namespace {
+
+/// The step in the name of a set's folder; -1 for other names.
+std::int64_t step_of(const std::string& name) {
+  constexpr std::string_view kPrefix = "step-";
+  if (!name.starts_with(kPrefix)) return -1;
+  std::int64_t step = -1;
+  const char* last = name.data() + name.size();
+  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), last, step);
+  return error == std::errc() && end == last && step >= 0 && name == set_name(step) ? step : -1;
+}
+
+bool is_complete(const std::filesystem::path& set) {
+  std::error_code error;
+  return std::filesystem::exists(manifest_file(set), error);
+}
+
+/// All sets, complete or not, in ascending order.
+std::vector<std::int64_t> all_sets(const std::filesystem::path& folder) {
+  std::vector<std::int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (const std::int64_t step = step_of(entry.path().filename().string()); step >= 0) {
+      steps.push_back(step);
+    }
+  }
+  std::ranges::sort(steps);
+  return steps;
+}
+
+/// The manifest goes first: what is left behind by a kill in between is no set. Files that are not
+/// of a set stay, and so does their folder.
+void remove_set(const std::filesystem::path& set) {
+  std::error_code error;
+  std::filesystem::remove(manifest_file(set), error);
+  if (!error) sync_folder(set);
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(set, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("rank-") || name.starts_with("manifest.json")) files.push_back(entry);
+  }
+  for (const std::filesystem::path& file : files) std::filesystem::remove(file, error);
+  std::filesystem::remove(set, error);
+  if (error) {
+    log(LogLevel::kWarning, 0, "cannot remove the old checkpoint '{}': {}", set.string(),
+        error.message());
+  }
+}
+
+std::string new_run_name() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+std::string this_process() {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  return fmt::format("process {} on {}", ::getpid(), host.data());
+}
+
+}  // namespace
+
+std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder) {
+  std::vector<std::int64_t> steps = all_sets(folder);
+  std::erase_if(steps, [&](std::int64_t step) { return !is_complete(folder / set_name(step)); });
+  return steps;
+}
+
+CheckpointFolder::CheckpointFolder(std::filesystem::path folder)
+    : folder_((make_output_folder(folder), std::move(folder))), run_(new_run_name()) {
+  const std::filesystem::path path = folder_ / "lock";
+  lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  GOSSIP_CHECK(lock_, "Cannot write the file '{}': {}", path.string(), std::strerror(errno));
+  const bool is_free = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+  GOSSIP_CHECK(is_free,
+               "The folder '{}' belongs to a run that still goes on ({}): wait for its end, or "
+               "take another folder for the checkpoints of this one.",
+               folder_.string(), read_text(path));
+  const std::string text = fmt::format("{}, run {}", this_process(), run_);
+  const bool is_written =
+      ::ftruncate(lock_.get(), 0) == 0 &&
+      ::pwrite(lock_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+  GOSSIP_CHECK(is_written, "Cannot write to the file '{}': {}", path.string(),
+               std::strerror(errno));
+}
+
+void CheckpointFolder::check() const {
+  const std::string owner = read_text(folder_ / "lock");
+  GOSSIP_CHECK(owner.ends_with(run_),
+               "The folder '{}' was taken by another run ({}): this one saves no more there. Give "
+               "each run a folder of its own.",
+               folder_.string(), owner);
+}
+
+void CheckpointFolder::remove_incomplete(std::int64_t before) const {
+  for (const std::int64_t step : all_sets(folder_)) {
+    const std::filesystem::path set = folder_ / set_name(step);
+    if ((before == kAll || step < before) && !is_complete(set)) remove_set(set);
+  }
+}
+
+void CheckpointFolder::keep_newest(std::size_t count) const {
+  const std::vector<std::int64_t> steps = complete_sets(folder_);
+  for (std::size_t i = 0; i + count < steps.size(); ++i) remove_set(folder_ / set_name(steps[i]));
+}
+
+}  // namespace gossip::train

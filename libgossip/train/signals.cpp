@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <mutex>
+#include <signal.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/train/signals.h>
+
+namespace gossip::train {
+namespace {
+
+constexpr std::array kSignals{SIGUSR1, SIGUSR2, SIGTERM};
+
+std::atomic<int> received_signal{0};
+std::atomic<bool> is_seen{false};
+static_assert(std::atomic<int>::is_always_lock_free);  // a signal handler may do nothing else
+
+std::mutex installing;
+int installed = 0;
+std::array<struct sigaction, kSignals.size()> previous;
+
+extern "C" void note_signal(int signal) {
+  received_signal.store(signal, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  const std::lock_guard lock(installing);
+  if (installed++ > 0) return;
+  received_signal = 0;
+  is_seen = false;
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  action.sa_flags = SA_RESTART;  // reads and writes that are under way go on
+  sigemptyset(&action.sa_mask);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous[i]);
+}
+
+StopSignals::~StopSignals() {
+  const std::lock_guard lock(installing);
+  if (--installed > 0) return;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
+  if (const int signal = received_signal; signal != 0 && !is_seen) raise(signal);
+}
+
+int StopSignals::received() noexcept {
+  const int signal = received_signal.load(std::memory_order_relaxed);
+  if (signal != 0) is_seen.store(true, std::memory_order_relaxed);
+  return signal;
+}
+
+std::string signal_name(int signal) {
+  switch (signal) {
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    case SIGTERM:
+      return "SIGTERM";
+    default:
+      return fmt::format("signal {}", signal);
+  }
+}
+
+}  // namespace gossip::train

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <libgossip/base/random.h>
+#include <libgossip/train/save_agreement.h>
+#include <libgossip/transport/local/cluster.h>
+
+#include "support/thread_ranks.h"
+
+namespace gossip::train {
+namespace {
+
+TEST(SaveAgreement, RanksInStepActInTheSameStep) {
+  constexpr int kRanks = 4;
+  constexpr int kSteps = 400;
+  const transport::local::Cluster cluster(kRanks);
+  std::mutex mutex;
+  std::vector<std::set<std::int64_t>> acted(kRanks);
+  test::run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    SaveAgreement agreement(*group, true);
+    SplitMix64 random = SplitMix64::at(3, static_cast<std::uint64_t>(rank));
+    bool has_wished = false;
+    for (std::int64_t step = 1; step <= kSteps; ++step) {
+      if (random.below(8) == 0) std::this_thread::yield();
+      const auto agreed = agreement.read(step);
+      if (agreed && agreed->wish == Wish::kSave) {
+        const std::lock_guard lock(mutex);
+        acted[static_cast<std::size_t>(rank)].insert(step);
+      }
+      // One rank wishes once.
+      const bool wishes = rank == 2 && step > 20 && !has_wished;
+      if (agreed || step == 1) has_wished |= wishes;
+      agreement.start(step, wishes ? Wish::kSave : Wish::kNone, 0);
+    }
+    agreement.drain();
+  });
+  EXPECT_EQ(acted[0].size(), 1U);
+  for (const auto& steps : acted) EXPECT_EQ(steps, acted[0]);
+}
+
+TEST(SaveAgreement, TheStrongestWishAndTheOldestSetCount) {
+  constexpr int kRanks = 3;
+  const transport::local::Cluster cluster(kRanks);
+  test::run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    SaveAgreement agreement(*group, true);
+    agreement.start(10,
+                    rank == 1   ? Wish::kSaveAndStop
+                    : rank == 2 ? Wish::kSave
+                                : Wish::kNone,
+                    100 * rank - 1);
+    EXPECT_FALSE(agreement.read(11));
+    const auto agreed = agreement.read(12);
+    EXPECT_TRUE(agreed);
+    EXPECT_EQ(agreed->wish, Wish::kSaveAndStop);
+    EXPECT_EQ(agreed->written, -1);
+  });
+}
+
+/// Ranks at paces of their own look in between, and meet in the end, one of them a start behind.
+TEST(SaveAgreement, RanksOutOfStepHearOfEachWish) {
+  constexpr int kRanks = 4;
+  const transport::local::Cluster cluster(kRanks);
+  std::atomic<int> heard = 0;
+  test::run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    SaveAgreement agreement(*group, false);
+    bool has_heard = false;
+    for (std::int64_t step = 0; !has_heard; ++step) {
+      const auto agreed = agreement.read(step);
+      has_heard = agreed && agreed->wish == Wish::kSaveAndStop;
+      if (!has_heard) agreement.start(step, rank == 3 ? Wish::kSaveAndStop : Wish::kNone, 0);
+      std::this_thread::sleep_for(std::chrono::microseconds(100 * (rank + 1)));
+    }
+    ++heard;
+    if (rank == 0) agreement.start(0, Wish::kNone, 0);
+    agreement.drain();
+    EXPECT_FALSE(agreement.read(1));
+  });
+  EXPECT_EQ(heard, kRanks);
+}
+
+}  // namespace
+}  // namespace gossip::train
