@@ -61,6 +61,10 @@ void setup_command(Session& session, int repetitions);
 /// a step waits 100 ms. `only`: some of them; empty: all.
 void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions);
 
+/// How long training stands still while five copies of a model of `bytes` are saved, against a copy
+/// of them; and how long a resume takes. 1 rank.
+void checkpoint_command(Session& session, std::size_t bytes, int repetitions);
+
 /// A training iteration with GossipSGD on one rank, against plain LibTorch.
 void overhead_command(Session& session, int iterations, int repetitions);
 

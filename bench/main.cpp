@@ -84,6 +84,8 @@ int main(int argc, char** argv) {
     CLI::App* dadao = app.add_subcommand("dadao", "1 rank: the flow of DADAO against memcpy");
     dadao->add_option("--bytes", bytes, "Bytes of each of the six vectors")->capture_default_str();
     CLI::App* setup = nullptr;
+    CLI::App* checkpoint = nullptr;
+    std::size_t model_bytes = 100'000'000;
     CLI::App* overhead = nullptr;
     CLI::App* optimizers = nullptr;
     if constexpr (kWithTorch) {
@@ -91,6 +93,10 @@ int main(int argc, char** argv) {
       overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
       optimizers = app.add_subcommand("optimizers", "2 ranks: steps of all optimizers");
       optimizers->add_option("--only", only, "Only these, separated by commas")->delimiter(',');
+      checkpoint = app.add_subcommand("checkpoint", "1 rank: what a checkpoint holds up");
+      checkpoint
+          ->add_option("--bytes", model_bytes, "Bytes of the model; the state is five times that")
+          ->capture_default_str();
       overhead->add_option("--iterations", iterations, "Iterations of one measurement")
           ->capture_default_str();
     }
@@ -111,6 +117,7 @@ int main(int argc, char** argv) {
     }
     if constexpr (kWithTorch) {
       if (*setup) setup_command(session, repetitions);
+      if (*checkpoint) checkpoint_command(session, model_bytes, repetitions);
       if (*optimizers) optimizers_command(session, only, repetitions);
       if (*overhead) overhead_command(session, iterations, repetitions);
     }

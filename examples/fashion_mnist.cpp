@@ -220,7 +220,10 @@ int main(int argc, char** argv) {
     transport::check_together(
         session, [&] { options = parse_options(argc, argv, hosts, session.rank() == 0); });
     if (!options) return 0;
-    if (options->checkpoint.empty()) signals.reset();
+    if (options->checkpoint.empty()) {
+      signals.reset();
+      train::StopSignals::pass_on();
+    }
     transport::require_agreement(session, "configuration", options->resolved);
     if (options->transport != "auto") use_transport(session, *options);
     return run(session, *options);

@@ -29,7 +29,7 @@ class RunError(Exception):
 
 
 def read_lines(path):
-    """The objects of a file of JSON lines; a last line that a killed run left half written is dropped."""
+    """The objects of a file of JSON lines; a line that a killed run left half written is dropped."""
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
     objects = []
@@ -39,10 +39,25 @@ def read_lines(path):
         try:
             objects.append(json.loads(line))
         except ValueError as error:
-            if number == len(lines):
-                break
+            following = next((other for other in lines[number:] if other.strip()), None)
+            if following is None or '"event":"resume"' in following:
+                continue
             raise RunError(f"{path}:{number}: not a JSON object: {error}") from error
     return objects
+
+
+def that_count(lines):
+    """Without the steps and epochs that a run made again after it was resumed from a checkpoint."""
+    counted = []
+    for line in lines:
+        if line.get("event") == "resume":
+            counted = [
+                before
+                for before in counted
+                if before.get("event") not in ("step", "epoch") or before.get("step", 0) <= line.get("step", 0)
+            ]
+        counted.append(line)
+    return counted
 
 
 def mean(values):
@@ -63,7 +78,7 @@ class Run:
         for name in names:
             match = re.fullmatch(r"metrics\.rank(\d+)\.jsonl", name)
             if match:
-                self.ranks[int(match[1])] = read_lines(os.path.join(folder, name))
+                self.ranks[int(match[1])] = that_count(read_lines(os.path.join(folder, name)))
         if not any(self.ranks.values()):
             raise RunError(f"there are no metrics.rank<N>.jsonl with lines in '{folder}'")
         try:

@@ -103,6 +103,8 @@ Checkpointer::~Checkpointer() {
 void Checkpointer::add(std::string name, Part part) {
   GOSSIP_CHECK(!is_open_, "'{}' is to be saved, but it must be added before resume() or start().",
                name);
+  GOSSIP_CHECK(name.find('.') == std::string::npos,
+               "'{}' cannot be the name of something to be saved: it has a full stop.", name);
   GOSSIP_CHECK(std::ranges::none_of(parts_, [&](const auto& other) { return other.first == name; }),
                "There are two things named '{}' to be saved.", name);
   parts_.emplace_back(std::move(name), std::move(part));

@@ -79,11 +79,12 @@ void SaveAgreement::drain() {
     std::from_chars(text.data(), text.data() + text.size(), starts);
     most = std::max(most, starts);
   }
-  if (starts_ < most) {
-    started_.reset();
-    start(0, Wish::kNone, 0);
-  }
   if (is_under_way_) wait();
+  is_under_way_ = false;
+  if (starts_ == most) return;
+  started_.reset();
+  start(0, Wish::kNone, 0);
+  wait();
   is_under_way_ = false;
 }
 

@@ -14,7 +14,6 @@ namespace {
 constexpr std::array kSignals{SIGUSR1, SIGUSR2, SIGTERM};
 
 std::atomic<int> received_signal{0};
-std::atomic<bool> is_seen{false};
 static_assert(std::atomic<int>::is_always_lock_free);  // a signal handler may do nothing else
 
 std::mutex installing;
@@ -31,7 +30,6 @@ StopSignals::StopSignals() {
   const std::lock_guard lock(installing);
   if (installed++ > 0) return;
   received_signal = 0;
-  is_seen = false;
   struct sigaction action {};
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;  // reads and writes that are under way go on
@@ -43,13 +41,12 @@ StopSignals::~StopSignals() {
   const std::lock_guard lock(installing);
   if (--installed > 0) return;
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
-  if (const int signal = received_signal; signal != 0 && !is_seen) raise(signal);
 }
 
-int StopSignals::received() noexcept {
-  const int signal = received_signal.load(std::memory_order_relaxed);
-  if (signal != 0) is_seen.store(true, std::memory_order_relaxed);
-  return signal;
+int StopSignals::received() noexcept { return received_signal.load(std::memory_order_relaxed); }
+
+void StopSignals::pass_on() noexcept {
+  if (const int signal = received_signal.exchange(0); signal != 0) raise(signal);
 }
 
 std::string signal_name(int signal) {

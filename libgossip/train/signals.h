@@ -10,8 +10,7 @@ namespace gossip::train {
 
 /// While it lives, SIGUSR1, SIGUSR2 and SIGTERM end nothing: they are noted, and the program looks
 /// at them when it can. Several may live at once; all see the same signals. The last one to go puts
-/// back what the process did about these signals before, and sends itself one that came and that
-/// nobody has looked at.
+/// back what the process did about these signals before.
 ///
 /// Threads: any.
 class StopSignals {
@@ -23,6 +22,10 @@ class StopSignals {
 
   /// The signal that came last since the first of these objects was made; 0: none.
   [[nodiscard]] static int received() noexcept;
+
+  /// For a program that finds, after the last of these objects is gone, that it has nothing to do
+  /// about signals: sends the process the one that came meanwhile, if any.
+  static void pass_on() noexcept;
 };
 
 /// "SIGUSR1"; "signal 5" for others than those three.

@@ -46,6 +46,11 @@ class GossipBench(unittest.TestCase):
     def test_setup(self):
         self.check(2, ["setup"], ["setup_over_first_touch"])
 
+    def test_checkpoint(self):
+        self.check(1, ["checkpoint", "--bytes", "1000000"],
+                   ["checkpoint_stall_over_memcpy", "checkpoint_write_seconds", "checkpoint_resume_seconds",
+                    "checkpoint_bytes"])
+
     def test_overhead(self):
         self.check(1, ["overhead", "--iterations", "2"], ["single_rank_overhead"])
 

@@ -128,6 +128,122 @@ class Checkpoints(unittest.TestCase):
         seconds = [line["seconds"] for line in events[resume - 1 :]]
         self.assertEqual(seconds, sorted(seconds))
 
+    def test_allreduce_goes_on_to_the_bit(self):
+        self.check_continues("--optimizer", "allreduce", "--momentum", 0.9)
+
+    def test_gradient_tracking_goes_on_to_the_bit(self):
+        self.check_continues("--optimizer", "gradient-tracking", "--topology", "ring", "--lr", 0.05)
+
+    def test_push_sum_goes_on_to_the_bit(self):
+        self.check_continues("--optimizer", "push-sum", "--topology", "directed-ring", "--local-optimizer", "adamw",
+                             "--lr", 0.003)
+
+    def test_diloco_goes_on_to_the_bit(self):
+        self.check_continues("--optimizer", "diloco", "--local-steps", 4, "--local-optimizer", "adamw", "--lr", 0.003)
+
+    def test_choco_goes_on_to_the_bit(self):
+        self.check_continues("--optimizer", "choco-sgd", "--topology", "ring", "--momentum", 0, "--lr", 0.05)
+
+    def test_a_signal_to_one_rank_stops_all_at_one_cut(self):
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            name = f"signal-{number}"
+            status, output = self.stop(name, "--optimizer", "gossip-sgd", number=number, of_one_rank=True)
+            self.assertEqual(status, 99, output)
+            (stopped,) = self.sets(name)
+            steps = {json.loads((self.folder / name / f"step-{stopped}" / f"rank-{rank}.json").read_text())["steps"]
+                     for rank in range(RANKS)}
+            self.assertEqual(steps, {stopped})
+            self.assertIn("stopped by a signal", output)
+
+    def test_asynchronous_runs_go_on(self):
+        for arguments in (["push-sum", "--overlap"], ["a2cid2", "--topology", "ring"]):
+            name = arguments[0]
+            arguments = ["--optimizer", *arguments, "--lr", 0.02, "--slow-rank", "1:3"]
+            status, output = self.stop(name, *arguments)
+            self.assertEqual(status, 99, output)
+            (stopped,) = self.sets(name)
+            manifest = json.loads((self.folder / name / f"step-{stopped}" / "manifest.json").read_text())
+            self.assertEqual(sum(entry["steps"] for entry in manifest["ranks"]), stopped)
+            self.assertAlmostEqual(sum(entry["weight"] for entry in manifest["ranks"]), RANKS, delta=1e-12)
+            # The second part starts in the second epoch and keeps the models of both.
+            status, output = self.run_to_end(name, *arguments, "--resume", "--checkpoint-every", STEPS)
+            self.assertEqual(status, 0, output)
+            result = self.result(name)
+            self.assertEqual(result["status"], "complete")
+            self.assertGreaterEqual(result["job_steps"], EPOCHS * STEPS * RANKS)
+            last = self.sets(name)[-1]
+            self.assertGreater(last, STEPS * RANKS)
+            (self.folder / f"{name}-out" / "result.json").unlink()
+            status, output = self.run_to_end(name, *arguments, "--resume")
+            self.assertEqual(status, 0, output)
+            events = lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
+            (again,) = [index for index, line in enumerate(events) if line.get("checkpoint") == f"step-{last}"]
+            epochs = [line for line in events[again:] if line["event"] == "epoch"]
+            self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3])
+            self.assertGreater(epochs[0]["test_accuracy_mean_model"], 0)
+
+    def test_without_a_checkpoint_a_resumed_run_starts_from_the_beginning(self):
+        status, output = self.run_to_end("new", "--optimizer", "gossip-sgd", "--resume", ranks=2)
+        self.assertEqual(status, 0, output)
+        self.assertIn("starts from the beginning", output)
+        events = lines_of(self.folder / "new-out" / "metrics.rank0.jsonl")
+        self.assertEqual(events[0]["event"], "start")
+
+    def test_another_number_of_ranks_goes_on_from_the_mean(self):
+        for optimizer in (["push-sum"], ["a2cid2", "--topology", "ring"]):
+            name = optimizer[0]
+            status, output = self.run_to_end(name, "--optimizer", *optimizer, "--checkpoint-every", 2 * STEPS + 3)
+            self.assertEqual(status, 0, output)
+            shutil.rmtree(self.folder / f"{name}-out")
+            status, output = self.run_to_end(name, "--optimizer", *optimizer, "--resume", ranks=2)
+            self.assertEqual(status, 0, output)
+            self.assertRegex(output, r"by the mean model of 4 of its 4 ranks: 2 ranks go on after step \d+ with a fresh")
+            (line,) = [line for line in lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
+                       if line["event"] == "resume"]
+            self.assertEqual((line["exact"], line["ranks_before"]), (False, 4))
+            self.assertGreaterEqual(line["job_steps"] if "job_steps" in line else 2 * line["step"], 2 * STEPS * RANKS)
+            self.assertEqual(self.result(name)["status"], "complete")
+            self.assertGreaterEqual(self.result(name)["step"], EPOCHS * STEPS * RANKS // 2 - 1)
+
+    def assert_refused(self, name, *texts, arguments=(), ranks=RANKS):
+        status, output = self.run_to_end(name, *arguments, ranks=ranks)
+        self.assertNotIn(status, (0, 99), output)
+        errors = [line for line in output.splitlines() if ": error: " in line]
+        self.assertEqual(len(errors), 1, output)
+        for text in texts:
+            self.assertIn(text, errors[0])
+
+    def test_what_does_not_fit_is_refused(self):
+        run = ["--optimizer", "gossip-sgd", "--checkpoint-every", STEPS]
+        status, output = self.run_to_end("a", *run, ranks=2)
+        self.assertEqual(status, 0, output)
+        self.assertEqual(self.sets("a"), [18, 36, 54])
+
+        def refused(*texts, arguments=()):
+            self.assert_refused("a", *texts, arguments=[*run, "--resume", *arguments], ranks=2)
+
+        self.assert_refused("a", "earlier run", "step-54", "--resume", arguments=run, ranks=2)
+        refused("'gossip-sgd'", "'allreduce'", arguments=["--optimizer", "allreduce"])
+        refused("'sgd'", "'adamw'", arguments=["--local-optimizer", "adamw"])
+        refused("order atc", "order cta", arguments=["--order", "cta"])
+        refused("--seed 1", "2 now", arguments=["--seed", 2])
+        newest = self.folder / "a" / "step-54"
+        tensors = newest / "rank-1.safetensors"
+        whole = tensors.read_bytes()
+        tensors.write_bytes(whole[:-1000])
+        refused("On rank 1", "rank-1.safetensors", "cut off", "'step-36'")
+        tensors.write_bytes(whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:])
+        refused("rank-1.safetensors", "checksum", "'step-36'")
+        tensors.unlink()
+        refused("rank-1.safetensors", "No such file", "--resume-from-mean")
+        status, output = self.run_to_end("a", *run, "--resume-from-mean", ranks=2)
+        self.assertEqual(status, 0, output)
+        self.assertIn("mean model of 1 of its 2 ranks", output)
+
+    def test_options_that_cannot_be_are_named(self):
+        for option, value in (("--checkpoint-every", "0"), ("--checkpoint-every", "5x"), ("--keep", "0")):
+            self.assert_refused("b", option, value, arguments=[option, value], ranks=1)
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <sstream>
 
 #include <libgossip/optim/bias_corrected.h>
@@ -132,6 +133,130 @@ TEST_F(StateTest, RefusesTheStateOfAnotherMethod) {
   EXPECT_EQ(baseline->steps(), 2) << "a refused archive changed the optimizer";
   train(*other, *baseline, 2, 3);
   EXPECT_EQ(baseline->steps(), 3);
+}
+
+/// A local optimizer that the library does not know.
+class Custom final : public torch::optim::SGD {
+ public:
+  using SGD::SGD;
+};
+
+template <class Local, class Options>
+std::unique_ptr<torch::optim::Optimizer> local(torch::nn::Module& model, const Options& options) {
+  return std::make_unique<Local>(model.parameters(), options);
+}
+
+using MakeLocal = std::function<std::unique_ptr<torch::optim::Optimizer>(torch::nn::Module&)>;
+
+std::vector<std::pair<std::string, MakeLocal>> local_optimizers() {
+  namespace to = torch::optim;
+  return {{"sgd", [](auto& m) { return local<to::SGD>(m, to::SGDOptions(0.05).momentum(0.9)); }},
+          {"adam", [](auto& m) { return local<to::Adam>(m, to::AdamOptions(0.01).amsgrad(true)); }},
+          {"adamw", [](auto& m) { return local<to::AdamW>(m, to::AdamWOptions(0.01)); }},
+          {"rmsprop",
+           [](auto& m) {
+             return local<to::RMSprop>(m, to::RMSpropOptions(0.01).momentum(0.5).centered(true));
+           }},
+          {"adagrad", [](auto& m) { return local<to::Adagrad>(m, to::AdagradOptions(0.05)); }},
+          {"Custom", [](auto& m) { return local<Custom>(m, to::SGDOptions(0.05).momentum(0.9)); }}};
+}
+
+std::unique_ptr<Decentralized> with(transport::Group& group, torch::nn::Module& model,
+                                    std::unique_ptr<torch::optim::Optimizer> local) {
+  return std::make_unique<GossipSGD>(group, model, std::move(local), topology::ring(group.size()));
+}
+
+TEST_F(StateTest, EveryLocalOptimizerContinuesToTheBit) {
+  for (const auto& [name, make_local] : local_optimizers()) {
+    for (const bool is_archive : {false, true}) {
+      const auto model = test::make<Normed>(2);
+      const auto optimizer = with(world(), *model, make_local(*model));
+      train(*model, *optimizer, 0, 4);
+      optimizer->param_groups()[0].options().set_lr(0.02);
+      const std::string model_state = saved(*model);
+      const std::string archive = saved(*optimizer);
+      model::StateDict state;  // copies, as those of a checkpoint
+      for (const auto& entry : optimizer->state_dict().tensors) {
+        state.add(entry.name, entry.tensor.clone());
+      }
+      state.values = optimizer->state_dict().values;
+      train(*model, *optimizer, 4, 7);
+
+      const auto again = test::make<Normed>(77);
+      const auto resumed = with(world(), *again, make_local(*again));
+      train(*again, *resumed, 0, 2);  // what it had is replaced
+      load(*again, model_state);
+      is_archive ? load(*resumed, archive) : resumed->load_state_dict(state);
+      EXPECT_EQ(resumed->param_groups()[0].options().get_lr(), 0.02) << name;
+      train(*again, *resumed, 4, 7);
+
+      test::expect_equal(again->parameters(), model->parameters());
+      EXPECT_FALSE(HasFailure()) << name << " archive " << is_archive;
+    }
+  }
+}
+
+TEST_F(StateTest, TensorsOfKnownLocalOptimizersAreTheLiveOnes) {
+  const auto model = test::make<Normed>(2);
+  const auto optimizer = with(world(), *model, momentum(*model));
+  train(*model, *optimizer, 0, 1);
+  const model::StateDict before = optimizer->state_dict();
+  const auto found = std::ranges::find(before.tensors, "local.first.weight.momentum_buffer",
+                                       &model::NamedTensor::name);
+  ASSERT_NE(found, before.tensors.end());
+  const torch::Tensor copy = found->tensor.clone();
+  train(*model, *optimizer, 1, 2);
+  EXPECT_FALSE(torch::equal(found->tensor, copy));
+}
+
+TEST_F(StateTest, WhatDoesNotFitIsRefusedBeforeAnythingChanges) {
+  const auto model = test::make<Normed>(2);
+  const auto optimizer = gossip_sgd(MixingOrder::kAdaptThenCombine, 2)(world(), *model, size());
+  train(*model, *optimizer, 0, 3);
+  const auto copied = [](const Decentralized& from) {
+    model::StateDict state;
+    const model::StateDict live = from.state_dict();
+    for (const auto& entry : live.tensors) state.add(entry.name, entry.tensor.clone());
+    state.values = live.values;
+    return state;
+  };
+  const std::string before = saved(*optimizer);
+  const auto refused = [&](const model::StateDict& state, const std::vector<std::string>& parts) {
+    test::expect_throw<Error>([&] { optimizer->load_state_dict(state); }, parts);
+    EXPECT_EQ(saved(*optimizer), before) << "a refused state changed the optimizer";
+  };
+
+  const auto twin = test::make<Normed>(2);
+  refused(copied(*gossip_sgd(MixingOrder::kCombineThenAdapt, 2)(world(), *twin, size())),
+          {"saved with the options", "take the ones"});
+  refused(copied(*std::make_unique<GossipSGD>(
+              world(), *twin, adamw(*twin), topology::random_matching(size(), 5),
+              GossipSGDOptions().order(MixingOrder::kAdaptThenCombine).local_steps(2))),
+          {"local optimizer 'adamw'", "this one is 'sgd'"});
+  const auto branches = test::make<Branches>(2);
+  refused(copied(*gossip_sgd(MixingOrder::kAdaptThenCombine, 2)(world(), *branches, size())),
+          {"parameters", "trunk.weight", "first.weight"});
+
+  model::StateDict state = copied(*optimizer);
+  state.tensors.back().tensor = torch::zeros({2, 2}, torch::kFloat64);
+  refused(state, {"last.bias.momentum_buffer'", "Double [2, 2]", "Double [3]"});
+  state = copied(*optimizer);
+  state.tensors.back().tensor = state.tensors.back().tensor.to(torch::kFloat);
+  refused(state, {"momentum_buffer'", "Float [3]", "Double [3]"});
+  state = copied(*optimizer);
+  state.add("local.more", torch::zeros({1}));
+  refused(state, {"'more'", "no place here"});
+  state = copied(*optimizer);
+  state.add("unheard", Value(1.0));
+  refused(state, {"'unheard'", "no place here"});
+  state = copied(*optimizer);
+  std::erase_if(state.values, [](const auto& entry) { return entry.name == "weight"; });
+  refused(state, {"lacks the value 'weight'"});
+  state = copied(*optimizer);
+  for (auto& entry : state.values) {
+    if (entry.name == "step") entry.value = 2.0;
+  }
+  refused(state, {"'step'", "another type"});
 }
 
 }  // namespace

@@ -94,6 +94,42 @@ TEST(MetricsWriter, StartHasExactlyTheseFields) {
   EXPECT_EQ(line, expected);
 }
 
+TEST(MetricsWriter, AResumedRunGoesOnBehindWhatThereIs) {
+  TemporaryFolder folder;
+  {
+    MetricsWriter metrics(folder.path(), 0, 2);
+    metrics.write_start(kStart);
+    MetricsWriter(folder.path(), 1, 2).write_start(kStart);
+  }
+  std::ofstream(folder.path() / "metrics.rank0.jsonl", std::ios::app) << "{\"event\":\"st";
+  test::write_file(folder.path() / "result.json", "{}");
+
+  MetricsWriter metrics(folder.path(), 0, 1, LineFile::Start::kAfter);
+  metrics.write_resume({.totals = kTotals, .checkpoint = "step-20", .is_exact = false});
+
+  const std::string text = test::read_file(folder.path() / "metrics.rank0.jsonl");
+  const std::size_t half = text.find("{\"event\":\"st\n");
+  ASSERT_NE(half, std::string::npos) << text;
+  const Json line = Json::parse(text.substr(half + 13));
+  const Json expected = {{"event", "resume"},
+                         {"schema", 1},
+                         {"rank", 0},
+                         {"size", 1},
+                         {"step", 20},
+                         {"samples", 1280},
+                         {"seconds", 2.5},
+                         {"gossip_rounds", 20},
+                         {"bytes_sent", 16574240},
+                         {"bytes_received", 16574241},
+                         {"wait_seconds", 0.25},
+                         {"checkpoint", "step-20"},
+                         {"exact", false},
+                         {"status", "running"}};
+  EXPECT_EQ(line, expected);
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "metrics.rank1.jsonl"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "result.json"));
+}
+
 TEST(MetricsWriter, StepHasExactlyTheseFields) {
   TemporaryFolder folder;
   MetricsWriter metrics(folder.path(), 0, 4);

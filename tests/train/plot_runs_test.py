@@ -94,6 +94,24 @@ class PlotRuns(unittest.TestCase):
 
         self.assertEqual(len(plot_runs.Run(self.path("a")).epochs), 3)
 
+    def test_steps_that_a_resumed_run_makes_again_count_once(self):
+        write_run(self.path("a"), ranks=1)
+        path = os.path.join(self.path("a"), "metrics.rank0.jsonl")
+        with open(path, encoding="utf-8") as file:
+            lines = file.readlines()
+        again = [line.replace('"loss": ', '"loss": 10') for line in lines if '"step": 6' in line or '"step": 5' in line]
+        with open(path, "a", encoding="utf-8") as file:
+            file.write('{"event": "st\n')  # killed here
+            file.write('{"event":"resume","rank":0,"step":45}\n')
+            file.writelines(again)
+
+        run = plot_runs.Run(self.path("a"))
+
+        self.assertEqual([row["step"] for row in run.steps], list(range(5, 61, 5)))
+        self.assertEqual([row["step"] for row in run.epochs], [20, 40, 60])
+        self.assertGreater(run.steps[-1]["loss"], 10)
+        self.assertLess(run.steps[8]["loss"], 10)
+
     def test_a_broken_line_is_named(self):
         write_run(self.path("a"))
         with open(self.path("a/metrics.rank0.jsonl"), "w", encoding="utf-8") as file:

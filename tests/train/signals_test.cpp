@@ -69,14 +69,18 @@ TEST(StopSignals, TheLastOneToGoPutsBack) {
 }
 
 /// As a program does that finds that it does not want them after all.
-TEST(StopSignals, ASignalThatNobodyLookedAtIsNotLost) {
+TEST(StopSignals, CanBePassedOn) {
   const Handler handler(SIGUSR2);
   {
     const StopSignals signals;
     raise(SIGUSR2);
-    EXPECT_EQ(handled, 0);
   }
+  EXPECT_EQ(handled, 0);
+  StopSignals::pass_on();
   EXPECT_EQ(handled, SIGUSR2);
+  handled = 0;
+  StopSignals::pass_on();
+  EXPECT_EQ(handled, 0);
 }
 
 TEST(StopSignals, HaveNames) {

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <libgossip/optim/factory.h>
+#include <libgossip/train/checkpoint_set.h>
+#include <libgossip/train/checkpointer.h>
+
+#include "optim/optim_test_support.h"
+#include "support/temporary_folder.h"
+
+namespace gossip::test {
+
+/// A folder that all ranks see. Collective.
+class SharedFolder {
+ public:
+  explicit SharedFolder(transport::Group& group) : group_(group) {
+    if (group.rank() == 0) folder_.emplace();
+    path_ = group.all_gather(folder_ ? folder_->path().string() : "").front();
+  }
+  SharedFolder(const SharedFolder&) = delete;
+  SharedFolder& operator=(const SharedFolder&) = delete;
+  ~SharedFolder() { group_.barrier(); }
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  transport::Group& group_;
+  std::optional<TemporaryFolder> folder_;
+  std::filesystem::path path_;
+};
+
+inline optim::OptimizerOptions method_options() {
+  return {.local_steps = 3,
+          .outer_steps = 6,
+          .method_momentum = 0.5,
+          .fragments = 2,
+          .compression = 0.2,
+          .weight_decay = 0.05,
+          .lipschitz = 20.0,
+          .timeout = std::chrono::seconds(30)};
+}
+
+inline std::unique_ptr<torch::optim::Optimizer> momentum_sgd(torch::nn::Module& model,
+                                                             double rate = 0.05) {
+  return std::make_unique<torch::optim::SGD>(sgd(model, rate, 0.9));
+}
+
+inline std::unique_ptr<torch::optim::Optimizer> adamw(torch::nn::Module& model) {
+  return std::make_unique<torch::optim::AdamW>(model.parameters(),
+                                               torch::optim::AdamWOptions(0.01).amsgrad(true));
+}
+
+/// A model, and what trains it.
+struct Run {
+  Run(transport::Group& group, std::string_view method,
+      std::unique_ptr<torch::optim::Optimizer> (*local)(torch::nn::Module&), std::uint64_t seed,
+      const optim::OptimizerOptions& options = method_options())
+      : group(group),
+        model(make<Normed>(seed)),
+        optimizer(optim::make_optimizer(method, group, *model, local(*model),
+                                        topology::ring(group.size()), options)) {}
+
+  void step() const {
+    optimizer->zero_grad();
+    if (optimizer->needs_gradient()) {
+      loss(*model, group.rank(), static_cast<int>(optimizer->steps())).backward();
+    }
+    optimizer->step();
+  }
+
+  /// What a set would hold, as bytes.
+  [[nodiscard]] std::string bytes() const {
+    std::vector<torch::Tensor> tensors = model->parameters();
+    for (const torch::Tensor& buffer : model->buffers()) tensors.push_back(buffer);
+    const model::StateDict state = optimizer->state_dict();
+    for (const model::NamedTensor& entry : state.tensors) tensors.push_back(entry.tensor);
+    return bytes_of(tensors);
+  }
+
+  transport::Group& group;
+  std::shared_ptr<Normed> model;
+  std::unique_ptr<optim::Decentralized> optimizer;
+};
+
+inline std::unique_ptr<torch::optim::Optimizer> momentum_sgd_005(torch::nn::Module& model) {
+  return momentum_sgd(model);
+}
+
+}  // namespace gossip::test
