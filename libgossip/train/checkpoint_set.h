@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// The files of one checkpoint: DIR/step-<N>/ with two files a rank and the manifest.
+/// The files of one checkpoint: DIR/step-N/ with two files a rank and the manifest.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +24,7 @@ class DamagedSet : public Error {
   using Error::Error;
 };
 
-/// What rank-<r>.json says of a rank, besides where its tensors are.
+/// What rank-R.json says of a rank, besides where its tensors are.
 struct RankRecord {
   std::string run = {};   ///< which run wrote it
   std::int64_t step = 0;  ///< of the set, as in the folder's name
@@ -33,7 +33,7 @@ struct RankRecord {
   std::int64_t steps = 0;  ///< that this rank had made
   double weight = 1.0;     ///< push-sum weight of its model
   std::vector<NamedValue> values = {};
-  std::uint64_t tensor_bytes = 0;  ///< of rank-<r>.safetensors
+  std::uint64_t tensor_bytes = 0;  ///< of rank-R.safetensors
   std::uint32_t tensor_crc32 = 0;
 };
 
@@ -42,7 +42,7 @@ struct RankEntry {
   Rank rank = 0;
   std::int64_t steps = 0;
   double weight = 1.0;
-  std::uint64_t bytes = 0;  ///< of rank-<r>.json
+  std::uint64_t bytes = 0;  ///< of rank-R.json
   std::uint32_t crc32 = 0;
 };
 

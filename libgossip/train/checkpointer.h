@@ -48,7 +48,7 @@ struct Resumed {
   int ranks = 1;         ///< that the run had
 };
 
-/// Saves a run into DIR/step-<N>/ from time to time and when a signal comes (StopSignals), and
+/// Saves a run into DIR/step-N/ from time to time and when a signal comes (StopSignals), and
 /// resumes it. A set is a consistent cut: with synchronous methods all ranks save in the same step,
 /// with asynchronous ones while nothing is on its way. It counts as complete once all ranks have
 /// their files on the disk. docs/checkpoints.md has the format and the rules.

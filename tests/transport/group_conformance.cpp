@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every group has to do, whatever its ranks are. See on_ranks.h.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -319,6 +322,37 @@ TEST_P(GroupTest, AFailedCheckOfAnotherLibraryIsThrownByAllToo) {
     EXPECT_THAT(message_of("index 7"), HasSubstr("index 7"));
     EXPECT_THAT(message_of(""), HasSubstr("without a message"));
     group.barrier();
+  });
+}
+
+TEST_P(GroupTest, FindsTheLargestNumbersInTheBackground) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto largest = group.make_largest(2);
+    EXPECT_TRUE(largest->test()) << "nothing was started";
+    for (int turn = 0; turn < 50; ++turn) {
+      const std::array<double, 2> own{group.rank() + 10.0 * turn, -group.rank() - 0.5 * turn};
+      largest->start(own);
+      while (!largest->test()) std::this_thread::yield();
+      EXPECT_EQ(largest->numbers()[0], group.size() - 1 + 10.0 * turn);
+      EXPECT_EQ(largest->numbers()[1], -0.5 * turn);
+    }
+  });
+}
+
+/// Ranks come to it before and after other collective calls.
+TEST_P(GroupTest, TheLargestNumbersHaveAMessageSpaceOfTheirOwn) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto largest = group.make_largest(1);
+    const double own = group.rank();
+    if (group.rank() % 2 == 0) largest->start(std::span(&own, 1));
+    EXPECT_EQ(mean_of(group, 3.0), 3.0);
+    if (group.rank() % 2 == 1) {
+      EXPECT_TRUE(largest->test());
+      largest->start(std::span(&own, 1));
+    }
+    group.barrier();
+    while (!largest->test()) std::this_thread::yield();
+    EXPECT_EQ(largest->numbers()[0], group.size() - 1);
   });
 }
 
