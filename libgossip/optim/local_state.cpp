@@ -183,9 +183,10 @@ std::function<void()> plan_known(torch::optim::Optimizer& local, const Parameter
     std::vector<std::pair<at::Tensor, std::unique_ptr<State>>> states;
   };
   const auto plan = std::make_shared<Plan>();
+  const at::Tensor none;  // options have no tensors
   for (std::size_t g = 0; g < local.param_groups().size(); ++g) {
     plan->options.push_back(static_cast<const Options&>(local.param_groups()[g].options()));
-    visit_fields(plan->options.back(), reading_from(saved, group_prefix(g), {}));
+    visit_fields(plan->options.back(), reading_from(saved, group_prefix(g), none));
   }
   for (const auto& [prefix, parameter] : parameters_of(local, name_of)) {
     std::unique_ptr<State> state;

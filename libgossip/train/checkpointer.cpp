@@ -4,6 +4,7 @@
 #include <cstring>
 #include <exception>
 #include <sstream>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -294,7 +295,11 @@ bool Checkpointer::stop() {
 /// Waits until all that was saved is on the disk and complete.
 void Checkpointer::complete() {
   transport::check_together(group_, [&] { writer_.wait(); });
-  note_written(saved_);
+  std::int64_t written = written_;
+  for (const std::string& text : group_.all_gather(std::to_string(written))) {
+    written = std::min(written, static_cast<std::int64_t>(std::stoll(text)));
+  }
+  note_written(written);
   transport::check_together(group_, [&] { writer_.wait(); });
 }
 

@@ -12,7 +12,7 @@ namespace gossip::train {
 namespace {
 
 using test::adamw;
-using test::momentum_sgd_005;
+using test::momentum_sgd;
 using test::Run;
 using test::SharedFolder;
 
@@ -81,7 +81,7 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
   for (const std::string& name : synchronous_names()) {
     for (const std::int64_t cut : {1, 2, 4}) {
       const bool is_adamw = cut == 2 && name != "slowmo" && name != "diloco";
-      const auto local = is_adamw ? adamw : momentum_sgd_005;
+      const auto local = is_adamw ? adamw : momentum_sgd;
       const std::filesystem::path path = folder.path() / (name + std::to_string(cut));
       const Run whole(world(), name, local, 2);
       {
@@ -107,7 +107,7 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
 
 TEST_F(CheckpointerTest, ASignalToOneRankStopsAllInOneStep) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd_005, 2);
+  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
   checkpoints.start();
   EXPECT_FALSE(train(run, checkpoints, 5));
@@ -125,7 +125,7 @@ TEST_F(CheckpointerTest, MassIsConservedOverTheFiles) {
   const SharedFolder folder(world());
   for (const std::string name : {"push-sum", "gradient-tracking", "push-pull", "push-diging"}) {
     const std::filesystem::path path = folder.path() / name;
-    const Run run(world(), name, momentum_sgd_005, 2);
+    const Run run(world(), name, momentum_sgd, 2);
     Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                              {.folder = path, .every_steps = 7});
     checkpoints.start();
@@ -194,7 +194,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
     std::string at_stop;
     std::int64_t steps = 0;
     {
-      const Run run(world(), method.name, momentum_sgd_005, 2, options);
+      const Run run(world(), method.name, momentum_sgd, 2, options);
       Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = path});
       checkpoints.start();
       if (rank() == last()) raise(SIGTERM);
@@ -219,7 +219,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
     EXPECT_NEAR(weight, size(), 1e-12) << method.name;
     EXPECT_EQ(job_steps, found[0]) << method.name;
 
-    const Run again(world(), method.name, momentum_sgd_005, 77, options);
+    const Run again(world(), method.name, momentum_sgd, 77, options);
     Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = path});
     EXPECT_TRUE(checkpoints.resume()) << method.name;
     again.optimizer->paused([&] { EXPECT_EQ(again.bytes(), at_stop) << method.name; });
@@ -235,11 +235,10 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
 
 TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
   const SharedFolder folder(world());
-  const Run run(world(), "ad-psgd", momentum_sgd_005, 2);
+  const Run run(world(), "ad-psgd", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 20, .keep = 100});
   checkpoints.start();
-  const Deadline deadline(std::chrono::seconds(20));
   // One rank ends early, and the others still save.
   for (int step = 0; step < (rank() == 0 ? 400 : 500); ++step) {
     run.step();
@@ -256,15 +255,15 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
 
 TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd_005, 2);
+  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
   Checkpointer checkpoints(
       world(), *run.model, *run.optimizer,
       {.folder = folder.path(), .every = std::chrono::milliseconds(20), .keep = 2});
   checkpoints.start();
-  while (run.optimizer->steps() < 2000 && sets(folder).size() < 2) {
-    // All ranks make the same steps: rank 0 says how far.
+  for (bool goes_on = true; goes_on;) {
     EXPECT_FALSE(train(run, checkpoints, run.optimizer->steps() + 50));
-    world().barrier();
+    const std::string found = world().all_gather(std::to_string(sets(folder).size())).front();
+    goes_on = run.optimizer->steps() < 5000 && found != "2";
   }
   EXPECT_FALSE(checkpoints.finish());
   EXPECT_EQ(sets(folder).size(), 2U);
@@ -272,7 +271,7 @@ TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
 
 TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd_005, 2);
+  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
   std::int64_t epoch = 3 + rank();
   double best = 0.25;
   bool is_warm = true;
@@ -294,7 +293,7 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   best = 0.0;
   is_warm = false;
   note = "";
-  const Run again(world(), "gossip-sgd", momentum_sgd_005, 77);
+  const Run again(world(), "gossip-sgd", momentum_sgd, 77);
   {
     Checkpointer without(world(), *again.model, *again.optimizer, {.folder = folder.path()});
     test::expect_throw<JointError>([&] { static_cast<void>(without.resume()); },
@@ -312,7 +311,7 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
 
 TEST_F(CheckpointerTest, ARunWithoutACheckpointStartsFromTheBeginning) {
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd_005, 2);
+  const Run run(world(), "allreduce", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path() / "new", .every_steps = 1});
   EXPECT_FALSE(checkpoints.resume());
@@ -323,7 +322,7 @@ TEST_F(CheckpointerTest, ARunWithoutACheckpointStartsFromTheBeginning) {
 
 TEST_F(CheckpointerTest, TwoRunsDoNotDestroyEachOther) {
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd_005, 2);
+  const Run run(world(), "allreduce", momentum_sgd, 2);
   const CheckpointOptions options{.folder = folder.path(), .every_steps = 1};
   {
     Checkpointer first(world(), *run.model, *run.optimizer, options);
@@ -338,7 +337,7 @@ TEST_F(CheckpointerTest, TwoRunsDoNotDestroyEachOther) {
 }
 
 TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
-  const Run run(world(), "allreduce", momentum_sgd_005, 2);
+  const Run run(world(), "allreduce", momentum_sgd, 2);
   const auto refused = [&](const CheckpointOptions& options, const std::string& part) {
     test::expect_throw<JointError>(
         [&] { Checkpointer(world(), *run.model, *run.optimizer, options); }, {part});
@@ -352,7 +351,7 @@ TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
 TEST_F(CheckpointerTest, SaysWhatCouldNotBeWritten) {
   if (size() > 1) return;  // elsewhere the error ends the job
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd_005, 2);
+  const Run run(world(), "allreduce", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 2});
   EXPECT_FALSE(train(run, checkpoints, 3));
@@ -362,7 +361,7 @@ TEST_F(CheckpointerTest, SaysWhatCouldNotBeWritten) {
         static_cast<void>(train(run, checkpoints, 5));
         static_cast<void>(checkpoints.finish());
       },
-      {"step-4", "is a file"});
+      {"step-4"});
   EXPECT_FALSE(checkpoints.finish());
   EXPECT_THAT(sets(folder), testing::ElementsAre(2));
 }

@@ -46,9 +46,8 @@ inline optim::OptimizerOptions method_options() {
           .timeout = std::chrono::seconds(30)};
 }
 
-inline std::unique_ptr<torch::optim::Optimizer> momentum_sgd(torch::nn::Module& model,
-                                                             double rate = 0.05) {
-  return std::make_unique<torch::optim::SGD>(sgd(model, rate, 0.9));
+inline std::unique_ptr<torch::optim::Optimizer> momentum_sgd(torch::nn::Module& model) {
+  return std::make_unique<torch::optim::SGD>(sgd(model, 0.05, 0.9));
 }
 
 inline std::unique_ptr<torch::optim::Optimizer> adamw(torch::nn::Module& model) {
@@ -58,10 +57,10 @@ inline std::unique_ptr<torch::optim::Optimizer> adamw(torch::nn::Module& model) 
 
 /// A model, and what trains it.
 struct Run {
-  Run(transport::Group& group, std::string_view method,
+  Run(transport::Group& ranks, std::string_view method,
       std::unique_ptr<torch::optim::Optimizer> (*local)(torch::nn::Module&), std::uint64_t seed,
       const optim::OptimizerOptions& options = method_options())
-      : group(group),
+      : group(ranks),
         model(make<Normed>(seed)),
         optimizer(optim::make_optimizer(method, group, *model, local(*model),
                                         topology::ring(group.size()), options)) {}
@@ -87,9 +86,5 @@ struct Run {
   std::shared_ptr<Normed> model;
   std::unique_ptr<optim::Decentralized> optimizer;
 };
-
-inline std::unique_ptr<torch::optim::Optimizer> momentum_sgd_005(torch::nn::Module& model) {
-  return momentum_sgd(model);
-}
 
 }  // namespace gossip::test

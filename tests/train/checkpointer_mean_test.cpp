@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another number of ranks: threads, of which there can be as many as a test wants.
+#include <mutex>
+
+#include <libgossip/transport/local/cluster.h>
+
+#include "support/thread_ranks.h"
+#include "train/checkpointer_test_support.h"
+
+namespace gossip::train {
+namespace {
+
+using test::Normed;
+
+/// Trainings of a method on so many ranks; models are made one after the other, because their first
+/// values come from one generator.
+class Job {
+ public:
+  Job(int size, std::string method, std::uint64_t seed)
+      : cluster_(size), method_(std::move(method)) {
+    for (int rank = 0; rank < size; ++rank) {
+      models_.push_back(test::make<Normed>(seed + static_cast<std::uint64_t>(rank)));
+    }
+  }
+
+  using Body = std::function<void(int rank, optim::Decentralized&, Checkpointer&)>;
+
+  /// Runs `body` on all ranks.
+  void run(const CheckpointOptions& options, const Body& body) const {
+    test::run_ranks(static_cast<int>(models_.size()), [&](int rank) {
+      const auto group = cluster_.group(rank);
+      optim::OptimizerOptions method = test::method_options();
+      method.initial = optim::Initial::kKeep;
+      const auto optimizer =
+          optim::make_optimizer(method_, *group, model(rank), test::momentum_sgd(model(rank)),
+                                topology::one_peer_exponential(group->size()), method);
+      Checkpointer checkpoints(*group, model(rank), *optimizer, options);
+      body(rank, *optimizer, checkpoints);
+    });
+  }
+
+  [[nodiscard]] Normed& model(int rank) const { return *models_[static_cast<std::size_t>(rank)]; }
+
+ private:
+  transport::local::Cluster cluster_;
+  std::string method_;
+  std::vector<std::shared_ptr<Normed>> models_;
+};
+
+class CheckpointerMean : public testing::Test {
+ protected:
+  /// Four ranks save after five steps; returns what each had, and its weight.
+  void save(const std::string& method) {
+    const Job job(4, method, 3);
+    std::mutex mutex;
+    weights_.assign(4, 0.0);
+    tensors_.assign(4, {});
+    job.run({.folder = folder(), .every_steps = 5},
+            [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+              for (int step = 0; step < 5; ++step) {
+                optimizer.zero_grad();
+                test::loss(job.model(rank), rank, step).backward();
+                optimizer.step();
+                EXPECT_FALSE(checkpoints.after_step());
+              }
+              const std::lock_guard lock(mutex);
+              const auto index = static_cast<std::size_t>(rank);
+              weights_[index] = optimizer.weight();
+              tensors_[index] = test::copies_of(job.model(rank).parameters());
+              for (const torch::Tensor& buffer : job.model(rank).buffers()) {
+                tensors_[index].push_back(buffer.clone());
+              }
+            });
+  }
+
+  [[nodiscard]] std::vector<torch::Tensor> mean_of(const std::vector<std::size_t>& ranks) const {
+    std::vector<torch::Tensor> mean;
+    double weights = 0.0;
+    for (const std::size_t rank : ranks) weights += weights_[rank];
+    for (std::size_t i = 0; i < tensors_[0].size(); ++i) {
+      torch::Tensor sum = torch::zeros_like(tensors_[0][i]);
+      if (!sum.is_floating_point()) sum = tensors_[ranks.front()][i];
+      for (const std::size_t rank : ranks) {
+        if (sum.is_floating_point()) sum += weights_[rank] / weights * tensors_[rank][i];
+      }
+      mean.push_back(sum);
+    }
+    return mean;
+  }
+
+  static void expect_tensors(const Normed& model, const std::vector<torch::Tensor>& expected) {
+    std::vector<torch::Tensor> tensors = model.parameters();
+    for (const torch::Tensor& buffer : model.buffers()) tensors.push_back(buffer);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_TRUE(torch::allclose(tensors[i], expected[i], 1e-13, 1e-13)) << "tensor " << i;
+    }
+  }
+
+  [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "sets"; }
+
+ private:
+  test::TemporaryFolder temporary_;
+  std::vector<double> weights_;
+  std::vector<std::vector<torch::Tensor>> tensors_;
+};
+
+TEST_F(CheckpointerMean, OtherNumbersOfRanksGoOnFromTheWeightedMean) {
+  for (const std::string method : {"push-sum", "gossip-sgd"}) {
+    std::filesystem::remove_all(folder());
+    save(method);
+    for (const int size : {1, 2, 8}) {
+      const Job job(size, method, 50);
+      job.run({.folder = folder()},
+              [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+                const auto resumed = checkpoints.resume();
+                EXPECT_TRUE(resumed && !resumed->is_exact && resumed->ranks == 4);
+                expect_tensors(job.model(rank), mean_of({0, 1, 2, 3}));
+                EXPECT_EQ(optimizer.steps(), 0);
+                EXPECT_EQ(optimizer.weight(), 1.0);
+                EXPECT_EQ(checkpoints.steps(), 20 / size);
+                EXPECT_EQ(checkpoints.job_steps(), 20);
+              });
+    }
+  }
+}
+
+TEST_F(CheckpointerMean, SetsOfTheNewRunAreNewerAndGoOnExactly) {
+  save("gossip-sgd");
+  std::vector<std::string> expected(2);
+  const Job job(2, "gossip-sgd", 50);
+  job.run({.folder = folder(), .every_steps = 4},
+          [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+            static_cast<void>(checkpoints.resume());
+            for (int step = 0; step < 3; ++step) {
+              optimizer.zero_grad();
+              test::loss(job.model(rank), rank, step).backward();
+              optimizer.step();
+              EXPECT_FALSE(checkpoints.after_step());
+            }
+            expected[static_cast<std::size_t>(rank)] = test::bytes_of(job.model(rank).parameters());
+          });
+  EXPECT_THAT(complete_sets(folder()), testing::ElementsAre(5, 8));
+  const Job again(2, "gossip-sgd", 70);
+  again.run({.folder = folder()}, [&](int rank, optim::Decentralized&, Checkpointer& checkpoints) {
+    const auto resumed = checkpoints.resume();
+    EXPECT_TRUE(resumed && resumed->is_exact);
+    EXPECT_EQ(checkpoints.steps(), 13);
+    EXPECT_EQ(checkpoints.job_steps(), 26);
+    EXPECT_EQ(test::bytes_of(again.model(rank).parameters()),
+              expected[static_cast<std::size_t>(rank)]);
+  });
+}
+
+TEST_F(CheckpointerMean, RanksWhoseFilesAreMissingMayBeLeftOut) {
+  save("push-sum");
+  std::filesystem::remove(tensor_file(folder() / "step-5", 2));
+  std::filesystem::remove(record_file(folder() / "step-5", 0));
+  const Job job(4, "push-sum", 50);
+  test::expect_throw<JointError>(
+      [&] {
+        job.run({.folder = folder()}, [](int, optim::Decentralized&, Checkpointer& checkpoints) {
+          static_cast<void>(checkpoints.resume());
+        });
+      },
+      {"step-5", "rank-0.json", "No such file", "no older complete one", "--resume-from-mean"});
+  job.run({.folder = folder(), .resumes_from_mean = true},
+          [&](int rank, optim::Decentralized&, Checkpointer& checkpoints) {
+            const auto resumed = checkpoints.resume();
+            EXPECT_TRUE(resumed && !resumed->is_exact);
+            expect_tensors(job.model(rank), mean_of({1, 3}));
+          });
+}
+
+}  // namespace
+}  // namespace gossip::train
