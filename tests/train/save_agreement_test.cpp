@@ -19,7 +19,7 @@ namespace {
 
 TEST(SaveAgreement, RanksInStepActInTheSameStep) {
   constexpr int kRanks = 4;
-  constexpr int kSteps = 400;
+  constexpr int kSteps = 3000;  // a wish takes up to 512 of them
   const transport::local::Cluster cluster(kRanks);
   std::mutex mutex;
   std::vector<std::set<std::int64_t>> acted(kRanks);
