@@ -13,13 +13,13 @@ namespace {
 
 using test::adamw;
 using test::momentum_sgd;
-using test::Run;
 using test::SharedFolder;
+using test::Trainee;
 
 class CheckpointerTest : public test::OptimTest {
  protected:
   /// Trains until the rank has made `steps`, or is stopped.
-  static bool train(const Run& run, Checkpointer& checkpoints, std::int64_t steps) {
+  static bool train(const Trainee& run, Checkpointer& checkpoints, std::int64_t steps) {
     while (run.optimizer->steps() < steps) {
       run.step();
       if (checkpoints.after_step()) return true;
@@ -83,7 +83,7 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
       const bool is_adamw = cut == 2 && name != "slowmo" && name != "diloco";
       const auto local = is_adamw ? adamw : momentum_sgd;
       const std::filesystem::path path = folder.path() / (name + std::to_string(cut));
-      const Run whole(world(), name, local, 2);
+      const Trainee whole(world(), name, local, 2);
       {
         Checkpointer checkpoints(world(), *whole.model, *whole.optimizer,
                                  {.folder = path, .every_steps = cut});
@@ -93,7 +93,7 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
       }
       for (int i = 0; i < 4; ++i) whole.step();
 
-      const Run again(world(), name, local, 77);
+      const Trainee again(world(), name, local, 77);
       Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = path});
       const auto resumed = checkpoints.resume();
       EXPECT_TRUE(resumed && resumed->is_exact) << name;
@@ -107,7 +107,7 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
 
 TEST_F(CheckpointerTest, ASignalToOneRankStopsAllInOneStep) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
   checkpoints.start();
   EXPECT_FALSE(train(run, checkpoints, 5));
@@ -125,7 +125,7 @@ TEST_F(CheckpointerTest, MassIsConservedOverTheFiles) {
   const SharedFolder folder(world());
   for (const std::string name : {"push-sum", "gradient-tracking", "push-pull", "push-diging"}) {
     const std::filesystem::path path = folder.path() / name;
-    const Run run(world(), name, momentum_sgd, 2);
+    const Trainee run(world(), name, momentum_sgd, 2);
     Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                              {.folder = path, .every_steps = 7});
     checkpoints.start();
@@ -166,7 +166,7 @@ TEST_F(CheckpointerTest, PushSumKeepsTheWeightedSumOfItsModels) {
   const auto still = [](torch::nn::Module& model) -> std::unique_ptr<torch::optim::Optimizer> {
     return std::make_unique<torch::optim::SGD>(test::sgd(model, 0.0));
   };
-  const Run run(world(), "push-sum", still, 2 + static_cast<std::uint64_t>(rank()), options);
+  const Trainee run(world(), "push-sum", still, 2 + static_cast<std::uint64_t>(rank()), options);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 3, .keep = 5});
   checkpoints.start();
@@ -194,7 +194,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
     std::string at_stop;
     std::int64_t steps = 0;
     {
-      const Run run(world(), method.name, momentum_sgd, 2, options);
+      const Trainee run(world(), method.name, momentum_sgd, 2, options);
       Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = path});
       checkpoints.start();
       if (rank() == last()) raise(SIGTERM);
@@ -219,7 +219,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
     EXPECT_NEAR(weight, size(), 1e-12) << method.name;
     EXPECT_EQ(job_steps, found[0]) << method.name;
 
-    const Run again(world(), method.name, momentum_sgd, 77, options);
+    const Trainee again(world(), method.name, momentum_sgd, 77, options);
     Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = path});
     EXPECT_TRUE(checkpoints.resume()) << method.name;
     again.optimizer->paused([&] { EXPECT_EQ(again.bytes(), at_stop) << method.name; });
@@ -235,7 +235,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveWithNothingOnItsWay) {
 
 TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
   const SharedFolder folder(world());
-  const Run run(world(), "ad-psgd", momentum_sgd, 2);
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 20, .keep = 100});
   checkpoints.start();
@@ -255,7 +255,7 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
 
 TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
   Checkpointer checkpoints(
       world(), *run.model, *run.optimizer,
       {.folder = folder.path(), .every = std::chrono::milliseconds(20), .keep = 2});
@@ -271,7 +271,7 @@ TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
 
 TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   const SharedFolder folder(world());
-  const Run run(world(), "gossip-sgd", momentum_sgd, 2);
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
   std::int64_t epoch = 3 + rank();
   double best = 0.25;
   bool is_warm = true;
@@ -293,7 +293,7 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   best = 0.0;
   is_warm = false;
   note = "";
-  const Run again(world(), "gossip-sgd", momentum_sgd, 77);
+  const Trainee again(world(), "gossip-sgd", momentum_sgd, 77);
   {
     Checkpointer without(world(), *again.model, *again.optimizer, {.folder = folder.path()});
     test::expect_throw<JointError>([&] { static_cast<void>(without.resume()); },
@@ -311,7 +311,7 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
 
 TEST_F(CheckpointerTest, ARunWithoutACheckpointStartsFromTheBeginning) {
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd, 2);
+  const Trainee run(world(), "allreduce", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path() / "new", .every_steps = 1});
   EXPECT_FALSE(checkpoints.resume());
@@ -322,7 +322,7 @@ TEST_F(CheckpointerTest, ARunWithoutACheckpointStartsFromTheBeginning) {
 
 TEST_F(CheckpointerTest, TwoRunsDoNotDestroyEachOther) {
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd, 2);
+  const Trainee run(world(), "allreduce", momentum_sgd, 2);
   const CheckpointOptions options{.folder = folder.path(), .every_steps = 1};
   {
     Checkpointer first(world(), *run.model, *run.optimizer, options);
@@ -337,7 +337,7 @@ TEST_F(CheckpointerTest, TwoRunsDoNotDestroyEachOther) {
 }
 
 TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
-  const Run run(world(), "allreduce", momentum_sgd, 2);
+  const Trainee run(world(), "allreduce", momentum_sgd, 2);
   const auto refused = [&](const CheckpointOptions& options, const std::string& part) {
     test::expect_throw<JointError>(
         [&] { Checkpointer(world(), *run.model, *run.optimizer, options); }, {part});
@@ -351,7 +351,7 @@ TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
 TEST_F(CheckpointerTest, SaysWhatCouldNotBeWritten) {
   if (size() > 1) return;  // elsewhere the error ends the job
   const SharedFolder folder(world());
-  const Run run(world(), "allreduce", momentum_sgd, 2);
+  const Trainee run(world(), "allreduce", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 2});
   EXPECT_FALSE(train(run, checkpoints, 3));

@@ -56,10 +56,10 @@ inline std::unique_ptr<torch::optim::Optimizer> adamw(torch::nn::Module& model) 
 }
 
 /// A model, and what trains it.
-struct Run {
-  Run(transport::Group& ranks, std::string_view method,
-      std::unique_ptr<torch::optim::Optimizer> (*local)(torch::nn::Module&), std::uint64_t seed,
-      const optim::OptimizerOptions& options = method_options())
+struct Trainee {
+  Trainee(transport::Group& ranks, std::string_view method,
+          std::unique_ptr<torch::optim::Optimizer> (*local)(torch::nn::Module&), std::uint64_t seed,
+          const optim::OptimizerOptions& options = method_options())
       : group(ranks),
         model(make<Normed>(seed)),
         optimizer(optim::make_optimizer(method, group, *model, local(*model),
