@@ -4,10 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include <torch/serialize/archive.h>
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/borrowed_groups.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/optim/local_state.h>
@@ -16,27 +16,6 @@ namespace gossip::optim {
 namespace {
 
 constexpr const char* kLocal = "local.";
-
-/// All entries of an archive.
-model::StateDict contents_of(torch::serialize::InputArchive& archive) {
-  model::StateDict result;
-  for (const std::string& key : archive.keys()) {
-    c10::IValue value;
-    if (!archive.try_read(key, value)) continue;
-    if (value.isTensor()) {
-      result.add(key, value.toTensor());
-    } else if (value.isBool()) {
-      result.add(key, Value(value.toBool()));
-    } else if (value.isInt()) {
-      result.add(key, Value(value.toInt()));
-    } else if (value.isDouble()) {
-      result.add(key, Value(value.toDouble()));
-    } else if (value.isString()) {
-      result.add(key, Value(value.toStringRef()));
-    }
-  }
-  return result;
-}
 
 }  // namespace
 
@@ -143,18 +122,11 @@ std::function<void()> Decentralized::plan_worker(model::StateReader& saved) {
 }
 
 void Decentralized::save(torch::serialize::OutputArchive& archive) const {
-  const model::StateDict state = state_dict();
-  for (const NamedValue& entry : state.values) {
-    std::visit([&](const auto& value) { archive.write(entry.name, c10::IValue(value)); },
-               entry.value);
-  }
-  for (const model::NamedTensor& entry : state.tensors) {
-    archive.write(entry.name, entry.tensor, /*is_buffer=*/true);
-  }
+  write_state(archive, state_dict());
 }
 
 void Decentralized::load(torch::serialize::InputArchive& archive) {
-  load_state_dict(contents_of(archive));
+  load_state_dict(read_state(archive));
 }
 
 }  // namespace gossip::optim

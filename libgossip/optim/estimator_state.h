@@ -2,30 +2,27 @@
 #pragma once
 
 /// @file
-/// How gradient estimators are saved and loaded.
+/// What gradient estimators have to save.
 
+#include <functional>
 #include <string_view>
 
+#include <libgossip/model/state_dict.h>
 #include <libgossip/optim/gradient_at.h>
-
-namespace c10 {
-struct IValue;
-}
 
 namespace gossip::optim::detail {
 
-/// Writes which estimator this is, and its tensors.
-void save_estimator(torch::serialize::OutputArchive& archive, std::string_view name,
-                    const GradientAt::Tensors& tensors);
+/// Which estimator this is, and its tensors, as aliases.
+[[nodiscard]] model::StateDict estimator_state(std::string_view name,
+                                               const GradientAt::Tensors& tensors);
 
-/// Throws gossip::Error unless the archive is the state of the estimator `name`.
-void check_estimator(torch::serialize::InputArchive& archive, std::string_view name);
+/// Reads that and returns what writes it into tensors of the same shapes and types. Throws
+/// gossip::Error, and changes nothing, for the state of another estimator or model.
+[[nodiscard]] std::function<void()> plan_estimator(model::StateReader& saved, std::string_view name,
+                                                   const GradientAt::Tensors& tensors);
 
-/// Throws gossip::Error, naming the key, when there is no such value.
-[[nodiscard]] c10::IValue load_value(torch::serialize::InputArchive& archive, std::string_view key);
-
-/// Reads into tensors of the right shapes and types. Throws gossip::Error, before it writes any,
-/// when the archive has others.
-void load_tensors(torch::serialize::InputArchive& archive, const GradientAt::Tensors& tensors);
+/// What `plan` reads in an archive, and nothing else may be there; written at once.
+void load_estimator(torch::serialize::InputArchive& archive, std::string_view name,
+                    const std::function<std::function<void()>(model::StateReader&)>& plan);
 
 }  // namespace gossip::optim::detail

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
-#include <torch/serialize/archive.h>
+#include <torch/types.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/random.h>
+#include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/estimator_state.h>
 #include <libgossip/optim/loopless_svrg.h>
 
@@ -66,28 +67,38 @@ GradientAt::Tensors LooplessSVRG::state() const {
   return tensors;
 }
 
+model::StateDict LooplessSVRG::state_dict() const {
+  model::StateDict result = detail::estimator_state(kName, state());
+  result.add("probability", Value(options_.probability()));
+  result.add("seed", Value(static_cast<std::int64_t>(options_.seed())));
+  result.add("step", Value(step_));
+  result.add("snapshots", Value(snapshots_));
+  result.add("has_snapshot", Value(has_snapshot_));
+  return result;
+}
+
+std::function<void()> LooplessSVRG::plan_load(model::StateReader& saved) {
+  auto load_tensors = detail::plan_estimator(saved, kName, state());
+  return [this, load_tensors, probability = saved.value<double>("probability"),
+          seed = saved.value<std::int64_t>("seed"), step = saved.value<std::int64_t>("step"),
+          snapshots = saved.value<std::int64_t>("snapshots"),
+          has_snapshot = saved.value<bool>("has_snapshot")] {
+    load_tensors();
+    options_.probability(probability);
+    options_.seed(static_cast<std::uint64_t>(seed));
+    step_ = step;
+    snapshots_ = snapshots;
+    has_snapshot_ = has_snapshot;
+  };
+}
+
 void LooplessSVRG::save(torch::serialize::OutputArchive& archive) const {
-  detail::save_estimator(archive, kName, state());
-  archive.write("probability", c10::IValue(options_.probability()));
-  archive.write("seed", c10::IValue(static_cast<std::int64_t>(options_.seed())));
-  archive.write("step", c10::IValue(step_));
-  archive.write("snapshots", c10::IValue(snapshots_));
-  archive.write("has_snapshot", c10::IValue(has_snapshot_));
+  write_state(archive, state_dict());
 }
 
 void LooplessSVRG::load(torch::serialize::InputArchive& archive) {
-  detail::check_estimator(archive, kName);
-  const c10::IValue probability = detail::load_value(archive, "probability");
-  const c10::IValue seed = detail::load_value(archive, "seed");
-  const c10::IValue step = detail::load_value(archive, "step");
-  const c10::IValue snapshots = detail::load_value(archive, "snapshots");
-  const c10::IValue has_snapshot = detail::load_value(archive, "has_snapshot");
-  detail::load_tensors(archive, state());
-  options_.probability(probability.toDouble());
-  options_.seed(static_cast<std::uint64_t>(seed.toInt()));
-  step_ = step.toInt();
-  snapshots_ = snapshots.toInt();
-  has_snapshot_ = has_snapshot.toBool();
+  detail::load_estimator(archive, kName,
+                         [this](model::StateReader& saved) { return plan_load(saved); });
 }
 
 }  // namespace gossip::optim

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 
+#include <libgossip/model/state_dict.h>
 #include <libgossip/optim/gradient_at.h>
 
 namespace gossip::optim {
@@ -59,6 +60,11 @@ class LooplessSVRG {
 
   /// Full gradients so far.
   [[nodiscard]] std::int64_t snapshots() const noexcept { return snapshots_; }
+
+  /// What save() writes, as aliases; and what reads that and returns what writes it back: for
+  /// train::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
+  [[nodiscard]] model::StateDict state_dict() const;
+  [[nodiscard]] std::function<void()> plan_load(model::StateReader& saved);
 
   /// With the module's parameters, which are saved with the module, training resumes to the bit.
   /// The probability and the seed are loaded, too.

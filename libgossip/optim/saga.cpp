@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/serialize/archive.h>
+#include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/estimator_state.h>
 #include <libgossip/optim/saga.h>
 
@@ -49,13 +50,19 @@ GradientAt::Tensors Saga::state() const {
   return tensors;
 }
 
+model::StateDict Saga::state_dict() const { return detail::estimator_state(kName, state()); }
+
+std::function<void()> Saga::plan_load(model::StateReader& saved) {
+  return detail::plan_estimator(saved, kName, state());
+}
+
 void Saga::save(torch::serialize::OutputArchive& archive) const {
-  detail::save_estimator(archive, kName, state());
+  write_state(archive, state_dict());
 }
 
 void Saga::load(torch::serialize::InputArchive& archive) {
-  detail::check_estimator(archive, kName);
-  detail::load_tensors(archive, state());
+  detail::load_estimator(archive, kName,
+                         [this](model::StateReader& saved) { return plan_load(saved); });
 }
 
 }  // namespace gossip::optim

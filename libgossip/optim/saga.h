@@ -5,7 +5,9 @@
 /// SAGA: a gradient estimator for small models that remembers the gradient of each sample.
 
 #include <cstdint>
+#include <functional>
 
+#include <libgossip/model/state_dict.h>
 #include <libgossip/optim/gradient_at.h>
 
 namespace gossip::optim {
@@ -38,6 +40,11 @@ class Saga {
   at::Tensor backward(std::int64_t entry, const GradientAt::LossClosure& loss);
 
   [[nodiscard]] std::int64_t num_entries() const noexcept { return num_entries_; }
+
+  /// What save() writes, as aliases; and what reads that and returns what writes it back: for
+  /// train::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
+  [[nodiscard]] model::StateDict state_dict() const;
+  [[nodiscard]] std::function<void()> plan_load(model::StateReader& saved);
 
   /// With the module's parameters, which are saved with the module, training resumes to the bit.
   void save(torch::serialize::OutputArchive& archive) const;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/serialize/archive.h>
+#include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/estimator_state.h>
 #include <libgossip/optim/storm.h>
 
@@ -48,19 +49,29 @@ GradientAt::Tensors Storm::state() const {
   return tensors;
 }
 
+model::StateDict Storm::state_dict() const {
+  model::StateDict result = detail::estimator_state(kName, state());
+  result.add("a", Value(a_));
+  result.add("has_previous", Value(has_previous_));
+  return result;
+}
+
+std::function<void()> Storm::plan_load(model::StateReader& saved) {
+  return [this, load_tensors = detail::plan_estimator(saved, kName, state()),
+          a = saved.value<double>("a"), has_previous = saved.value<bool>("has_previous")] {
+    load_tensors();
+    a_ = a;
+    has_previous_ = has_previous;
+  };
+}
+
 void Storm::save(torch::serialize::OutputArchive& archive) const {
-  detail::save_estimator(archive, kName, state());
-  archive.write("a", c10::IValue(a_));
-  archive.write("has_previous", c10::IValue(has_previous_));
+  write_state(archive, state_dict());
 }
 
 void Storm::load(torch::serialize::InputArchive& archive) {
-  detail::check_estimator(archive, kName);
-  const c10::IValue a = detail::load_value(archive, "a");
-  const c10::IValue has_previous = detail::load_value(archive, "has_previous");
-  detail::load_tensors(archive, state());
-  a_ = a.toDouble();
-  has_previous_ = has_previous.toBool();
+  detail::load_estimator(archive, kName,
+                         [this](model::StateReader& saved) { return plan_load(saved); });
 }
 
 }  // namespace gossip::optim

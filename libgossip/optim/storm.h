@@ -4,6 +4,9 @@
 /// @file
 /// STORM: a gradient estimator for networks, without large batches.
 
+#include <functional>
+
+#include <libgossip/model/state_dict.h>
 #include <libgossip/optim/gradient_at.h>
 
 namespace gossip::optim {
@@ -42,6 +45,11 @@ class Storm {
 
   /// From the next backward() on. Throws gossip::Error when out of range.
   void set_a(double a);
+
+  /// What save() writes, as aliases; and what reads that and returns what writes it back: for
+  /// train::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
+  [[nodiscard]] model::StateDict state_dict() const;
+  [[nodiscard]] std::function<void()> plan_load(model::StateReader& saved);
 
   /// With the module's parameters, which are saved with the module, training resumes to the bit.
   void save(torch::serialize::OutputArchive& archive) const;

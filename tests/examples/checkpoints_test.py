@@ -225,7 +225,7 @@ class Checkpoints(unittest.TestCase):
         self.assert_refused("a", "earlier run", "step-108", "--resume", arguments=run, ranks=2)
         refused("'gossip-sgd'", "'allreduce'", arguments=["--optimizer", "allreduce"])
         refused("'sgd'", "'adamw'", arguments=["--local-optimizer", "adamw"])
-        refused("order atc", "order cta", arguments=["--order", "cta"])
+        refused("order 0", "order 1", arguments=["--order", "cta"])
         refused("--seed 1", "2 now", arguments=["--seed", 2])
         newest = self.folder / "a" / "step-108"
         tensors = newest / "rank-1.safetensors"
