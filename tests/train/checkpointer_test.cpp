@@ -72,7 +72,6 @@ std::vector<std::string> synchronous_names() {
   for (const optim::OptimizerName& entry : optim::optimizer_names()) {
     if (!entry.is_asynchronous) names.emplace_back(entry.name);
   }
-  names.emplace_back("push-sum");
   return names;
 }
 
