@@ -116,12 +116,13 @@ void checkpoint_command(Session& session, std::size_t bytes, int repetitions) {
     for (const torch::Tensor& tensor : tensors) state_bytes += tensor.nbytes();
     const auto target = std::make_unique<std::byte[]>(state_bytes);  // zeros: its pages are there
     for (int i = 0; i < repetitions + 1; ++i) {
+      // Both copies come after a step, which leaves the caches alike.
+      const double copied = seconds_to_copy(tensors, target.get());
       const double before = checkpoints.stalled_seconds();
       training.optimizer.step();
       static_cast<void>(checkpoints.after_step());  // saves
       const double stalled = checkpoints.stalled_seconds() - before;
       const double written = seconds_to_write(folder.path(), training.optimizer.steps());
-      const double copied = seconds_to_copy(tensors, target.get());
       if (i > 0) {  // the first does not count
         ratios.push_back(stalled / copied);
         writes.push_back(written);
