@@ -32,7 +32,7 @@ class RunRecord {
   /// Sums and counters so far, for a checkpoint. `optimizer` and this object must outlive it.
   [[nodiscard]] train::Checkpointer::Part part(const optim::Decentralized& optimizer);
 
-  /// After a resume: counts what was done before, and says so in the metrics.
+  /// After a resume: counts what was done before, and says so in the metrics. Collective.
   void resumed(const train::Resumed& from, const train::Checkpointer& checkpoints,
                const optim::Decentralized& optimizer);
 

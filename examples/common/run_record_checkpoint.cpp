@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
+#include <libgossip/train/job.h>
 
 #include "common/run_record.h"
 
@@ -103,10 +104,12 @@ void RunRecord::resumed(const train::Resumed& from, const train::Checkpointer& c
     job_steps_before_ = job_steps(optimizer);
   }
   progress_.start_after(job_steps(optimizer) / session_.size());
+  train::Fields extra = train::fields(train::job_info(session_));
+  extra.push_back({"ranks_before", static_cast<std::int64_t>(from.ranks)});
   metrics_.write_resume({.totals = totals(optimizer),
                          .checkpoint = from.set,
                          .is_exact = from.is_exact,
-                         .extra = {{"ranks_before", static_cast<std::int64_t>(from.ranks)}}});
+                         .extra = std::move(extra)});
 }
 
 }  // namespace gossip::examples
