@@ -10,7 +10,7 @@
 #   gossip_srun COMMAND...     runs it on all tasks of the job, ended as one: a task that fails ends the others
 #   gossip_end STATUS          ends the script with the program's status, and says what it means
 #
-# Set by then: $root, the repository. Slurm's variables are those of the batch script.
+# $root, the repository, is set by then; $gossip_job and $gossip_results are set here.
 set -euo pipefail
 root=$(readlink -f "${root:?it is the folder of the repository}")
 
@@ -23,9 +23,13 @@ gossip_die() {
 
 gossip_say() { printf '== %s\n' "$*"; }
 
+# The number of one task of an array may also stand for the whole array.
+gossip_job=$SLURM_JOB_ID
+[[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || gossip_job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+
 # Where the results of this job belong: the same folder after a restart.
 # shellcheck disable=SC2034  # the scripts use it
-gossip_results=$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
+gossip_results=$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME-$gossip_job
 
 # --- site -----------------------------------------------------------------------------------------
 
@@ -52,8 +56,8 @@ gossip_read_site() {
 # One task for each GPU, or for each group of --cpus-per-task cores, alike on all nodes.
 gossip_check_layout() {
   local per_node=${SLURM_TASKS_PER_NODE%%(*} gpus=${SLURM_GPUS_ON_NODE:-0}
-  [[ $SLURM_TASKS_PER_NODE != *,* ]] ||
-    gossip_die "the tasks lie unevenly on the nodes ($SLURM_TASKS_PER_NODE)." \
+  [[ $SLURM_NTASKS -eq $((SLURM_JOB_NUM_NODES * per_node)) ]] ||
+    gossip_die "$SLURM_NTASKS tasks do not lie evenly on $SLURM_JOB_NUM_NODES nodes." \
       "Ask for them with --nodes and --ntasks-per-node instead of --ntasks."
   [[ $gpus -eq 0 || $gpus -eq $per_node ]] ||
     gossip_die "each task trains on one GPU, but a node has $per_node tasks and $gpus GPUs." \
@@ -78,12 +82,12 @@ gossip_begin() {
   gossip_read_site
   gossip_check_layout
   gossip_set_environment
-  gossip_say "job $SLURM_JOB_ID '$SLURM_JOB_NAME', restart ${SLURM_RESTART_COUNT:-0}, $(date '+%Y-%m-%d %H:%M:%S')"
+  gossip_say "job $gossip_job '$SLURM_JOB_NAME', restart ${SLURM_RESTART_COUNT:-0}, $(date '+%Y-%m-%d %H:%M:%S')"
   gossip_say "nodes: $SLURM_JOB_NUM_NODES ($SLURM_JOB_NODELIST); on each ${SLURM_TASKS_PER_NODE%%(*} tasks of" \
     "${SLURM_CPUS_PER_TASK:-1} cores, ${SLURM_GPUS_ON_NODE:-0} GPUs"
   gossip_say "libgossip: $root, commit $(git -c safe.directory='*' -C "$root" describe --always --dirty 2>/dev/null || echo unknown)"
   gossip_say "$(srun --version); site: ${GOSSIP_SITE:-none}"
-  scontrol show job "$SLURM_JOB_ID"
+  scontrol show job "$gossip_job"
 }
 
 # --- programs -------------------------------------------------------------------------------------
