@@ -13,7 +13,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "scripts" / "slurm-cluster"
 KEPT = ("PATH", "HOME", "SLURM_CONF", "GOSSIP_SLURM_CLUSTER")  # a user's shell knows nothing of CTest's environment
-SECONDS = 90  # a job that needs longer hangs
+SECONDS = 180  # a job that needs longer hangs
 
 
 def run(*command, env=None, cwd=None, seconds=SECONDS):

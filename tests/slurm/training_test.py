@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The job scripts of slurm/ train: on the login node of a cluster.
+
+Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- training_test.py RUNTIME_PROGRAM
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+from login_node import CLUSTER, OnLoginNode, run, wait_until
+from training import lines, result, write_small_data
+
+RUNTIME_PROGRAM = sys.argv[1]
+PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
+FOUR = ["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1"]
+
+
+def setUpModule():
+    global DATA
+    folder = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(folder.cleanup)
+    DATA = write_small_data(pathlib.Path(folder.name) / "data")
+
+
+class Training(OnLoginNode):
+    def results_of(self, job):
+        return self.folder / "runs" / f"{job.field('JobName')}-{job.number}"
+
+    def test_srun_and_mpirun_train_alike(self):
+        losses = {}
+        for options in (PAIR, FOUR):
+            jobs = [self.submit(script, "--data", DATA, "--epochs", 2, options=options)
+                    for script in ("train", "train-mpirun")]
+            for job in jobs:
+                self.assert_ends(job, "COMPLETED", "between hosts: ", "== done")
+                found = result(self.results_of(job))
+                self.assertEqual((found["status"], found["size"]), ("complete", 4))
+                self.assertEqual(found["transport"], "shared+message" if options is PAIR else "message")
+            losses[options[0]] = {result(self.results_of(job))["loss"] for job in jobs}
+        self.assertEqual([len(different) for different in losses.values()], [1, 1], losses)
+
+    def test_eight_ranks_on_four_nodes(self):
+        job = self.submit("train", "--data", DATA, "--epochs", 1, "--optimizer", "ad-psgd",
+                          options=["--nodes=4", "--ntasks-per-node=2", "--cpus-per-task=1"])
+
+        self.assert_ends(job, "COMPLETED", "on each 2 tasks of 1 cores")
+        self.assertEqual(result(self.results_of(job))["size"], 8)
+
+    def test_each_rank_has_the_gpu_of_its_number_on_the_node(self):
+        for script in ("train", "train-mpirun"):
+            job = self.submit(script, "gpus", options=[*PAIR, "--gpus-per-node=2"], env={"GOSSIP_PROGRAM": RUNTIME_PROGRAM})
+
+            self.assert_ends(job, "COMPLETED")
+            for rank in range(4):
+                self.assertIn(f"rank {rank}: local rank {rank % 2} of 2, GPU {rank % 2}\n", job.output())
+            self.assertNotIn("warning", job.output())
+
+    def test_what_is_wrong_is_the_first_message(self):
+        for data, rate, text in ((DATA, 1e6, "training diverged at learning rate"), ("/none", 0.1, "/none")):
+            job = self.submit("train", "--data", data, "--lr", rate, options=PAIR)
+
+            self.assert_ends(job, "FAILED", "the program ended with status", seconds=60)
+            self.assertIn(text, re.search(r"gossip\[\d\]: error: .*", job.output()).group(0))
+
+    def test_a_sweep_leaves_a_folder_for_each_run(self):
+        (self.folder / "list.toml").write_text(f'data = "{DATA}"\nepochs = 1\n[[runs]]\noptimizer = "gossip-sgd"\n'
+                                               'topology = ["ring", "complete"]\n[[runs]]\noptimizer = "allreduce"\n')
+        job = self.submit("array", options=[*PAIR, "--array=0-2"], env={"GOSSIP_SWEEP": str(self.folder / "list.toml")})
+
+        self.assert_ends(job, "COMPLETED")
+        folders = sorted((self.folder / "runs" / f"gossip-sweep-{job.number}").iterdir())
+        self.assertEqual([folder.name for folder in folders],
+                         ["0-gossip-sgd-ring", "1-gossip-sgd-complete", "2-allreduce"])
+        self.assertEqual([(result(folder)["optimizer"], result(folder)["topology"]) for folder in folders],
+                         [("gossip-sgd", "ring"), ("gossip-sgd", "complete"), ("allreduce", "none")])
+
+    def test_the_benchmark_ends_with_a_report(self):
+        job = self.submit("bench", "--bytes", 300000, "--step", 5, "--seconds", 0.2, "--figures", "allreduce,steps", options=PAIR,
+                          env={"GOSSIP_BENCH_TRAINING": f"--epochs 1 --data {DATA}", "GOSSIP_BENCH_REPETITIONS": "1"})
+
+        self.assert_ends(job, "COMPLETED")
+        report = job.output().split("== report", 1)[1]
+        self.assertEqual(report.split("\n", 1)[1].split("== done")[0], (self.results_of(job) / "report.txt").read_text())
+        for text in ("Gossip and all-reduce on node[1-2] (4 tasks)", "GOSSIP_TRANSPORT=", "gossip_over_allreduce", "gossip-sgd"):
+            self.assertIn(text, report)
+
+    def test_survivors_of_a_lost_node_finish(self):
+        job = self.submit("fault-tolerant", "--data", DATA, "--epochs", 30, "--log-every", 1,
+                          options=["--nodes=3", "--cpus-per-task=1"], env={"GOSSIP_NEIGHBOR_TIMEOUT": "5"})
+        self.addCleanup(run, CLUSTER, "boot", "node3")
+        folder = self.folder / "runs" / f"gossip-fault-tolerant-{job.number}"
+        self.assertTrue(wait_until(lambda: all(len(lines(folder, rank)) > 20 for rank in range(3))), job.output())
+
+        run(CLUSTER, "fail", "node3")
+
+        self.assert_ends(job, "COMPLETED", "goes on without rank 2")
+        steps = [lines(folder, rank)[-1]["step"] for rank in range(3)]
+        self.assertGreater(min(steps[:2]), 30 * 6)
+        self.assertLess(steps[2], 30 * 6)
+        self.assertEqual(result(folder)["neighbors_lost"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
