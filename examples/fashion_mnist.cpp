@@ -5,12 +5,17 @@
 #include "common/fashion_mnist.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include <torch/torch.h>
 
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/gossip.h>
 #include <libgossip/train/checkpointer.h>
 #include <libgossip/train/label_skew.h>
@@ -51,6 +56,10 @@ struct Training {
   /// False when a signal stopped it, and all is saved.
   bool in_rounds();
   bool at_own_pace();
+
+  /// Ends this process when it waits in vain for a rank that is lost: nothing can be done together
+  /// any more. Only with --on-lost-neighbor drop.
+  void finish_alone_if_ranks_are_lost();
 
   [[nodiscard]] bool is_stopped() const {
     return checkpoints != nullptr && checkpoints->after_step();
@@ -120,6 +129,7 @@ bool Training::at_own_pace() {
          1 + done / job);
     if (is_stopped()) return false;
   }
+  finish_alone_if_ranks_are_lost();
   if (is_stopped_at_end()) return false;
   while (snapshots.ended() < options.epochs - 1) take();
   train::EpochRecord last = record.end_epoch(optimizer, options.epochs);
@@ -129,6 +139,27 @@ bool Training::at_own_pace() {
   }
   record.write_epoch(last);
   return true;
+}
+
+void Training::finish_alone_if_ranks_are_lost() {
+  const optim::OptimizerOptions settings = optimizer_options(options);
+  if (settings.on_lost_neighbor != optim::OnLostNeighbor::kDrop) return;
+  double here = 1.0;
+  const auto all = session.world().make_mean(std::span(&here, 1), settings.timeout);
+  all->start();
+  try {
+    all->wait();
+    return;
+  } catch (const TimeoutError&) {
+    log(LogLevel::kWarning, session.rank(),
+        "not all ranks have come to the end of the run: it ends without them, and without a mean "
+        "model");
+  }
+  train::EpochRecord last = record.end_epoch(optimizer, options.epochs);
+  last.test_accuracy_local = accuracy_of(model, data.test);
+  record.finish_alone(optimizer, last);
+  std::fflush(nullptr);
+  std::_Exit(EXIT_SUCCESS);  // MPI_Finalize would wait for the lost ranks
 }
 
 /// What the environment says, but the kind as of --transport.

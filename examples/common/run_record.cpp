@@ -220,4 +220,18 @@ void RunRecord::finish(const optim::Decentralized& optimizer) {
   if (session_.rank() == 0) metrics_.write_result(result);
 }
 
+void RunRecord::finish_alone(const optim::Decentralized& optimizer,
+                             const train::EpochRecord& last) {
+  metrics_.write_epoch(last);
+  progress_.finish();
+  metrics_.write_result({.start = start_,
+                         .status = train::Status::kComplete,
+                         .epoch = last.epoch,
+                         .totals = last.totals,
+                         .loss = last.loss,
+                         .lr = last.lr,
+                         .test_accuracy_local = last.test_accuracy_local,
+                         .extra = more(optimizer)});
+}
+
 }  // namespace gossip::examples
