@@ -3,11 +3,11 @@
 # What the job scripts share. A job runs a copy of its script, which finds this file in the repository
 # and sources it:
 #
-#   gossip_begin               reads the site's file, checks how the tasks lie on the nodes, sets what
-#                              programs read, and says what runs where
+#   gossip_begin srun|mpirun   reads the site's file, checks how the tasks lie on the nodes, sets what
+#                              programs and srun read, and says what runs where; for srun it sets
+#                              the array `gossip_srun_options`
 #   gossip_use PROGRAM FOLDER ARGUMENT...   sets the array `command`; --out FOLDER is added for the
 #                              example, unless the arguments say where its results go
-#   gossip_srun COMMAND...     runs it on all tasks of the job, ended as one: a task that fails ends the others
 #   gossip_end STATUS          ends the script with the program's status, and says what it means
 #
 # $root, the repository, is set by then; $gossip_job and $gossip_results are set here.
@@ -88,6 +88,17 @@ gossip_begin() {
   gossip_say "libgossip: $root, commit $(git -c safe.directory='*' -C "$root" describe --always --dirty 2>/dev/null || echo unknown)"
   gossip_say "$(srun --version); site: ${GOSSIP_SITE:-none}"
   scontrol show job "$gossip_job"
+  [[ $1 == mpirun ]] || gossip_choose_srun_options
+}
+
+gossip_choose_srun_options() {
+  local known
+  known=$(srun --mpi=list 2>&1 | xargs)
+  [[ " $known " == *" $gossip_mpi "* ]] ||
+    gossip_die "srun has no --mpi=$gossip_mpi here: $known" \
+      "Set gossip_mpi in your site's file (slurm/site), or use slurm/train-mpirun.sbatch."
+  # A task that fails ends the others at once, one that hangs after the first one's end a minute later.
+  gossip_srun_options=(--mpi="$gossip_mpi" --kill-on-bad-exit=1 --wait=60 "${gossip_srun_options[@]}")
 }
 
 # --- programs -------------------------------------------------------------------------------------
@@ -104,18 +115,6 @@ gossip_use() {
   command=("$program" "$@")
   [[ $program != "$gossip_example" || " $* " == *" --out"* ]] || command+=(--out "$folder")
   gossip_say "command: ${command[*]}"
-}
-
-gossip_check_mpi_of_srun() {
-  srun --mpi=list 2>&1 | grep -qw "$gossip_mpi" ||
-    gossip_die "srun has no --mpi=$gossip_mpi here: $(srun --mpi=list 2>&1 | xargs)" \
-      "Set gossip_mpi in your site's file (slurm/site), or use slurm/train-mpirun.sbatch."
-}
-
-gossip_srun() {
-  gossip_check_mpi_of_srun
-  # A task that fails ends the step at once, one that hangs after the first one's end a minute later.
-  srun --mpi="$gossip_mpi" --kill-on-bad-exit=1 --wait=60 "${gossip_srun_options[@]}" "$@"
 }
 
 gossip_end() {

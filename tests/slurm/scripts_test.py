@@ -8,7 +8,7 @@ Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- scripts_test.py
 import re
 import unittest
 
-from login_node import ROOT, OnLoginNode, run
+from login_node import ROOT, Job, OnLoginNode, run, wait_until
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "slurm").glob("*.sbatch"))
 PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
@@ -55,14 +55,14 @@ class Submission(OnLoginNode):
 
 class Launch(OnLoginNode):
     def test_tasks_lie_on_their_nodes_with_their_threads(self):
-        program = self.program('echo "$SLURM_PROCID on $(hostname): $OMP_NUM_THREADS threads, $SLURM_CPUS_PER_TASK cores, $*"')
+        program = self.program('echo "$SLURM_PROCID on $(hostname): $OMP_NUM_THREADS threads, $*"')
         job = self.submit("train", "one", "two words", options=["--nodes=4", "--ntasks-per-node=2", "--cpus-per-task=3"],
                           env={"GOSSIP_PROGRAM": str(program), "OMP_NUM_THREADS": "1"})
 
         self.assert_ends(job, "COMPLETED", "nodes: 4 (node[1-4]); on each 2 tasks of 3 cores", "restart 0", "slurm-wlm",
                          "JobState=RUNNING")
         lines = sorted(line for line in job.output().splitlines() if " on node" in line)
-        self.assertEqual(lines, [f"{rank} on node{1 + rank // 2}: 3 threads, 3 cores, one two words" for rank in range(8)])
+        self.assertEqual(lines, [f"{rank} on node{1 + rank // 2}: 3 threads, one two words" for rank in range(8)])
 
     def test_mpirun_starts_as_many(self):
         program = self.program('echo "$OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE on $(hostname): $OMP_NUM_THREADS threads"')
@@ -140,6 +140,18 @@ class Requeue(OnLoginNode):
         self.assert_ends(job, "COMPLETED", "restart 0", "queues again", "restart 1", "== done")
         self.assertEqual(job.field("Restarts"), "1")
 
+    def test_signals_reach_the_ranks(self):
+        program = self.program('[[ $SLURM_RESTART_COUNT == 2 ]] && exit 0\n'
+                               'trap "echo saves; exit 99" USR1; echo up; while :; do sleep 0.1; done')
+        job = self.submit("requeue", options=PAIR, env={"GOSSIP_PROGRAM": str(program)})
+        for restart, name in enumerate(("USR1", "TERM")):
+            self.assertTrue(job.prints(f"(?s)restart {restart}.*(up.*){{4}}"), job.output())
+
+            run("scancel", "--batch", f"--signal={name}", job.number)
+
+        self.assert_ends(job, "COMPLETED")
+        self.assertEqual(job.output().count("saves\n"), 8)
+
     def test_restarts_have_an_end(self):
         program = self.program("exit 99")
         job = self.submit("requeue", options=PAIR, env={"GOSSIP_PROGRAM": str(program), "GOSSIP_MOST_RESTARTS": "1"})
@@ -155,14 +167,22 @@ class Requeue(OnLoginNode):
         self.assertEqual(job.field("Restarts"), "0")
 
     def test_a_cancelled_job_stays_away(self):
-        program = self.program('trap "exit 99" USR1; echo up; while :; do sleep 0.1; done')
+        program = self.program('trap "exit 99" USR1 TERM; echo up; while :; do sleep 0.1; done')
         job = self.submit("requeue", options=PAIR, env={"GOSSIP_PROGRAM": str(program)})
-        self.assertTrue(job.prints("up"), job.output())
+        self.assertTrue(job.prints("(?s)(up.*){4}"), job.output())
 
         run("scancel", job.number)
 
+        self.assertTrue(wait_until(lambda: not run("squeue", "--noheader", "--jobs", job.number).stdout))
         self.assert_ends(job, "CANCELLED")
         self.assertEqual(job.field("Restarts"), "0")
+
+    def test_a_task_of_an_array_comes_back_alone(self):
+        program = self.program('[[ $SLURM_ARRAY_TASK_ID == 1 && ! $SLURM_RESTART_COUNT ]] && exit 99; exit 0')
+        job = self.submit("requeue", options=[*PAIR, "--array=0-1"], env={"GOSSIP_PROGRAM": str(program)})
+
+        self.assert_ends(job, "COMPLETED")
+        self.assertEqual([Job(f"{job.number}_{task}", self.folder).field("Restarts") for task in (0, 1)], ["0", "1"])
 
     def test_the_program_gets_its_options(self):
         program = self.program('echo "$*"')
