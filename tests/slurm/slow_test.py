@@ -46,7 +46,8 @@ class TimeLimit(OnLoginNode):
 
 class Starts(OnLoginNode):
     def test_none_fails_with_slurms_own_fence(self):
-        job = self.submit("train", "returns", options=["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1", "--array=1-80"],
+        job = self.submit("train", "returns", options=["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1", "--array=1-80",
+                                                   "--output=%x-%A_%a.out"],
                           env={"GOSSIP_PROGRAM": RUNTIME_PROGRAM})
 
         self.assert_ends(job, "COMPLETED", seconds=600)
