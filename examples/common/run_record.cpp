@@ -224,6 +224,7 @@ void RunRecord::finish_alone(const optim::Decentralized& optimizer,
                              const train::EpochRecord& last) {
   metrics_.write_epoch(last);
   progress_.finish();
+  if (session_.rank() != 0) return;
   metrics_.write_result({.start = start_,
                          .status = train::Status::kComplete,
                          .epoch = last.epoch,

@@ -49,8 +49,8 @@ class RunRecord {
   /// Writes result.json (rank 0). Collective.
   void finish(const optim::Decentralized& optimizer);
 
-  /// Writes `last`, the record of the last training epoch, and a result.json with this rank's own
-  /// figures: when ranks are lost, each of the others does, and the last one's stays. Local.
+  /// Writes `last`, the record of the last training epoch, and result.json (rank 0) with this rank's
+  /// own figures: what can be done when ranks are lost. Local.
   void finish_alone(const optim::Decentralized& optimizer, const train::EpochRecord& last);
 
  private:

@@ -101,7 +101,8 @@ class Training(OnLoginNode):
         steps = [lines(folder, rank)[-1]["step"] for rank in range(3)]
         self.assertGreater(min(steps[:2]), 30 * 6)
         self.assertLess(steps[2], 30 * 6)
-        self.assertEqual(result(folder)["neighbors_lost"], 1)
+        self.assertEqual(result(folder)["status"], "complete")
+        self.assertIsNone(result(folder).get("test_accuracy_mean_model"))
 
 
 if __name__ == "__main__":
