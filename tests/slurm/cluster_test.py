@@ -10,16 +10,19 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "scripts" / "slurm-cluster"
+DIES_WITH_THE_TEST = ["setpriv", "--pdeathsig", "KILL"]
 SKIPPED = 77
 
 
 def cluster(*arguments):
-    return subprocess.run([CLUSTER, *arguments], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    return subprocess.run([*DIES_WITH_THE_TEST, CLUSTER, *arguments], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL)
 
 
 def bash(script, *options):
@@ -86,7 +89,8 @@ class Cluster(unittest.TestCase):
         self.assertEqual(run.stdout.splitlines(), ["1 COMPLETED", "0", "1 COMPLETED", "2 FAILED", "1", "3 RUNNING", "2"])
 
     def test_gpus_are_given_out(self):
-        run = bash("srun --gpus-per-node=2 bash -c 'echo $CUDA_VISIBLE_DEVICES'; ! srun --gpus-per-node=3 true", "--gpus", "2")
+        run = bash("srun --gpus-per-node=2 bash -c 'echo $CUDA_VISIBLE_DEVICES'; ! srun --gpus-per-node=3 true",
+                   "--gpus", "2")
 
         self.assertEqual((run.returncode, run.stdout), (0, "0,1\n"), run.stderr)
 
@@ -97,9 +101,15 @@ class Cluster(unittest.TestCase):
             self.assertEqual(run.stdout.strip(), text, run.stderr)
 
     def test_bad_options_are_named(self):
-        for arguments, text in ((["--nodes", "0"], "--nodes: 1 to 200"), (["--cpus", "x"], "--cpus"), (["--gpus", "12"], "--gpus"),
-                                (["--fence", "x"], "--fence"), (["--rate"], "unknown option --rate"), (["--nodes"], "--nodes needs a value"),
-                                (["fail", "node1"], "for the login node")):
+        for arguments, text in (
+            (["--nodes", "0"], "--nodes: 1 to 200"),
+            (["--cpus", "x"], "--cpus: at least 1"),
+            (["--gpus", "12"], "--gpus: 0 to 9"),
+            (["--fence", "x"], "--fence: ring or mixed"),
+            (["--rate"], "unknown option --rate"),
+            (["--nodes"], "--nodes needs a value"),
+            (["fail", "node1"], "for the login node"),
+        ):
             run = cluster(*arguments)
 
             self.assertEqual(run.returncode, 2, arguments)
@@ -108,7 +118,8 @@ class Cluster(unittest.TestCase):
         self.assertIn("no node node9", run.stderr)
 
     def test_who_cannot_have_one_is_told_why(self):
-        run = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", CLUSTER, "--", "true"], capture_output=True, text=True)
+        run = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", CLUSTER, "--", "true"],
+                             capture_output=True, text=True)
 
         self.assertEqual(run.returncode, SKIPPED)
         self.assertRegex(run.stderr, r"^SKIPPED: scripts/slurm-cluster: .* need root")
@@ -121,9 +132,10 @@ class NothingIsLeft(unittest.TestCase):
 
     def start(self, script):
         """A cluster with a job whose processes would live on, and `script` once it runs."""
-        busy = f"""cd $TMPDIR; touch {self.mark}; sbatch --nodes=2 --wrap 'srun bash -c "setsid sleep 600 & sleep 600"' >/dev/null
+        busy = f"""cd $TMPDIR; touch {self.mark}
+            sbatch --nodes=2 --wrap 'srun bash -c "setsid sleep 600 & sleep 600"' >/dev/null
             until [[ $(pgrep -cx sleep) -ge 6 ]]; do sleep 0.1; done; echo busy; {script}"""
-        started = subprocess.Popen([CLUSTER, "--", "bash", "-c", busy], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        started = subprocess.Popen([*DIES_WITH_THE_TEST, CLUSTER, "--", "bash", "-c", busy], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL, text=True, env={**os.environ, "GOSSIP_MARK": self.mark},
                                    start_new_session=True)
         self.addCleanup(started.stdout.close)
@@ -169,4 +181,8 @@ class NothingIsLeft(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    attempt = cluster("--", "true")
+    if attempt.returncode == SKIPPED:
+        sys.stderr.write(attempt.stderr)
+        sys.exit(SKIPPED)
     unittest.main()
