@@ -81,12 +81,13 @@ class Launch(OnLoginNode):
             self.assert_ends(job, "FAILED", "the program ended with status", "docs/slurm.md", seconds=30)
 
     def test_each_task_sees_the_gpus_of_its_node(self):
-        program = self.program('echo "task $SLURM_LOCALID sees $CUDA_VISIBLE_DEVICES"')
-        job = self.submit("train", options=[*PAIR, "--gpus-per-node=2"], env={"GOSSIP_PROGRAM": str(program)})
+        program = self.program('echo "task ${OMPI_COMM_WORLD_LOCAL_RANK:-$SLURM_LOCALID} sees $CUDA_VISIBLE_DEVICES"')
+        for script in ("train", "train-mpirun"):
+            job = self.submit(script, options=[*PAIR, "--gpus-per-node=2"], env={"GOSSIP_PROGRAM": str(program)})
 
-        self.assert_ends(job, "COMPLETED", "1 cores, 2 GPUs")
-        for task in (0, 1):
-            self.assertEqual(job.output().count(f"task {task} sees 0,1\n"), 2)
+            self.assert_ends(job, "COMPLETED", "1 cores, 2 GPUs")
+            for task in (0, 1):
+                self.assertEqual(job.output().count(f"task {task} sees 0,1\n"), 2, job.output())
 
     def test_a_layout_that_does_not_fit_is_refused(self):
         program = self.program("echo started")
