@@ -90,6 +90,7 @@ void print_lists() {
       "\nTopologies:\n",
       "quad", "quadratic", "logistic", "fashion-mnist:CLASS,CLASS", "libsvm:FILE");
   for (const topology::TopologyName& topology : topology::topology_names()) {
+    if (topology.name.starts_with("hierarchical-")) continue;  // the lab's workers have no hosts
     fmt::print("  {:26} {}\n", topology.name, topology.description);
   }
 }

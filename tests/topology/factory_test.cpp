@@ -13,13 +13,6 @@
 namespace gossip::topology {
 namespace {
 
-/// `per_host` ranks on each host, the last one with what is left.
-Hosts hosts_of_size(int size, int per_host = 4) {
-  std::vector<std::string> host_of;
-  for (Rank rank = 0; rank < size; ++rank) host_of.push_back(std::to_string(rank / per_host));
-  return Hosts(host_of);
-}
-
 /// The names that need no parameter.
 std::vector<std::string> plain_names() {
   std::vector<std::string> names;
@@ -39,7 +32,7 @@ TEST(Factory, EveryNameGivesADoublyStochasticConnectedScheduleOfEverySize) {
     for (int size = 1; size <= 64; ++size) {
       if (!exists(name, size)) continue;
       SCOPED_TRACE(name + " of " + std::to_string(size));
-      const Schedule schedule = make_schedule(name, size, 3, hosts_of_size(size));
+      const Schedule schedule = make_schedule(name, size, 3, test::hosts_of_size(size));
 
       EXPECT_EQ(schedule.name(), name);
       EXPECT_EQ(schedule.size(), size);
@@ -52,8 +45,8 @@ TEST(Factory, EveryNameGivesADoublyStochasticConnectedScheduleOfEverySize) {
 TEST(Factory, EveryRankGetsTheSameSchedule) {
   for (const auto& name : plain_names()) {
     for (const int size : {1, 2, 8, 16}) {
-      const Schedule mine = make_schedule(name, size, 42, hosts_of_size(size));
-      const Schedule yours = make_schedule(name, size, 42, hosts_of_size(size));
+      const Schedule mine = make_schedule(name, size, 42, test::hosts_of_size(size));
+      const Schedule yours = make_schedule(name, size, 42, test::hosts_of_size(size));
       for (int round = 0; round < 5; ++round) {
         EXPECT_EQ(mine.matrix(round).rows(), yours.matrix(round).rows()) << name << size;
       }
@@ -64,7 +57,7 @@ TEST(Factory, EveryRankGetsTheSameSchedule) {
 TEST(Factory, SeedsMatterToRandomTopologiesOnly) {
   for (const auto& name : plain_names()) {
     const auto rows = [&](std::uint64_t seed) {
-      return make_schedule(name, 16, seed, hosts_of_size(16)).matrix(0).rows();
+      return make_schedule(name, 16, seed, test::hosts_of_size(16)).matrix(0).rows();
     };
     EXPECT_EQ(rows(1) != rows(2), name.starts_with("random-")) << name;
   }
@@ -119,7 +112,7 @@ TEST(Factory, ReadsFiles) {
 }
 
 TEST(Factory, TakesTheHostsOfTheRanks) {
-  const Hosts hosts = hosts_of_size(8);
+  const Hosts hosts = test::hosts_of_size(8);
   const Schedule schedule = make_schedule("hierarchical-ring", 8, 0, hosts);
 
   EXPECT_EQ(schedule.matrix(0).rows(),

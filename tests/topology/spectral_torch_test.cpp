@@ -61,7 +61,7 @@ TEST(SpectralAgainstTorch, FamiliesOfOddPrimeAndOtherSizes) {
     for (const int size : {2, 3, 5, 6, 7, 11, 12, 13, 15, 24, 31, 36, 53}) {
       if (name == "hypercube" && (size & (size - 1)) != 0) continue;
       SCOPED_TRACE(name + " of " + std::to_string(size));
-      expect_constants(make_schedule(name, size, 17).matrix(0));
+      expect_constants(make_schedule(name, size, 17, test::hosts_of_size(size)).matrix(0));
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/topology/families.h>
+#include <libgossip/topology/hosts.h>
 
 namespace gossip::test {
 
@@ -34,6 +35,13 @@ inline topology::Graph reference_graph(const std::string& family, int size) {
   if (family == "static_exponential") return t::static_exponential(size);
   if (family == "symmetric_exponential") return t::symmetric_exponential(size);
   throw Error("no family " + family);
+}
+
+/// `per_host` ranks on each host, the last one with what is left.
+inline topology::Hosts hosts_of_size(int size, int per_host = 4) {
+  std::vector<std::string> host_of;
+  for (Rank rank = 0; rank < size; ++rank) host_of.push_back(std::to_string(rank / per_host));
+  return topology::Hosts(host_of);
 }
 
 /// Expects that `action` throws gossip::Error with all of `parts` in its message.
