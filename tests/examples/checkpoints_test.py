@@ -177,7 +177,7 @@ class Checkpoints(unittest.TestCase):
             status, output = self.run_to_end(name, *arguments, "--resume")
             self.assertEqual(status, 0, output)
             events = lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
-            (again,) = [index for index, line in enumerate(events) if line.get("checkpoint") == f"step-{last}"]
+            again = [index for index, line in enumerate(events) if line.get("checkpoint") == f"step-{last}"][-1]
             epochs = [line for line in events[again:] if line["event"] == "epoch"]
             self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3])
             self.assertGreater(epochs[0]["test_accuracy_mean_model"], 0)
