@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -142,6 +143,10 @@ class PairExchange {
   /// Events with a peer that are asked for and not over: the next one waits behind the present one,
   /// so that there is no gap between them.
   static constexpr int kMostEvents = 2;
+  /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
+  /// the wire, few enough for the second half of an event to come soon.
+  static constexpr std::size_t kWindow = 16;
+  static constexpr std::size_t kCacheLine = 64;
 
   /// The traffic with one peer.
   struct Stream {
@@ -164,7 +169,15 @@ class PairExchange {
     std::optional<transport::Message> request;           // of the peer, while it cannot be served
     std::optional<transport::Message> answer;            // of the peer, while it cannot be applied
   };
-  struct Meeting;
+  /// Of the rank in whose part it lies with another one.
+  struct alignas(kCacheLine) Meeting {
+    // How many meetings it came to and did its half of; read by the other rank.
+    std::atomic<std::uint64_t> arrived{0};
+    std::atomic<std::uint64_t> done{0};
+    std::atomic<std::int64_t> events{0};  // with the other rank; see events_of()
+    std::atomic<std::int64_t> most{
+        std::numeric_limits<std::int64_t>::max()};  // see allow(); read by the other rank
+  };
 
   transport::Activity look();
   bool advance(Stream& stream);
