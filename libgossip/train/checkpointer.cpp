@@ -124,16 +124,20 @@ void Checkpointer::take_folder() {
   if (folder_) folder_->remove_incomplete();
 }
 
+/// Paused, since a rank answers nobody inside a collective call, and one that trains may wait for its
+/// answer.
 void Checkpointer::start() {
-  take_folder();
-  transport::check_together(group_, [&] {
-    const std::vector<std::int64_t> old =
-        folder_ ? complete_sets(options_.folder) : std::vector<std::int64_t>{};
-    GOSSIP_CHECK(
-        old.empty(),
-        "The folder '{}' holds the checkpoints of an earlier run, '{}' the newest of them: "
-        "resume from it (--resume), or give this run another folder.",
-        options_.folder.string(), set_name(old.back()));
+  optimizer_.paused([&] {
+    take_folder();
+    transport::check_together(group_, [&] {
+      const std::vector<std::int64_t> old =
+          folder_ ? complete_sets(options_.folder) : std::vector<std::int64_t>{};
+      GOSSIP_CHECK(
+          old.empty(),
+          "The folder '{}' holds the checkpoints of an earlier run, '{}' the newest of them: "
+          "resume from it (--resume), or give this run another folder.",
+          options_.folder.string(), set_name(old.back()));
+    });
   });
   is_open_ = true;
   last_save_ = Clock::now();

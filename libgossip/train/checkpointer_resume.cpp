@@ -58,9 +58,11 @@ std::int64_t job_steps_of(const Manifest& manifest) {
 }  // namespace
 
 std::optional<Resumed> Checkpointer::resume() {
-  take_folder();
   std::optional<Resumed> result;
-  optimizer_.paused([&] { result = load(); });
+  optimizer_.paused([&] {
+    take_folder();
+    result = load();
+  });
   is_open_ = true;
   last_save_ = Clock::now();
   return result;

@@ -252,6 +252,20 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
   }
 }
 
+/// Ranks that warm up for longer wait for exchanges with those that take the folder.
+TEST_F(CheckpointerTest, TheFolderIsTakenWhileOthersTrain) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "dadao", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 20});
+  for (int step = 0; step < (rank() == 0 ? 400 : 5); ++step) run.step();
+  for (int step = 0; step < 10; ++step) {
+    run.step();
+    EXPECT_FALSE(checkpoints.after_step());
+  }
+  EXPECT_FALSE(checkpoints.finish());
+}
+
 TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
   const SharedFolder folder(world());
   const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
