@@ -46,7 +46,8 @@ void RunRecord::start(const optim::Decentralized& optimizer, const std::string& 
                       {"seed", static_cast<std::int64_t>(options_.seed)},
                       {"bytes_nominal", optimizer.name() == "allreduce"}}};
   const train::JobInfo job = train::job_info(session_);
-  for (train::Field& field : train::fields(job)) start_.extra.push_back(std::move(field));
+  job_ = train::fields(job);
+  start_.extra.insert(start_.extra.end(), job_.begin(), job_.end());
   for (const std::string& line : train::lines(job)) {
     if (session_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
   }

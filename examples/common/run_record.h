@@ -32,7 +32,7 @@ class RunRecord {
   /// Sums and counters so far, for a checkpoint. `optimizer` and this object must outlive it.
   [[nodiscard]] train::Checkpointer::Part part(const optim::Decentralized& optimizer);
 
-  /// After a resume: counts what was done before, and says so in the metrics. Collective.
+  /// After a resume, and start(): counts what was done before, and says so in the metrics.
   void resumed(const train::Resumed& from, const train::Checkpointer& checkpoints,
                const optim::Decentralized& optimizer);
 
@@ -83,6 +83,7 @@ class RunRecord {
   train::MetricsWriter metrics_;
   train::ProgressLine progress_;
   train::StartRecord start_;
+  train::Fields job_;  // where and with what this process runs
   train::EpochRecord last_;
   Clock::time_point begin_ = Clock::now();
   double training_seconds_ = 0.0;  // of the epochs done, without their evaluations

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/train/job.h>
 
 #include "common/run_record.h"
 
@@ -104,7 +103,7 @@ void RunRecord::resumed(const train::Resumed& from, const train::Checkpointer& c
     job_steps_before_ = job_steps(optimizer);
   }
   progress_.start_after(job_steps(optimizer) / session_.size());
-  train::Fields extra = train::fields(train::job_info(session_));
+  train::Fields extra = job_;
   extra.push_back({"ranks_before", static_cast<std::int64_t>(from.ranks)});
   metrics_.write_resume({.totals = totals(optimizer),
                          .checkpoint = from.set,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <concepts>
 #include <cstring>
 #include <memory>
 #include <sstream>
@@ -42,7 +43,11 @@ void visit_fields(torch::optim::SGDParamState& state, auto&& visit) {
   visit("momentum_buffer", state.momentum_buffer());
 }
 
-void visit_adam_options(auto& options, auto&& visit) {
+template <class T, class... Others>
+concept OneOf = (std::same_as<T, Others> || ...);
+
+void visit_fields(OneOf<torch::optim::AdamOptions, torch::optim::AdamWOptions> auto& options,
+                  auto&& visit) {
   visit("lr", options.lr());
   visit("beta1", std::get<0>(options.betas()));
   visit("beta2", std::get<1>(options.betas()));
@@ -50,23 +55,12 @@ void visit_adam_options(auto& options, auto&& visit) {
   visit("weight_decay", options.weight_decay());
   visit("amsgrad", options.amsgrad());
 }
-void visit_adam_state(auto& state, auto&& visit) {
+void visit_fields(OneOf<torch::optim::AdamParamState, torch::optim::AdamWParamState> auto& state,
+                  auto&& visit) {
   visit("step", state.step());
   visit("exp_avg", state.exp_avg());
   visit("exp_avg_sq", state.exp_avg_sq());
   visit("max_exp_avg_sq", state.max_exp_avg_sq());
-}
-void visit_fields(torch::optim::AdamOptions& options, auto&& visit) {
-  visit_adam_options(options, visit);
-}
-void visit_fields(torch::optim::AdamWOptions& options, auto&& visit) {
-  visit_adam_options(options, visit);
-}
-void visit_fields(torch::optim::AdamParamState& state, auto&& visit) {
-  visit_adam_state(state, visit);
-}
-void visit_fields(torch::optim::AdamWParamState& state, auto&& visit) {
-  visit_adam_state(state, visit);
 }
 
 void visit_fields(torch::optim::RMSpropOptions& options, auto&& visit) {
