@@ -195,12 +195,13 @@ TEST_P(DADAOTest, StepsHaveTheEventsOfTheRateAndTheseCountTheTime) {
   });
 }
 
-/// Only in shared memory: a rank in a barrier does not answer another host.
 TEST_P(DADAOTest, StepsWithoutCommunicationLackTheirEvents) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     for (Rank rank = 0; rank < group.size(); ++rank) {
-      if (rank != group.rank() && !group.shares_memory_with(rank)) return;
+      if (rank != group.rank() && !group.shares_memory_with(rank)) {
+        GTEST_SKIP() << "the barriers of this test stop answers to other hosts";
+      }
     }
     Quadratic quadratic(group, topology::ring(group.size()));
     EXPECT_EQ(quadratic.worker().events_over_planned(), 1.0);
