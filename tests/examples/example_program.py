@@ -3,8 +3,11 @@
 
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))  # small_fashion_mnist
 
 SECONDS = 120  # a program that needs longer hangs
 

@@ -5,7 +5,6 @@
 Usage: programs_test.py FOLDER_OF_THE_PROGRAMS MPIRUN [unittest's options]
 """
 
-import gzip
 import json
 import pathlib
 import shutil
@@ -14,9 +13,9 @@ import sys
 import unittest
 
 from example_program import ExampleTest, start
+from small_fashion_mnist import DATA, write_small_data
 
 PROGRAMS, MPIRUN = pathlib.Path(sys.argv[1]), sys.argv[2]
-DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
 def mpirun(*blocks, env=None):
@@ -39,17 +38,7 @@ class Programs(ExampleTest):
         return mpirun([ranks, "fashion_mnist", "--out", self.out, *arguments])
 
     def small_data(self):
-        """The first images of the data set: 600 to train, 100 to test."""
-        target = self.folder / "data"
-        target.mkdir()
-        for path in DATA.glob("*.gz"):
-            count = 600 if path.name.startswith("train") else 100
-            raw = gzip.decompress(path.read_bytes())
-            header = 16 if "images" in path.name else 8
-            item = 784 if "images" in path.name else 1
-            small = raw[:4] + count.to_bytes(4, "big") + raw[8:header] + raw[header : header + count * item]
-            (target / path.name).write_bytes(gzip.compress(small))
-        return target
+        return write_small_data(self.folder / "data")
 
     def assert_refused(self, run, *texts):
         super().assert_refused(run, *texts)

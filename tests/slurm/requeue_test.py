@@ -5,31 +5,22 @@
 Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- requeue_test.py
 """
 
-import pathlib
-import tempfile
 import unittest
 
-from login_node import CLUSTER, OnLoginNode, run, wait_until
-from training import lines, result, write_small_data
+from login_node import CLUSTER, run, wait_until
+from training import PAIR, TrainingTest, lines, result
 
-PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
 EPOCHS = 30
 STEPS = 4  # of an epoch
 FIGURES = ("status", "step", "loss", "test_accuracy_mean_model", "consensus_distance")
 
 
-def setUpModule():
-    global DATA
-    folder = tempfile.TemporaryDirectory()
-    unittest.addModuleCleanup(folder.cleanup)
-    DATA = write_small_data(pathlib.Path(folder.name) / "data", images=STEPS * 4 * 64)
-
-
-class Requeue(OnLoginNode):
+class Requeue(TrainingTest):
+    images = STEPS * 4 * 64
     uninterrupted = None  # the figures of such a run, once there was one
 
     def train(self, script, *arguments, options=(), env=None):
-        return self.submit(script, "--data", DATA, "--epochs", EPOCHS, "--log-every", 1, *arguments,
+        return self.submit(script, "--data", self.data, "--epochs", EPOCHS, "--log-every", 1, *arguments,
                            options=[*PAIR, *options], env=env)
 
     def folder_of(self, job):

@@ -5,35 +5,25 @@
 Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- slow_test.py RUNTIME_PROGRAM
 """
 
-import pathlib
 import sys
-import tempfile
 import unittest
 
 from login_node import OnLoginNode, wait_until
-from training import lines, write_small_data
+from training import PAIR, TrainingTest, lines
 
 RUNTIME_PROGRAM = sys.argv[1]
-PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
 ENDLESS = ["--epochs", 1000000, "--log-every", 10]
 
 
-def setUpModule():
-    global DATA
-    folder = tempfile.TemporaryDirectory()
-    unittest.addModuleCleanup(folder.cleanup)
-    DATA = write_small_data(pathlib.Path(folder.name) / "data")
-
-
-class TimeLimit(OnLoginNode):
+class TimeLimit(TrainingTest):
     def test_a_training_ends_at_it(self):
-        job = self.submit("train", "--data", DATA, *ENDLESS, options=[*PAIR, "--time=1"])
+        job = self.submit("train", "--data", self.data, *ENDLESS, options=[*PAIR, "--time=1"])
 
         self.assert_ends(job, "TIMEOUT", "DUE TO TIME LIMIT", seconds=240)
 
     def test_a_requeued_one_goes_on_after_it(self):
         # Slurm looks twice a minute, and may send the signal a minute early.
-        job = self.submit("requeue", "--data", DATA, *ENDLESS, options=[*PAIR, "--time=2", "--signal=B:USR1@60"])
+        job = self.submit("requeue", "--data", self.data, *ENDLESS, options=[*PAIR, "--time=2", "--signal=B:USR1@60"])
         self.assertTrue(job.prints("the job queues again", seconds=240), job.output())
         folder = self.folder / "runs" / f"gossip-requeue-{job.number}"
         saved = lines(folder, 0)[-1]["step"]

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short trainings for the tests: the first images of Fashion-MNIST, and what a run leaves behind."""
+"""Short trainings on the cluster, and what a run leaves behind."""
 
-import gzip
 import json
 import pathlib
+import sys
+import tempfile
 
-DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
+from login_node import OnLoginNode
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from small_fashion_mnist import write_small_data  # noqa: E402
+
+PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
 
 
-def write_small_data(folder, images=1200):
-    """As many images to train, and 100 to test, in the files that the example reads."""
-    folder.mkdir()
-    for path in DATA.glob("*.gz"):
-        count = images if path.name.startswith("train") else 100
-        raw = gzip.decompress(path.read_bytes())
-        header = 16 if "images" in path.name else 8
-        item = 784 if "images" in path.name else 1
-        small = raw[:4] + count.to_bytes(4, "big") + raw[8:header] + raw[header : header + count * item]
-        (folder / path.name).write_bytes(gzip.compress(small))
-    return folder
+class TrainingTest(OnLoginNode):
+    """Has the first images of Fashion-MNIST in the folder `data`, which all nodes see."""
+
+    images = 1200
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.data = write_small_data(pathlib.Path(folder.name), cls.images)
 
 
 def result(folder):

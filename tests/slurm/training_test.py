@@ -5,35 +5,25 @@
 Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- training_test.py RUNTIME_PROGRAM
 """
 
-import pathlib
 import re
 import sys
-import tempfile
 import unittest
 
-from login_node import CLUSTER, OnLoginNode, run, wait_until
-from training import lines, result, write_small_data
+from login_node import CLUSTER, run, wait_until
+from training import PAIR, TrainingTest, lines, result
 
 RUNTIME_PROGRAM = sys.argv[1]
-PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
 FOUR = ["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1"]
 
 
-def setUpModule():
-    global DATA
-    folder = tempfile.TemporaryDirectory()
-    unittest.addModuleCleanup(folder.cleanup)
-    DATA = write_small_data(pathlib.Path(folder.name) / "data")
-
-
-class Training(OnLoginNode):
+class Training(TrainingTest):
     def results_of(self, job):
         return self.folder / "runs" / f"{job.field('JobName')}-{job.number}"
 
     def test_srun_and_mpirun_train_alike(self):
         losses = {}
         for options in (PAIR, FOUR):
-            jobs = [self.submit(script, "--data", DATA, "--epochs", 2, options=options)
+            jobs = [self.submit(script, "--data", self.data, "--epochs", 2, options=options)
                     for script in ("train", "train-mpirun")]
             for job in jobs:
                 self.assert_ends(job, "COMPLETED", "between hosts: ", "== done")
@@ -44,7 +34,7 @@ class Training(OnLoginNode):
         self.assertEqual([len(different) for different in losses.values()], [1, 1], losses)
 
     def test_eight_ranks_on_four_nodes(self):
-        job = self.submit("train", "--data", DATA, "--epochs", 1, "--optimizer", "ad-psgd",
+        job = self.submit("train", "--data", self.data, "--epochs", 1, "--optimizer", "ad-psgd",
                           options=["--nodes=4", "--ntasks-per-node=2", "--cpus-per-task=1"])
 
         self.assert_ends(job, "COMPLETED", "on each 2 tasks of 1 cores")
@@ -60,14 +50,14 @@ class Training(OnLoginNode):
             self.assertNotIn("warning", job.output())
 
     def test_what_is_wrong_is_the_first_message(self):
-        for data, rate, text in ((DATA, 1e6, "training diverged at learning rate"), ("/none", 0.1, "/none")):
+        for data, rate, text in ((self.data, 1e6, "training diverged at learning rate"), ("/none", 0.1, "/none")):
             job = self.submit("train", "--data", data, "--lr", rate, options=PAIR)
 
             self.assert_ends(job, "FAILED", "the program ended with status", seconds=60)
             self.assertIn(text, re.search(r"gossip\[\d\]: error: .*", job.output()).group(0))
 
     def test_a_sweep_leaves_a_folder_for_each_run(self):
-        (self.folder / "list.toml").write_text(f'data = "{DATA}"\nepochs = 1\n[[runs]]\noptimizer = "gossip-sgd"\n'
+        (self.folder / "list.toml").write_text(f'data = "{self.data}"\nepochs = 1\n[[runs]]\noptimizer = "gossip-sgd"\n'
                                                'topology = ["ring", "complete"]\n[[runs]]\noptimizer = "allreduce"\n')
         job = self.submit("array", options=[*PAIR, "--array=0-2"], env={"GOSSIP_SWEEP": str(self.folder / "list.toml")})
 
@@ -80,7 +70,7 @@ class Training(OnLoginNode):
 
     def test_the_benchmark_ends_with_a_report(self):
         job = self.submit("bench", "--bytes", 300000, "--step", 5, "--seconds", 0.2, "--figures", "allreduce,steps", options=PAIR,
-                          env={"GOSSIP_BENCH_TRAINING": f"--epochs 1 --data {DATA}", "GOSSIP_BENCH_REPETITIONS": "1"})
+                          env={"GOSSIP_BENCH_TRAINING": f"--epochs 1 --data {self.data}", "GOSSIP_BENCH_REPETITIONS": "1"})
 
         self.assert_ends(job, "COMPLETED")
         report = job.output().split("== report", 1)[1]
@@ -89,7 +79,7 @@ class Training(OnLoginNode):
             self.assertIn(text, report)
 
     def test_survivors_of_a_lost_node_finish(self):
-        job = self.submit("fault-tolerant", "--data", DATA, "--epochs", 30, "--log-every", 1,
+        job = self.submit("fault-tolerant", "--data", self.data, "--epochs", 30, "--log-every", 1,
                           options=["--nodes=3", "--cpus-per-task=1"], env={"GOSSIP_NEIGHBOR_TIMEOUT": "5"})
         self.addCleanup(run, CLUSTER, "boot", "node3")
         folder = self.folder / "runs" / f"gossip-fault-tolerant-{job.number}"
