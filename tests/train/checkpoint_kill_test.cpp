@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
 #include <libgossip/train/checkpoint_folder.h>
 #include <libgossip/train/checkpoint_set.h>
@@ -35,6 +36,21 @@ std::vector<std::byte> data_of(std::int64_t step, Rank rank) {
   return bytes;
 }
 
+void write_set(const std::filesystem::path& folder, const CheckpointFolder& taken,
+               std::int64_t step) {
+  const std::filesystem::path set = folder / set_name(step);
+  for (Rank rank = 0; rank < kRanks; ++rank) {
+    std::vector<TensorInfo> tensors{
+        {.name = "x", .dtype = "I64", .shape = {static_cast<std::int64_t>(kNumbers)}}};
+    place(tensors);
+    write_rank(set,
+               {.run = taken.run(), .step = step, .ranks = kRanks, .rank = rank, .steps = step},
+               tensors, data_of(step, rank));
+  }
+  write_manifest(set, taken.run(), step, kRanks);
+  taken.keep_newest(2);
+}
+
 /// Goes on from the newest set, as a resumed run does, until it is killed.
 [[noreturn]] void write_sets(const std::filesystem::path& folder) {
   try {
@@ -42,17 +58,7 @@ std::vector<std::byte> data_of(std::int64_t step, Rank rank) {
     const std::vector<std::int64_t> sets = complete_sets(folder);
     taken.remove_incomplete();
     for (std::int64_t step = sets.empty() ? 1 : sets.back() + 1;; ++step) {
-      const std::filesystem::path set = folder / set_name(step);
-      for (Rank rank = 0; rank < kRanks; ++rank) {
-        std::vector<TensorInfo> tensors{
-            {.name = "x", .dtype = "I64", .shape = {static_cast<std::int64_t>(kNumbers)}}};
-        place(tensors);
-        write_rank(set,
-                   {.run = taken.run(), .step = step, .ranks = kRanks, .rank = rank, .steps = step},
-                   tensors, data_of(step, rank));
-      }
-      write_manifest(set, taken.run(), step, kRanks);
-      taken.keep_newest(2);
+      write_set(folder, taken, step);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
@@ -60,10 +66,20 @@ std::vector<std::byte> data_of(std::int64_t step, Rank rank) {
   _exit(1);
 }
 
+/// How long a set takes on this disk, in microseconds.
+std::uint64_t microseconds_of_a_set(const std::filesystem::path& folder) {
+  constexpr std::int64_t kSets = 5;
+  const CheckpointFolder taken(folder);
+  const Clock::time_point begin = Clock::now();
+  for (std::int64_t step = 1; step <= kSets; ++step) write_set(folder, taken, step);
+  return static_cast<std::uint64_t>(1e6 * seconds_between(begin, Clock::now()) / kSets) + 1;
+}
+
 TEST(CheckpointKill, NeverLeavesAStateThatCannotBeResumed) {
   constexpr int kKills = 50;
   const test::TemporaryFolder temporary;
   const std::filesystem::path folder = temporary.path() / "sets";
+  const std::uint64_t longest = 6 * microseconds_of_a_set(temporary.path() / "timed");
   SplitMix64 random = SplitMix64::at(11, 0);
   std::int64_t newest = 0;
   int kills_with_news = 0;
@@ -71,7 +87,7 @@ TEST(CheckpointKill, NeverLeavesAStateThatCannotBeResumed) {
     const pid_t child = fork();
     if (child == 0) write_sets(folder);
     std::this_thread::sleep_for(
-        std::chrono::microseconds(500 + static_cast<std::int64_t>(random.below(80000))));
+        std::chrono::microseconds(500 + static_cast<std::int64_t>(random.below(longest))));
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
