@@ -4,22 +4,8 @@
 
 #include <mpi.h>
 
-#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/check.h>
-
-namespace gossip::mpi {
-
-std::recursive_mutex& Serial::mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
-
-void Serial::keep(std::chrono::milliseconds patience) {
-  static_cast<void>(wait_until(Deadline(patience), [] { return mutex().try_lock(); }));
-}
-
-}  // namespace gossip::mpi
 
 namespace gossip::mpi::detail {
 

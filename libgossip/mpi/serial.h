@@ -5,6 +5,7 @@
 /// One call of MPI at a time.
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 
 namespace gossip::mpi {
@@ -18,19 +19,33 @@ namespace gossip::mpi {
 /// calls.
 class Serial {
  public:
-  Serial() : lock_(mutex()) {}
+  /// Waits for the right. Errors: gossip::TimeoutError when a thread of brief calls has been inside
+  /// one for `patience()`: some MPI libraries never return from one after the loss of a rank.
+  Serial();
   Serial(const Serial&) = delete;
   Serial& operator=(const Serial&) = delete;
-  ~Serial() = default;
+  ~Serial();
+
+  /// Declares that no call of MPI by this thread waits for another process, so that one that does
+  /// not return is an error. The communication thread does so.
+  static void make_brief_calls() noexcept;
+
+  /// How long a brief call may take; a minute unless set.
+  static std::chrono::milliseconds patience() noexcept;
+  static void set_patience(std::chrono::milliseconds patience) noexcept;
+
+  /// Calls `try_lock`, which waits for as long as it is told, until it returns true. Errors: as those
+  /// of the constructor, for any lock that a thread of brief calls may hold during one.
+  static void wait_for(const std::function<bool(std::chrono::milliseconds)>& try_lock);
 
   /// Takes the right for good, before the process ends, unless another thread is in a call of MPI for
   /// longer than `patience`.
   static void keep(std::chrono::milliseconds patience);
 
  private:
-  static std::recursive_mutex& mutex();
+  static std::recursive_timed_mutex& mutex();
 
-  std::lock_guard<std::recursive_mutex> lock_;
+  std::unique_lock<std::recursive_timed_mutex> lock_;
 };
 
 }  // namespace gossip::mpi

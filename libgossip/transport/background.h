@@ -37,8 +37,9 @@ class Background {
   ~Background();
 
   /// Work that is looked at as long as the result lives. The end of the result waits until the
-  /// thread does not look. An exception from `look` ends that work; `on_error` hears of it, in the
-  /// thread.
+  /// thread does not look, and ends the process with a message where the thread does not come back
+  /// from MPI any more (mpi::Serial says when). An exception from `look` ends that work; `on_error`
+  /// hears of it, in the thread.
   class Work;
   [[nodiscard]] std::unique_ptr<Work> add(Look look,
                                           std::function<void(std::exception_ptr)> on_error);
@@ -56,9 +57,9 @@ class Background {
   Activity look_at_all();
   void sleep(Activity activity);
 
-  [[nodiscard]] std::unique_lock<std::mutex> take_turn();
+  [[nodiscard]] std::unique_lock<std::timed_mutex> take_turn();
 
-  std::mutex looking_;           // held while the thread looks at work, and to change the list
+  std::timed_mutex looking_;     // held while the thread looks at work, and to change the list
   std::atomic<int> waiting_{0};  // for that, with precedence over the thread
   std::list<std::shared_ptr<Entry>> entries_;
   std::mutex sleeping_;

@@ -4,6 +4,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/mpi/serial.h>
 #include <libgossip/transport/network.h>
 #include <libgossip/transport/network_channel.h>
 
@@ -101,6 +102,7 @@ void Network::report() {
 }
 
 Activity Network::look() {
+  mpi::Serial::make_brief_calls();
   const std::lock_guard lock(mutex_);
   bool has_moved = false;
   while (const auto mail = mailbox_.receive()) {
