@@ -8,7 +8,7 @@ Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- scripts_test.py
 import re
 import unittest
 
-from login_node import ROOT, Job, OnLoginNode, run, wait_until
+from login_node import CLUSTER, ROOT, Job, OnLoginNode, run, wait_until
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "slurm").glob("*.sbatch"))
 PAIR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
@@ -105,9 +105,9 @@ class Launch(OnLoginNode):
         program = self.program("echo up; sleep 600")
         job = self.submit("train", options=["--nodes=3", "--ntasks-per-node=1"], env={"GOSSIP_PROGRAM": str(program)})
         self.assertTrue(job.prints(r"(?s)(up.*){3}"), job.output())
-        self.addCleanup(run, ROOT / "scripts" / "slurm-cluster", "boot", "node3")
+        self.addCleanup(run, CLUSTER, "boot", "node3")
 
-        run(ROOT / "scripts" / "slurm-cluster", "fail", "node3")
+        run(CLUSTER, "fail", "node3")
 
         self.assert_ends(job, "NODE_FAIL", "Node failure on node3", seconds=60)
 
@@ -193,6 +193,55 @@ class Requeue(OnLoginNode):
         folder = f"{self.folder}/runs/mine-{job.number}/checkpoints"
         self.assert_ends(job, "COMPLETED",
                          f"--epochs 3 --checkpoint {folder} --checkpoint-every 50 --keep 2 --resume\n")
+
+
+class FaultTolerant(OnLoginNode):
+    OPTIONS = ["--nodes=3", "--cpus-per-task=1"]
+
+    def train(self, program, *arguments, env=None):
+        return self.submit("fault-tolerant", *arguments, options=self.OPTIONS,
+                           env={"GOSSIP_PROGRAM": str(self.program(program)), **(env or {})})
+
+    def lose_a_node(self, job):
+        self.addCleanup(run, CLUSTER, "boot", "node3")
+        self.assertTrue(job.prints(r"(?s)(up.*){3}"), job.output())
+        run(CLUSTER, "fail", "node3")
+
+    def test_ranks_that_end_with_a_lost_one_start_again_without_it(self):
+        lost = self.folder / "lost"
+        job = self.train(f'[[ -e {lost} ]] && echo "again: $SLURM_PROCID on $(hostname)" && exit\n'
+                         f'echo up; until [[ -e {lost} ]]; do sleep 0.1; done; exit 9')
+        self.lose_a_node(job)
+        lost.touch()
+
+        self.assert_ends(job, "COMPLETED", "ended with status 9 after a node was lost; it starts again on node[1-2]",
+                         "again: 0 on node1\n", "again: 1 on node2\n")
+        self.assertEqual(job.output().count("again: "), 2)
+
+    def test_ranks_that_finish_without_a_lost_one_do_not(self):
+        lost = self.folder / "lost"
+        results = self.folder / "runs" / "gossip-fault-tolerant-$SLURM_JOB_ID"
+        job = self.train(f'echo up; until [[ -e {lost} ]]; do sleep 0.1; done\nmkdir -p "{results}"\n'
+                         f'echo \'{{"status": "complete"}}\' >"{results}/result.json"; exit 9')
+        self.lose_a_node(job)
+        lost.touch()
+
+        self.assert_ends(job, "COMPLETED", "== done")
+        self.assertNotIn("starts again", job.output())
+
+    def test_a_program_that_fails_by_itself_does_not(self):
+        job = self.train("exit 9")
+
+        self.assert_ends(job, "FAILED", "ended with status 9", seconds=60)
+        self.assertNotIn("starts again", job.output())
+
+    def test_the_program_gets_its_options(self):
+        job = self.train('echo "$*"', "--epochs", 3, env={"GOSSIP_CHECKPOINT_EVERY": "50"})
+
+        folder = f"{self.folder}/runs/gossip-fault-tolerant-{job.number}/checkpoints"
+        self.assert_ends(job, "COMPLETED",
+                         "--optimizer ad-psgd --topology complete --on-lost-neighbor drop --neighbor-timeout 60 --epochs 3"
+                         f" --checkpoint {folder} --checkpoint-every 50 --keep 2 --resume\n")
 
 
 class Sweep(OnLoginNode):
