@@ -46,6 +46,26 @@ TEST(SaveAgreement, RanksInStepActInTheSameStep) {
   for (const auto& steps : acted) EXPECT_EQ(steps, acted[0]);
 }
 
+/// Of which one would look after so many more steps than the other, by its own pace.
+TEST(SaveAgreement, RanksOfDifferentPacesReadInTheSameSteps) {
+  constexpr int kRanks = 2;
+  constexpr int kSteps = 120;
+  const transport::local::Cluster cluster(kRanks);
+  std::vector<std::vector<std::int64_t>> read(kRanks);
+  test::run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    SaveAgreement agreement(*group, true);
+    for (std::int64_t step = 1; step <= kSteps; ++step) {
+      if (rank == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      if (agreement.read(step)) read[static_cast<std::size_t>(rank)].push_back(step);
+      agreement.start(step, Wish::kNone, 0);
+    }
+    agreement.drain();
+  });
+  EXPECT_GE(read[1].size(), 2U);  // after the first steps, and by the measured pace
+  EXPECT_EQ(read[0], read[1]);
+}
+
 TEST(SaveAgreement, TheStrongestWishAndTheOldestSetCount) {
   constexpr int kRanks = 3;
   const transport::local::Cluster cluster(kRanks);
