@@ -89,7 +89,6 @@ std::optional<Resumed> Checkpointer::load() {
                  .ranks = static_cast<int>(manifest.ranks.size())};
   result.is_exact ? load_exactly(newest, manifest) : load_mean(newest, manifest);
   saved_ = newest;
-  written_ = newest;
   return result;
 }
 

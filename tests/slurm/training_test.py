@@ -78,15 +78,14 @@ class Training(TrainingTest):
         for text in ("Gossip and all-reduce on node[1-2] (4 tasks)", "GOSSIP_TRANSPORT=", "gossip_over_allreduce", "gossip-sgd"):
             self.assertIn(text, report)
 
-    def lose_a_node(self, *arguments):
-        """In a fault-tolerant job of three."""
-        job = self.submit("fault-tolerant", "--data", self.data, "--epochs", 30, "--log-every", 1, *arguments,
+    def lose_a_node(self):
+        """In a fault-tolerant job of three, after the one checkpoint, in the middle of the run."""
+        job = self.submit("fault-tolerant", "--data", self.data, "--epochs", 40, "--log-every", 1,
                           options=["--nodes=3", "--cpus-per-task=1"],
-                          env={"GOSSIP_NEIGHBOR_TIMEOUT": "5", "GOSSIP_CHECKPOINT_EVERY": "10"})
+                          env={"GOSSIP_NEIGHBOR_TIMEOUT": "5", "GOSSIP_CHECKPOINT_EVERY": "120"})
         self.addCleanup(run, CLUSTER, "boot", "node3")
         folder = self.folder / "runs" / f"gossip-fault-tolerant-{job.number}"
-        self.assertTrue(wait_until(lambda: all(len(lines(folder, rank)) > 20 for rank in range(3))), job.output())
-        self.assertTrue(list(folder.glob("checkpoints/*/manifest.json")), job.output())
+        self.assertTrue(wait_until(lambda: list(folder.glob("checkpoints/*/manifest.json"))), job.output())
 
         run(CLUSTER, "fail", "node3")
         return job, folder
@@ -100,10 +99,9 @@ class Training(TrainingTest):
         if "starts again on node[1-2]" in job.output():
             return
         steps = [lines(folder, rank)[-1]["step"] for rank in range(3)]
-        survivors = 1 if "MPI has not returned" in job.output() else 2
         self.assertRegex(job.output(), "goes on without rank [12], which")
-        self.assertGreater(min(steps[:survivors]), 30 * 6)
-        self.assertLess(steps[2], 30 * 6)
+        self.assertGreater(steps[0] + steps[1], 2 * 40 * 6)
+        self.assertLess(steps[2], 40 * 6)
         self.assertIsNone(result(folder).get("test_accuracy_mean_model"))
 
     def test_survivors_that_end_too_start_again(self):

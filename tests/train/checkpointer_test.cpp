@@ -252,6 +252,35 @@ TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
   }
 }
 
+TEST_F(CheckpointerTest, AsynchronousMethodsCountTheStepsBeforeAResume) {
+  const SharedFolder folder(world());
+  {
+    const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = 20});
+    for (bool is_saved = false; !is_saved;) {
+      run.step();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      EXPECT_FALSE(checkpoints.after_step());
+      is_saved = !sets(folder).empty();
+    }
+    EXPECT_FALSE(checkpoints.finish());
+  }
+  const std::int64_t saved = sets(folder).back();
+  world().barrier();
+  const Trainee again(world(), "ad-psgd", momentum_sgd, 3);
+  Checkpointer checkpoints(world(), *again.model, *again.optimizer,
+                           {.folder = folder.path(), .every_steps = saved / size()});
+  ASSERT_TRUE(checkpoints.resume());
+  again.step();
+  for (int look = 0; look < 40; ++look) {  // long enough to agree on a set, if one were wished for
+    EXPECT_FALSE(checkpoints.after_step());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_EQ(sets(folder).back(), saved);
+}
+
 /// Ranks that warm up for longer wait for exchanges with those that take the folder.
 TEST_F(CheckpointerTest, TheFolderIsTakenWhileOthersTrain) {
   const SharedFolder folder(world());
