@@ -329,7 +329,6 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
                              {.folder = folder.path(), .every_steps = 2});
     add_all(checkpoints);
     EXPECT_FALSE(train(run, checkpoints, 2));
-    torch::manual_seed(5 + static_cast<std::uint64_t>(rank()));
   }
   epoch = 0;
   best = 0.0;
@@ -349,6 +348,52 @@ TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   EXPECT_TRUE(is_warm);
   EXPECT_EQ(note, "as it was");
   EXPECT_FALSE(checkpoints.finish());
+}
+
+TEST_F(CheckpointerTest, RandomNumbersGoOn) {
+  const SharedFolder folder(world());
+  torch::Tensor next;
+  {
+    const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = 2});
+    torch::manual_seed(5 + static_cast<std::uint64_t>(rank()));
+    EXPECT_FALSE(train(run, checkpoints, 2));
+    next = torch::rand({4});
+  }
+  const Trainee again(world(), "gossip-sgd", momentum_sgd, 77);
+  Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = folder.path()});
+  ASSERT_TRUE(checkpoints.resume());
+  EXPECT_TRUE(torch::equal(torch::rand({4}), next));
+  EXPECT_FALSE(checkpoints.finish());
+}
+
+TEST_F(CheckpointerTest, RefusesTensorsThatHaveNoPlaceHere) {
+  const SharedFolder folder(world());
+  const auto save = [] {
+    model::StateDict state;
+    state.add("seen", torch::ones({3}));
+    return state;
+  };
+  {
+    const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+    run.model->register_buffer("more", torch::ones({2}));
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = 2});
+    checkpoints.add("images", {.save = save, .plan = {}});
+    EXPECT_FALSE(train(run, checkpoints, 2));
+  }
+  const auto refused = [&](bool has_buffer, bool has_part, const std::vector<std::string>& parts) {
+    const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+    if (has_buffer) run.model->register_buffer("more", torch::ones({2}));
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
+    const auto reads_nothing = [](model::StateReader&) { return [] {}; };
+    if (has_part) checkpoints.add("images", {.save = save, .plan = reads_nothing});
+    test::expect_throw<JointError>([&] { static_cast<void>(checkpoints.resume()); }, parts);
+  };
+  refused(false, true, {"The module that was saved has the tensor 'more'"});
+  refused(true, true, {"'images' of the program that was saved has the tensor 'seen'"});
+  refused(true, false, {"It holds 'images.seen' of the program"});
 }
 
 TEST_F(CheckpointerTest, ARunWithoutACheckpointStartsFromTheBeginning) {
