@@ -12,6 +12,14 @@ namespace {
 
 using test::Normed;
 
+/// A ring in which rank 0 has one more neighbor to send to, so that weights of push-sum differ.
+topology::Schedule lopsided_ring(int size) {
+  std::vector<topology::Arc> arcs;
+  for (Rank rank = 0; size > 1 && rank < size; ++rank) arcs.push_back({rank, (rank + 1) % size});
+  if (size > 2) arcs.push_back({0, 2});
+  return topology::Graph::directed(size, arcs, "lopsided ring");
+}
+
 /// Trainings of a method on so many ranks; models are made one after the other, because their first
 /// values come from one generator.
 class Job {
@@ -31,9 +39,11 @@ class Job {
       const auto group = cluster_.group(rank);
       optim::OptimizerOptions method = test::method_options();
       method.initial = optim::Initial::kKeep;
-      const auto optimizer =
-          optim::make_optimizer(method_, *group, model(rank), test::momentum_sgd(model(rank)),
-                                topology::one_peer_exponential(group->size()), method);
+      const auto optimizer = optim::make_optimizer(
+          method_, *group, model(rank), test::momentum_sgd(model(rank)),
+          method_ == "push-sum" ? lopsided_ring(group->size())
+                                : topology::one_peer_exponential(group->size()),
+          method);
       Checkpointer checkpoints(*group, model(rank), *optimizer, options);
       body(rank, *optimizer, checkpoints);
     });
@@ -57,6 +67,9 @@ class CheckpointerMean : public testing::Test {
     tensors_.assign(4, {});
     job.run({.folder = folder(), .every_steps = 5},
             [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+              for (const torch::Tensor& buffer : job.model(rank).buffers()) {
+                if (!buffer.is_floating_point()) buffer.fill_(10 * rank);  // those of rank 0 count
+              }
               for (int step = 0; step < 5; ++step) {
                 optimizer.zero_grad();
                 test::loss(job.model(rank), rank, step).backward();
@@ -71,6 +84,7 @@ class CheckpointerMean : public testing::Test {
                 tensors_[index].push_back(buffer.clone());
               }
             });
+    EXPECT_EQ(weights_[2] > 1.1, method == "push-sum");
   }
 
   [[nodiscard]] std::vector<torch::Tensor> mean_of(const std::vector<std::size_t>& ranks) const {
