@@ -165,6 +165,19 @@ TEST_F(CheckpointerMean, SetsOfTheNewRunAreNewerAndGoOnExactly) {
   });
 }
 
+TEST_F(CheckpointerMean, AModuleThatLacksWhatWasSavedIsRefused) {
+  save("gossip-sgd");
+  const Job job(2, "gossip-sgd", 50);
+  for (const int rank : {0, 1}) job.model(rank).unregister_module("norm");
+  test::expect_throw<JointError>(
+      [&] {
+        job.run({.folder = folder()}, [](int, optim::Decentralized&, Checkpointer& checkpoints) {
+          static_cast<void>(checkpoints.resume());
+        });
+      },
+      {"The module that was saved has the tensor 'norm.", "no place here"});
+}
+
 TEST_F(CheckpointerMean, RanksWhoseFilesAreMissingMayBeLeftOut) {
   save("push-sum");
   std::filesystem::remove(tensor_file(folder() / "step-5", 2));

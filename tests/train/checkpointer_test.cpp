@@ -3,6 +3,7 @@
 #include <numeric>
 #include <thread>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/train/file.h>
 #include <libgossip/transport/agreement.h>
 
@@ -434,23 +435,67 @@ TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
   refused({.folder = "x", .keep = 0}, "0 are to be kept");
 }
 
-/// A failed write is an error of the training thread, and the older set stays.
-TEST_F(CheckpointerTest, SaysWhatCouldNotBeWritten) {
-  if (size() > 1) return;  // elsewhere the error ends the job
+TEST_F(CheckpointerTest, RemovesWhatIsNoSet) {
   const SharedFolder folder(world());
+  const std::filesystem::path left = folder.path() / set_name(1);
+  const auto leave = [&] {
+    if (rank() != 0) return;
+    std::filesystem::create_directory(left);
+    test::write_file(record_file(left, 0), "of a run that was killed");
+  };
+  leave();
   const Trainee run(world(), "allreduce", momentum_sgd, 2);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 2});
-  EXPECT_FALSE(train(run, checkpoints, 3));
-  test::write_file(folder.path() / "step-4", "in the way");
-  test::expect_throw<Error>(
-      [&] {
-        static_cast<void>(train(run, checkpoints, 5));
-        static_cast<void>(checkpoints.finish());
-      },
-      {"step-4"});
+  checkpoints.start();
+  world().barrier();
+  EXPECT_FALSE(std::filesystem::exists(left));
+  world().barrier();
+  leave();
+  EXPECT_FALSE(train(run, checkpoints, 2));
   EXPECT_FALSE(checkpoints.finish());
+  world().barrier();
+  EXPECT_FALSE(std::filesystem::exists(left));
   EXPECT_THAT(sets(folder), testing::ElementsAre(2));
+}
+
+/// What goes wrong in the background is an error of the training thread, and the older set stays.
+class CheckpointerErrorTest : public CheckpointerTest {
+ protected:
+  void SetUp() override {
+    CheckpointerTest::SetUp();
+    if (size() > 1) GTEST_SKIP() << "with others the error of one rank ends the job";
+  }
+
+  /// Saves step 2, has `disturb` done, and saves step 4.
+  void expect_error(const std::function<void()>& disturb, const std::string& text) {
+    EXPECT_FALSE(train(run_, checkpoints_, 3));
+    disturb();
+    test::expect_throw<Error>(
+        [&] {
+          EXPECT_FALSE(train(run_, checkpoints_, 4));
+          const Deadline deadline(std::chrono::seconds(20));
+          while (!deadline.has_passed()) EXPECT_FALSE(checkpoints_.after_step());
+        },
+        {text});
+  }
+
+  const SharedFolder folder_{world()};
+  const Trainee run_{world(), "allreduce", momentum_sgd, 2};
+  Checkpointer checkpoints_{
+      world(), *run_.model, *run_.optimizer, {.folder = folder_.path(), .every_steps = 2}};
+};
+
+TEST_F(CheckpointerErrorTest, SaysWhatCouldNotBeWritten) {
+  expect_error([&] { test::write_file(folder_.path() / "step-4", "in the way"); }, "step-4");
+  EXPECT_FALSE(checkpoints_.finish());
+  EXPECT_THAT(sets(folder_), testing::ElementsAre(2));
+}
+
+TEST_F(CheckpointerErrorTest, LeavesAFolderAloneThatAnotherRunHasTaken) {
+  expect_error([&] { test::write_file(folder_.path() / "lock", "another one"); },
+               "was taken by another run (another one)");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "step-4"));
 }
 
 }  // namespace
