@@ -287,7 +287,6 @@ bool Checkpointer::finish() {
 
 bool Checkpointer::stop() {
   complete();
-  agreement_->drain();
   is_stopped_ = is_finished_ = true;
   if (group_.rank() == 0) {
     log(LogLevel::kInfo, 0, "stopped by a signal; all is saved in '{}'",

@@ -121,6 +121,16 @@ TEST_F(CheckpointerTest, ASignalToOneRankStopsAllInOneStep) {
   }
 }
 
+TEST_F(CheckpointerTest, ASignalAfterTheLastStepComesTooLate) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
+  EXPECT_FALSE(train(run, checkpoints, 5));
+  if (rank() == last()) raise(SIGUSR1);
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_THAT(sets(folder), testing::IsEmpty());
+}
+
 TEST_F(CheckpointerTest, MassIsConservedOverTheFiles) {
   const SharedFolder folder(world());
   for (const std::string name : {"push-sum", "gradient-tracking", "push-pull", "push-diging"}) {
