@@ -155,14 +155,22 @@ TEST_F(CheckpointerMean, SetsOfTheNewRunAreNewerAndGoOnExactly) {
           });
   EXPECT_THAT(complete_sets(folder()), testing::ElementsAre(5, 8));
   const Job again(2, "gossip-sgd", 70);
-  again.run({.folder = folder()}, [&](int rank, optim::Decentralized&, Checkpointer& checkpoints) {
-    const auto resumed = checkpoints.resume();
-    EXPECT_TRUE(resumed && resumed->is_exact);
-    EXPECT_EQ(checkpoints.steps(), 13);
-    EXPECT_EQ(checkpoints.job_steps(), 26);
-    EXPECT_EQ(test::bytes_of(again.model(rank).parameters()),
-              expected[static_cast<std::size_t>(rank)]);
-  });
+  again.run({.folder = folder(), .every_steps = 4},
+            [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+              const auto resumed = checkpoints.resume();
+              EXPECT_TRUE(resumed && resumed->is_exact);
+              EXPECT_EQ(checkpoints.steps(), 13);
+              EXPECT_EQ(checkpoints.job_steps(), 26);
+              EXPECT_EQ(test::bytes_of(again.model(rank).parameters()),
+                        expected[static_cast<std::size_t>(rank)]);
+              for (int step = 0; step < 4; ++step) {
+                optimizer.zero_grad();
+                test::loss(again.model(rank), rank, step).backward();
+                optimizer.step();
+                EXPECT_FALSE(checkpoints.after_step());
+              }
+            });
+  EXPECT_THAT(complete_sets(folder()), testing::ElementsAre(5, 8, 12));
 }
 
 TEST_F(CheckpointerMean, AModuleThatLacksWhatWasSavedIsRefused) {

@@ -322,6 +322,23 @@ TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
   EXPECT_EQ(sets(folder).size(), 2U);
 }
 
+TEST_F(CheckpointerTest, SavesNoOftenerThanAskedFor) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+  constexpr std::chrono::milliseconds kEvery{300};
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every = kEvery, .keep = 100});
+  const Clock::time_point begin = Clock::now();
+  checkpoints.start();
+  while (Clock::now() - begin < 4 * kEvery) {
+    run.step();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(checkpoints.after_step());
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_LE(sets(folder).size(), static_cast<std::size_t>((Clock::now() - begin) / kEvery));
+}
+
 TEST_F(CheckpointerTest, ValuesOfTheProgramComeBack) {
   const SharedFolder folder(world());
   const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
