@@ -124,8 +124,7 @@ void Checkpointer::take_folder() {
   if (folder_) folder_->remove_incomplete();
 }
 
-/// Paused, since a rank answers nobody inside a collective call, and one that trains may wait for its
-/// answer.
+/// Paused, since a rank that takes the folder stands still, and one that trains may wait for it.
 void Checkpointer::start() {
   optimizer_.paused([&] {
     take_folder();

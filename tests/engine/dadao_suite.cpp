@@ -200,7 +200,7 @@ TEST_P(DADAOTest, StepsWithoutCommunicationLackTheirEvents) {
     if (group.size() == 1) return;
     for (Rank rank = 0; rank < group.size(); ++rank) {
       if (rank != group.rank() && !group.shares_memory_with(rank)) {
-        GTEST_SKIP() << "the barriers of this test stop answers to other hosts";
+        GTEST_SKIP() << "ranks of other hosts wait for events with one that stands in a barrier";
       }
     }
     Quadratic quadratic(group, topology::ring(group.size()));

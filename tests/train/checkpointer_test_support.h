@@ -87,4 +87,56 @@ struct Trainee {
   std::unique_ptr<optim::Decentralized> optimizer;
 };
 
+/// Runs on the ranks of the job, and looks at the sets that they leave.
+class CheckpointerTest : public OptimTest {
+ protected:
+  /// Trains until the rank has made `steps`, or is stopped.
+  static bool train(const Trainee& run, train::Checkpointer& checkpoints, std::int64_t steps) {
+    while (run.optimizer->steps() < steps) {
+      run.step();
+      if (checkpoints.after_step()) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] static std::vector<std::int64_t> sets(const SharedFolder& folder) {
+    return train::complete_sets(folder.path());
+  }
+
+  /// The records of all ranks in a set.
+  [[nodiscard]] std::vector<train::RankRecord> records(const SharedFolder& folder,
+                                                       std::int64_t step) const {
+    const std::filesystem::path set = folder.path() / train::set_name(step);
+    const train::Manifest manifest = train::read_manifest(set);
+    std::vector<train::RankRecord> result;
+    for (Rank rank = 0; rank < size(); ++rank)
+      result.push_back(train::read_record(set, manifest, rank));
+    return result;
+  }
+
+  /// The sum of a tensor of doubles over the ranks' files.
+  [[nodiscard]] std::vector<double> sum_of(const SharedFolder& folder, std::int64_t step,
+                                           const std::string& name,
+                                           bool is_weighted = false) const {
+    std::vector<double> sum;
+    for (const train::RankRecord& record : records(folder, step)) {
+      std::vector<std::byte> memory(record.tensor_bytes);
+      const train::SafetensorsContents contents =
+          train::read_tensors(folder.path() / train::set_name(step), record, memory);
+      for (const train::TensorInfo& tensor : contents.tensors) {
+        if (tensor.name != name) continue;
+        EXPECT_EQ(tensor.dtype, "F64");
+        sum.resize(tensor.bytes / sizeof(double));
+        for (std::size_t i = 0; i < sum.size(); ++i) {
+          double value = 0.0;
+          std::memcpy(&value, contents.data.data() + tensor.offset_bytes + i * sizeof(value),
+                      sizeof(value));
+          sum[i] += is_weighted ? record.weight * value : value;
+        }
+      }
+    }
+    return sum;
+  }
+};
+
 }  // namespace gossip::test

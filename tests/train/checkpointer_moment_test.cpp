@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// When a set is saved: by a signal, by steps, by time.
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <libgossip/base/deadline.h>
+
+#include "train/checkpointer_test_support.h"
+
+namespace gossip::train {
+namespace {
+
+using test::CheckpointerTest;
+using test::momentum_sgd;
+using test::SharedFolder;
+using test::Trainee;
+
+TEST_F(CheckpointerTest, ASignalToOneRankStopsAllInOneStep) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
+  checkpoints.start();
+  EXPECT_FALSE(train(run, checkpoints, 5));
+  if (rank() == last()) raise(SIGUSR1);
+  EXPECT_TRUE(train(run, checkpoints, 2000));
+  EXPECT_TRUE(is_same_everywhere(std::to_string(run.optimizer->steps())));
+  EXPECT_TRUE(checkpoints.finish());
+  EXPECT_THAT(sets(folder), testing::ElementsAre(run.optimizer->steps()));
+  for (const RankRecord& record : records(folder, run.optimizer->steps())) {
+    EXPECT_EQ(record.steps, run.optimizer->steps());
+  }
+}
+
+TEST_F(CheckpointerTest, ASignalAfterTheLastStepComesTooLate) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
+  EXPECT_FALSE(train(run, checkpoints, 5));
+  if (rank() == last()) raise(SIGUSR1);
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_THAT(sets(folder), testing::IsEmpty());
+}
+
+TEST_F(CheckpointerTest, AsynchronousMethodsSaveByTheJobsSteps) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 20, .keep = 100});
+  checkpoints.start();
+  // One rank ends early, and the others still save.
+  for (int step = 0; step < (rank() == 0 ? 400 : 500); ++step) {
+    run.step();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(checkpoints.after_step());
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  const std::vector<std::int64_t> found = sets(folder);
+  EXPECT_GE(found.size(), 1U);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_GE(found[i], 20 * size() * static_cast<std::int64_t>(i + 1));
+  }
+}
+
+TEST_F(CheckpointerTest, AsynchronousMethodsCountTheStepsBeforeAResume) {
+  const SharedFolder folder(world());
+  {
+    const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = 20});
+    for (bool is_saved = false; !is_saved;) {
+      run.step();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      EXPECT_FALSE(checkpoints.after_step());
+      is_saved = !sets(folder).empty();
+    }
+    EXPECT_FALSE(checkpoints.finish());
+  }
+  const std::int64_t saved = sets(folder).back();
+  world().barrier();
+  const Trainee again(world(), "ad-psgd", momentum_sgd, 3);
+  Checkpointer checkpoints(world(), *again.model, *again.optimizer,
+                           {.folder = folder.path(), .every_steps = saved / size()});
+  ASSERT_TRUE(checkpoints.resume());
+  again.step();
+  for (int look = 0; look < 40; ++look) {  // long enough to agree on a set, if one were wished for
+    EXPECT_FALSE(checkpoints.after_step());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_EQ(sets(folder).back(), saved);
+}
+
+TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(
+      world(), *run.model, *run.optimizer,
+      {.folder = folder.path(), .every = std::chrono::milliseconds(20), .keep = 2});
+  checkpoints.start();
+  for (bool goes_on = true; goes_on;) {
+    EXPECT_FALSE(train(run, checkpoints, run.optimizer->steps() + 50));
+    const std::string found = world().all_gather(std::to_string(sets(folder).size())).front();
+    goes_on = run.optimizer->steps() < 5000 && found != "2";
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_EQ(sets(folder).size(), 2U);
+}
+
+TEST_F(CheckpointerTest, SavesNoOftenerThanAskedFor) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+  constexpr std::chrono::milliseconds kEvery{300};
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every = kEvery, .keep = 100});
+  const Clock::time_point begin = Clock::now();
+  checkpoints.start();
+  while (Clock::now() - begin < 4 * kEvery) {
+    run.step();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(checkpoints.after_step());
+  }
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_LE(sets(folder).size(), static_cast<std::size_t>((Clock::now() - begin) / kEvery));
+}
+
+}  // namespace
+}  // namespace gossip::train
