@@ -5,7 +5,6 @@
 /// One call of MPI at a time.
 
 #include <chrono>
-#include <functional>
 #include <mutex>
 
 namespace gossip::mpi {
@@ -34,9 +33,10 @@ class Serial {
   static std::chrono::milliseconds patience() noexcept;
   static void set_patience(std::chrono::milliseconds patience) noexcept;
 
-  /// Calls `try_lock`, which waits for as long as it is told, until it returns true. Errors: as those
-  /// of the constructor, for any lock that a thread of brief calls may hold during one.
-  static void wait_for(const std::function<bool(std::chrono::milliseconds)>& try_lock);
+  /// Locks a mutex that a thread of brief calls may hold during one. When that does not return, as
+  /// above, this ends the process with a message: what the mutex guards can neither be used nor
+  /// destroyed any more.
+  static std::unique_lock<std::timed_mutex> lock(std::timed_mutex& mutex) noexcept;
 
   /// Takes the right for good, before the process ends, unless another thread is in a call of MPI for
   /// longer than `patience`.

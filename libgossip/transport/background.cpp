@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <utility>
 
-#include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
-#include <libgossip/mpi/launcher.h>
 #include <libgossip/mpi/serial.h>
 #include <libgossip/transport/background.h>
 
@@ -53,16 +48,8 @@ std::unique_ptr<Background::Work> Background::add(
 
 /// The thread would take the mutex again before anybody else wakes up.
 std::unique_lock<std::timed_mutex> Background::take_turn() {
-  std::unique_lock lock(looking_, std::defer_lock);
   ++waiting_;
-  try {
-    mpi::Serial::wait_for([&](std::chrono::milliseconds time) {
-      return lock.try_lock_until(std::chrono::system_clock::now() + time);
-    });
-  } catch (...) {
-    --waiting_;
-    throw;
-  }
+  auto lock = mpi::Serial::lock(looking_);
   --waiting_;
   return lock;
 }
@@ -117,15 +104,8 @@ Background::Work::Work(Background& background, std::shared_ptr<Entry> entry)
     : background_(background), entry_(std::move(entry)) {}
 
 Background::Work::~Work() {
-  try {
-    const auto lock = background_.take_turn();
-    background_.entries_.remove(entry_);
-  } catch (
-      const TimeoutError& error) {  // the thread is inside MPI for good, and uses what would go
-    log_line(LogLevel::kError, mpi::launched_rank(), error.what());
-    std::fflush(nullptr);
-    std::_Exit(EXIT_FAILURE);
-  }
+  const auto lock = background_.take_turn();
+  background_.entries_.remove(entry_);
 }
 
 }  // namespace gossip::transport

@@ -47,12 +47,12 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
   auto channel = std::make_unique<NetworkChannel>(*this, number, communicator.rank(),
                                                   communicator.size(), peers, options);
   {
-    const std::lock_guard lock(mutex_);
+    const auto lock = mpi::Serial::lock(mutex_);
     channels_.push_back(channel.get());
   }
   communicator.barrier();  // records of a channel find it on the other side
   {
-    const std::lock_guard lock(mutex_);
+    const auto lock = mpi::Serial::lock(mutex_);
     channel->is_open_ = true;
   }
   background_.wake();
@@ -60,7 +60,7 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
 }
 
 void Network::remove(std::uint32_t channel, bool has_settled) {
-  const std::lock_guard lock(mutex_);
+  const auto lock = mpi::Serial::lock(mutex_);
   has_settled_ &= has_settled;
   channels_[channel] = nullptr;
 }

@@ -74,7 +74,7 @@ class Network {
   mpi::Mailbox mailbox_;
   std::unique_ptr<PayloadMover> mover_;
   Background& background_;
-  mutable std::mutex mutex_;               // of everything here and in the channels
+  mutable std::timed_mutex mutex_;         // of everything here and in the channels
   std::vector<NetworkChannel*> channels_;  // by number; null once it is gone
   std::vector<std::uint64_t> arrived_;
   std::vector<std::uint64_t> sent_;

@@ -8,6 +8,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/mpi/serial.h>
 #include <libgossip/transport/network_channel.h>
 
 namespace gossip::transport {
@@ -116,13 +117,13 @@ bool NetworkChannel::settle() {
   const mpi::Communicator& communicator = network_.mailbox_.communicator();
   communicator.barrier();  // what a rank still waits for is still sent
   {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     is_closing_ = true;
   }
   communicator.barrier();  // from here on nobody offers or grants
   announce();
   const auto is_quiet = [this] {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     return network_.error_ == nullptr && !is_under_way();
   };
   const auto settle_all = [&] {
@@ -139,7 +140,7 @@ void NetworkChannel::announce() {
   std::string offered(peers_.size() * sizeof(std::uint64_t), '\0');
   const mpi::Communicator& communicator = network_.mailbox_.communicator();
   {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
       std::memcpy(offered.data() + rank * sizeof(std::uint64_t), &peers_[rank].offered,
                   sizeof(std::uint64_t));
@@ -147,7 +148,7 @@ void NetworkChannel::announce() {
   }
   const std::vector<std::string> all = communicator.all_gather(offered);
   const auto own = static_cast<std::size_t>(communicator.rank());
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     std::memcpy(&peers_[rank].announced, all[rank].data() + own * sizeof(std::uint64_t),
                 sizeof(std::uint64_t));
@@ -167,7 +168,7 @@ bool NetworkChannel::is_under_way() const {
 }
 
 std::size_t NetworkChannel::memory_bytes() const {
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   std::size_t bytes = receive_memory_->bytes();
   for (const SendSlot& slot : send_slots_) {
     if (slot.memory) bytes += slot.memory->bytes();
@@ -179,7 +180,7 @@ std::size_t NetworkChannel::memory_bytes() const {
 
 std::optional<std::span<std::byte>> NetworkChannel::try_acquire(std::span<const Rank> to,
                                                                 Rank& blocking) {
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   network_.check();
   GOSSIP_ASSERT(acquired_ < 0, "slot {} was acquired and never committed", acquired_);
   for (int index = 0; index < options().slots; ++index) {
@@ -198,7 +199,7 @@ std::optional<std::span<std::byte>> NetworkChannel::try_acquire(std::span<const 
 
 void NetworkChannel::commit(const Header& header) {
   {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     GOSSIP_ASSERT(acquired_ >= 0, "a message of round {} was committed before a slot was acquired",
                   header.round);
     GOSSIP_ASSERT(header.bytes <= options().capacity_bytes, "a message of {} bytes in a slot of {}",
@@ -229,14 +230,14 @@ void NetworkChannel::write_newest_header() {
 }
 
 void NetworkChannel::cancel() {
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   acquired_ = -1;
 }
 
 void NetworkChannel::enter(std::int64_t round) {
   bool has_waiting = false;
   {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     committed_round_ = std::max(committed_round_, round);
     has_waiting = waiting_ > 0;
   }
@@ -255,7 +256,7 @@ Message NetworkChannel::message(Peer& peer, Rank from, const Arrival& arrival) {
 
 std::optional<Message> NetworkChannel::try_next(Rank from) {
   GOSSIP_ASSERT(options().reading == Reading::kNext, "next() on a channel made for latest()");
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   network_.check();
   Peer& sender = peer(from);
   GOSSIP_ASSERT(!sender.is_reading, "the previous message of rank {} is still being read", from);
@@ -273,7 +274,7 @@ std::optional<Message> NetworkChannel::try_next(Rank from) {
 
 std::optional<Message> NetworkChannel::latest(Rank from) {
   GOSSIP_ASSERT(options().reading == Reading::kLatest, "latest() on a channel made for next()");
-  const std::lock_guard lock(network_.mutex_);
+  const auto lock = mpi::Serial::lock(network_.mutex_);
   network_.check();
   Peer& sender = peer(from);
   GOSSIP_ASSERT(!sender.is_reading, "the previous message of rank {} is still being read", from);
@@ -285,7 +286,7 @@ std::optional<Message> NetworkChannel::latest(Rank from) {
 void NetworkChannel::release(Rank from, int slot) noexcept {
   bool has_waiting = false;
   {
-    const std::lock_guard lock(network_.mutex_);
+    const auto lock = mpi::Serial::lock(network_.mutex_);
     Peer& sender = peer(from);
     sender.is_reading = false;
     sender.reading = -1;

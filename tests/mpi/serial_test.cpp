@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
+#include <cstdlib>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -72,6 +74,26 @@ TEST_F(SerialTest, WaitsForAnyOtherCall) {
   });
 
   EXPECT_NO_THROW(Serial());
+}
+
+TEST_F(SerialTest, LocksWhatIsFree) {
+  std::timed_mutex mutex;
+
+  EXPECT_TRUE(Serial::lock(mutex).owns_lock());
+}
+
+using SerialDeathTest = SerialTest;
+
+TEST_F(SerialDeathTest, EndsTheProcessWhereALockIsLostWithACall) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto wait = [] {
+    std::timed_mutex mutex;
+    std::jthread([&] { mutex.lock(); }).join();
+    const Call call(true);
+    static_cast<void>(Serial::lock(mutex));
+  };
+
+  EXPECT_EXIT(wait(), testing::ExitedWithCode(EXIT_FAILURE), "MPI has not returned for 0.3 s");
 }
 
 }  // namespace
