@@ -44,8 +44,8 @@ void polled_all_reduce(const mpi::Communicator& communicator, std::span<const fl
 }
 
 /// The vector in as many chunks as there are ranks, each in pieces. What arrives from the previous
-/// rank is added (the first n - 1 rounds) or put in place (the others) and goes on to the next rank at
-/// once, piece by piece, so that both directions of the link are always busy.
+/// rank is added (the first n - 1 rounds) or put in place (the others) and goes on to the next rank
+/// at once, piece by piece, so that both directions of the link are always busy.
 class Ring {
  public:
   Ring(const mpi::Communicator& communicator, std::span<float> source, std::span<float> sum,

@@ -14,8 +14,8 @@ namespace gossip::bench {
 
 /// Ways to write the sum of `source` over the ranks to `sum`: MPI's own, blocking and not (out of
 /// place, for which Open MPI has the better algorithms), and ring all-reduces (reduce-scatter and
-/// all-gather) of our own. The arguments must outlive the result; all ranks run the same in the same
-/// order. All were checked once, and left both vectors zero. Collective.
+/// all-gather) of our own. The arguments must outlive the result; all ranks run the same in the
+/// same order. All were checked once, and left both vectors zero. Collective.
 [[nodiscard]] std::vector<Contender> all_reduces(const mpi::Communicator& communicator,
                                                  std::span<float> source, std::span<float> sum);
 

@@ -35,7 +35,7 @@ struct Parameters : torch::nn::Module {
   }
 };
 
-/// A model with AdamW and a gradient tracker that keeps two vectors: five copies of the model in all.
+/// A model with AdamW and a gradient tracker that keeps two vectors: five copies of the model.
 struct Training {
   Training(Session& session, std::size_t bytes)
       : model(bytes),

@@ -55,8 +55,8 @@ std::vector<Rank> first_ranks(transport::Group& group) {
   return ranks;
 }
 
-/// Round `round` of a tournament of `players` (an even number, the last one maybe absent): everybody
-/// plays everybody in players - 1 rounds.
+/// Round `round` of a tournament of `players` (an even number, the last one maybe absent):
+/// everybody plays everybody in players - 1 rounds.
 std::vector<std::pair<int, int>> matches(int players, int round) {
   const int others = players - 1;
   std::vector<std::pair<int, int>> pairs{{round, others}};
@@ -157,7 +157,7 @@ class Doctor {
     }
   }
 
-  // --- what rank 0 says ----------------------------------------------------------------------------
+  // --- what rank 0 says --------------------------------------------------------------------------
 
   [[nodiscard]] std::string name_of(Rank rank) const {
     const std::string& name = names_[static_cast<std::size_t>(rank)];

@@ -43,7 +43,7 @@ std::vector<double> start_of(const transport::Group& group, int repetition) {
   return values;
 }
 
-/// Steps without gradients until the job has made enough of them; rank 0 is `slowness` times slower.
+/// Steps without gradients until the job has made enough; rank 0 is `slowness` times slower.
 void walk(transport::Group& group, engine::Worker& worker, int steps, int slowness) {
   group.barrier();
   while (worker.job_steps() < std::int64_t{steps} * group.size()) {

@@ -12,7 +12,8 @@ def main() -> None:
     for path in sorted(Path(sys.argv[1]).glob("*/result.json")):
         name = path.parent.name.rsplit("-", 1)[0]
         runs.setdefault(name, []).append(json.loads(path.read_text(encoding="utf-8")))
-    print("| method | accuracy of the mean model | of a rank's own | consensus distance |", file=sys.stderr)
+    print("| method | accuracy of the mean model | of a rank's own | consensus distance |",
+          file=sys.stderr)
     print("|---|---|---|---|", file=sys.stderr)
     rows = []
     for name, results in runs.items():

@@ -66,7 +66,7 @@ struct Runs {
   }
 };
 
-/// The median over repetitions of a value of two trainers in the same repetition, one over the other.
+/// The median over repetitions of a value of two trainers, one over the other in the same one.
 template <class Value>
 double ratio(const Runs& numerator, const Runs& denominator, Value value) {
   std::vector<double> ratios;

@@ -9,7 +9,7 @@ class RunError(Exception):
 
 
 class Run:
-    """One method on one problem: its first line, its records, its last line (None while it goes on)."""
+    """One method on one problem: first line, records, last line (None while it goes on)."""
 
     def __init__(self, start):
         self.start = start
@@ -29,7 +29,7 @@ class Run:
         return self.start["problem"]["L"] / self.start["problem"]["mu"]
 
     def reached(self, accuracy):
-        """The counts when the error first was at most `accuracy`, a power of ten; None if it never was."""
+        """The counts when the error first was at most `accuracy`, a power of ten; None if never."""
         entries = (self.end or {}).get("reached", [])
         return next((entry for entry in entries if entry["accuracy"] <= accuracy * 1.001), None)
 
@@ -57,7 +57,8 @@ def read_runs(path):
         elif not runs:
             raise RunError(f"{path}:{number}: '{event}' before any start")
         elif event == "record":
-            if line.get("error") is not None:  # a diverged run may end with an error that is no number
+            # A diverged run may end with an error that is no number.
+            if line.get("error") is not None:
                 runs[-1].records.append(line)
         else:
             runs[-1].end = line

@@ -8,9 +8,9 @@
 
 namespace gossip::bench {
 
-/// What TCP can carry in one direction over a link of "200mbit", "1gbit", "10gbit": of each Ethernet
-/// frame of 1514 bytes 1448 are payload. 0 for "none", a link without limit. Throws gossip::Error
-/// for other texts.
+/// What TCP can carry in one direction over a link of "200mbit", "1gbit", "10gbit": of each
+/// Ethernet frame of 1514 bytes 1448 are payload. 0 for "none", a link without limit. Throws
+/// gossip::Error for other texts.
 [[nodiscard]] double link_bytes_per_second(std::string_view link);
 
 /// "Open MPI 5.0.11", "MPICH 5.0.2".

@@ -27,8 +27,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTest, error, component, latency_us, one_w
                                    while_busy_ms)
 
 /// Tests a transport, kRma or kMessage, between the two ranks of `pair`. Never throws for a
-/// transport that does not work. Takes some two seconds, a few more where it fails. Collective; both
-/// ranks return the same.
+/// transport that does not work. Takes some two seconds, a few more where it fails. Collective;
+/// both ranks return the same.
 [[nodiscard]] PairTest test_pair(const mpi::Communicator& pair, transport::TransportKind kind,
                                  std::size_t piece_bytes, transport::Background& background);
 

@@ -28,7 +28,8 @@ using Pass = std::function<void()>;
 /// Waits, as for a GPU.
 [[nodiscard]] Pass waiting_pass(std::chrono::milliseconds time);
 
-/// Computes on one core, the same on all ranks: `time` of it on rank 0 when nothing disturbs. Collective.
+/// Computes on one core, the same on all ranks: `time` of it on rank 0 when nothing disturbs.
+/// Collective.
 [[nodiscard]] Pass computing_pass(transport::Group& group, std::chrono::milliseconds time);
 
 /// What some steps of one rank took and brought, totals of the rank.

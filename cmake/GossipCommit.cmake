@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Writes the commit that SOURCE stands at into the header OUTPUT, where it differs from what stands there:
-# one file includes it, so that a commit recompiles only that one. A star marks files that differ from the
-# commit; "unknown" stands for a tree that is no clone, or a part of another project's.
+# Writes the commit that SOURCE stands at into the header OUTPUT, where it differs from what stands
+# there: one file includes it, so that a commit recompiles only that one. A star marks files that
+# differ from the commit; "unknown" stands for a tree that is no clone, or a part of another
+# project's.
 # Usage at every build: cmake -DSOURCE=<repository> -DOUTPUT=<header> -P GossipCommit.cmake
 cmake_minimum_required(VERSION 3.25)
 find_package(Git QUIET)

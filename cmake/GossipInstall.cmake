@@ -2,13 +2,15 @@
 # What `cmake --install` installs: the library, the headers of both file sets, a CMake package and a
 # pkg-config file. Off when another project builds this one as a part of itself.
 include(CMakePackageConfigHelpers)
-option(GOSSIP_INSTALL "Install the library with its headers and package files" ${PROJECT_IS_TOP_LEVEL})
+option(GOSSIP_INSTALL "Install the library with its headers and package files"
+       ${PROJECT_IS_TOP_LEVEL})
 if(NOT GOSSIP_INSTALL OR NOT GOSSIP_WITH_TORCH) # a part of the library is for its developers only
   return()
 endif()
 
 set(gossip_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/gossip")
-# Programs must run with the LibTorch that the library was built with: the package looks there first.
+# Programs must run with the LibTorch that the library was built with: the package looks there
+# first.
 cmake_path(GET LibTorch_INCLUDE_DIR PARENT_PATH gossip_libtorch_root)
 
 install(
@@ -27,7 +29,8 @@ configure_package_config_file(
 write_basic_package_version_file(
   "${PROJECT_BINARY_DIR}/gossip-config-version.cmake" COMPATIBILITY SameMinorVersion)
 install(
-  FILES "${PROJECT_BINARY_DIR}/gossip-config.cmake" "${PROJECT_BINARY_DIR}/gossip-config-version.cmake"
+  FILES "${PROJECT_BINARY_DIR}/gossip-config.cmake"
+        "${PROJECT_BINARY_DIR}/gossip-config-version.cmake"
         "${CMAKE_CURRENT_LIST_DIR}/FindLibTorch.cmake"
   DESTINATION "${gossip_package_dir}")
 

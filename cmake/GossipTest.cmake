@@ -3,7 +3,8 @@ include_guard(GLOBAL)
 include(GossipLauncher)
 include(GossipTorchPch)
 
-# More ranks than cores, root in containers, one thread a rank, for Open MPI 4 (OMPI_) and 5 (PRTE_).
+# More ranks than cores, root in containers, one thread a rank, for Open MPI 4 (OMPI_) and 5
+# (PRTE_).
 set(GOSSIP_TEST_ENVIRONMENT
     OMP_NUM_THREADS=1
     OMPI_ALLOW_RUN_AS_ROOT=1
@@ -12,8 +13,8 @@ set(GOSSIP_TEST_ENVIRONMENT
     PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
     OMPI_MCA_mpi_yield_when_idle=1)
 
-# What the command of a rank test begins with, without the number of ranks; a cluster may set its own.
-# Open MPI's and MPICH's launchers know --bind-to.
+# What the command of a rank test begins with, without the number of ranks; a cluster may set its
+# own. Open MPI's and MPICH's launchers know --bind-to.
 set(GOSSIP_TEST_LAUNCHER ""
     CACHE STRING "Launcher of the rank tests and its options, without the number of ranks; \
 empty: that of the MPI library")
@@ -32,7 +33,8 @@ if(NOT TARGET gossip_rank_tests)
   add_custom_target(gossip_rank_tests)
 endif()
 
-# gossip_set_test_properties(<test> [TIMEOUT <seconds>] [PROCESSORS <n>] [LABELS ...] [ENVIRONMENT ...])
+# gossip_set_test_properties(<test> [TIMEOUT <seconds>] [PROCESSORS <n>] [LABELS ...] [ENVIRONMENT
+# ...])
 #
 # What every test of the project has: a timeout, labels and the environment above.
 function(gossip_set_test_properties test)
@@ -48,7 +50,8 @@ function(gossip_set_test_properties test)
   set_tests_properties(
     ${test}
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS} LABELS "${ARG_LABELS}"
-               ENVIRONMENT "${GOSSIP_TEST_ENVIRONMENT};GOSSIP_TEST_TIMEOUT=${watchdog};${ARG_ENVIRONMENT}")
+               ENVIRONMENT
+                 "${GOSSIP_TEST_ENVIRONMENT};GOSSIP_TEST_TIMEOUT=${watchdog};${ARG_ENVIRONMENT}")
 endfunction()
 
 # One entry of HOSTS of gossip_add_test, below.
@@ -65,7 +68,8 @@ function(gossip_add_hosts_test name target entry timeout labels arguments enviro
   list(TRANSFORM environment PREPEND "--env;" OUTPUT_VARIABLE variables)
   add_test(
     NAME ${test}
-    COMMAND "${PROJECT_SOURCE_DIR}/scripts/hosts" --hosts ${hosts} --per-host ${per_host} --timeout ${limit}
+    COMMAND "${PROJECT_SOURCE_DIR}/scripts/hosts" --hosts ${hosts} --per-host ${per_host} --timeout
+            ${limit}
             --mpirun "${MPIEXEC_EXECUTABLE}" ${variables} -- $<TARGET_FILE:${target}> ${arguments})
   gossip_set_test_properties(
     ${test} TIMEOUT ${timeout} PROCESSORS 2 LABELS mpi hosts ${labels} ENVIRONMENT
@@ -73,20 +77,23 @@ function(gossip_add_hosts_test name target entry timeout labels arguments enviro
   set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77)
 endfunction()
 
-# gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 60] [LABELS unit] [TORCH]
+# gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 60] [LABELS unit]
+# [TORCH]
 #                 [HOSTS 2x1 2x2] [LIBRARIES ...] [ARGUMENTS ...] [ENVIRONMENT <name=value>...])
 #
-# With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels `mpi`, `np3`
-# and LABELS, started by the launcher; it counts as that many processors, so that `ctest -j2` on two
-# cores runs such tests one after the other. MPI is up when a test begins; failures of all ranks are
-# merged.
-# HOSTS: also a test on several hosts of this machine (see scripts/hosts); `2x3` is two hosts with three
-# ranks each, `<room>/<unit>.h2x3` with the labels `mpi`, `hosts` and LABELS. It is skipped where this
-# machine or user cannot make hosts.
-# Without RANKS (or 0) and HOSTS: a plain GoogleTest program `<room>/<unit>`; it gets the label `tsan` unless it
-# uses LibTorch, whose libraries ThreadSanitizer cannot see into.
-# TORCH: the sources include torch/torch.h, which is then precompiled; no test with GOSSIP_WITH_TORCH=OFF.
-# TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`. ENVIRONMENT: of the ranks.
+# With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels
+# `mpi`, `np3` and LABELS, started by the launcher; it counts as that many processors, so that
+# `ctest -j2` on two cores runs such tests one after the other. MPI is up when a test begins;
+# failures of all ranks are merged.
+# HOSTS: also a test on several hosts of this machine (see scripts/hosts); `2x3` is two hosts with
+# three ranks each, `<room>/<unit>.h2x3` with the labels `mpi`, `hosts` and LABELS. It is skipped
+# where this machine or user cannot make hosts.
+# Without RANKS (or 0) and HOSTS: a plain GoogleTest program `<room>/<unit>`; it gets the label
+# `tsan` unless it uses LibTorch, whose libraries ThreadSanitizer cannot see into.
+# TORCH: the sources include torch/torch.h, which is then precompiled; no test with
+# GOSSIP_WITH_TORCH=OFF.
+# TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`. ENVIRONMENT: of the
+# ranks.
 function(gossip_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "TIMEOUT"
                         "SOURCES;RANKS;HOSTS;LABELS;LIBRARIES;ARGUMENTS;ENVIRONMENT")
@@ -131,14 +138,17 @@ function(gossip_add_test name)
   target_link_libraries(${target} PRIVATE gossip_test_mpi_main)
   add_dependencies(gossip_rank_tests ${target})
   foreach(ranks IN LISTS ARG_RANKS)
-    add_test(NAME ${name}.np${ranks} COMMAND ${GOSSIP_TEST_LAUNCHER} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
+    add_test(NAME ${name}.np${ranks} COMMAND ${GOSSIP_TEST_LAUNCHER} ${MPIEXEC_NUMPROC_FLAG}
+             ${ranks}
                                              $<TARGET_FILE:${target}> ${ARG_ARGUMENTS})
     gossip_set_test_properties(
-      ${name}.np${ranks} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks} LABELS mpi np${ranks} ${ARG_LABELS}
+      ${name}.np${ranks} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks} LABELS mpi np${ranks}
+      ${ARG_LABELS}
       ENVIRONMENT GOSSIP_TEST_RANKS=${ranks} ${ARG_ENVIRONMENT})
   endforeach()
   foreach(entry IN LISTS ARG_HOSTS)
-    gossip_add_hosts_test(${name} ${target} ${entry} ${ARG_TIMEOUT} "${ARG_LABELS}" "${ARG_ARGUMENTS}"
+    gossip_add_hosts_test(${name} ${target} ${entry} ${ARG_TIMEOUT} "${ARG_LABELS}"
+                          "${ARG_ARGUMENTS}"
                           "${ARG_ENVIRONMENT}")
   endforeach()
 endfunction()

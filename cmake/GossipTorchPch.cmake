@@ -3,8 +3,8 @@ include_guard(GLOBAL)
 
 # gossip_use_torch_pch(<executable>)
 #
-# Compiles the target with one precompiled torch/torch.h, shared by all executables that ask for it: the
-# header alone costs a compiler some 15 seconds a file.
+# Compiles the target with one precompiled torch/torch.h, shared by all executables that ask for it:
+# the header alone costs a compiler some 15 seconds a file.
 function(gossip_use_torch_pch target)
   if(NOT TARGET gossip_torch_pch)
     set(source "${PROJECT_BINARY_DIR}/gossip_torch_pch.cpp")

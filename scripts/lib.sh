@@ -3,9 +3,9 @@
 # What the scripts share; to be sourced:  source "$(dirname "$(readlink -f "$0")")/lib.sh"
 #
 #   gossip_use_mpi NAME       what follows is about this MPI, in a build folder of its own: openmpi4
-#                             (Debian's, the default), openmpi5 or mpich (installed under .deps/, built
-#                             without the rooms that need LibTorch)
-#   gossip_setup              packages, LibTorch or the MPI, configuration; each step only when needed
+#                             (Debian's, the default), openmpi5 or mpich (installed under .deps/,
+#                             built without the rooms that need LibTorch)
+#   gossip_setup              packages, LibTorch or the MPI, configuration; each step when needed
 #   gossip_build [TARGET...]  builds in $gossip_build_dir; everything when no target is named
 #   gossip_mpirun N SECONDS COMMAND...   COMMAND on N ranks of this machine, ended after SECONDS
 #   say, die                  a line of progress; the end, with what to do
@@ -28,7 +28,8 @@ gossip_mpi_needs_mb=200
 
 # Lets ccache serve the precompiled headers.
 export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
-# Lets it serve one build folder what another one compiled: the MPIs' folders share what does not see MPI.
+# Lets it serve one build folder what another one compiled: the MPIs' folders share what does not
+# see MPI.
 export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$gossip_root}
 
 say() {
@@ -53,7 +54,7 @@ gossip_setup() {
   gossip_configure
 }
 
-# --- packages -----------------------------------------------------------------------------------------
+# --- packages -------------------------------------------------------------------------------------
 
 gossip_setup_packages() {
   command -v dpkg-query >/dev/null || { gossip_check_tools; return; }
@@ -69,8 +70,9 @@ gossip_setup_packages() {
   local as_root=()
   if [[ $EUID -ne 0 ]]; then
     as_root=(sudo)
-    if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo true; }; }; then
-      die "Debian packages are missing, and this user may not install them. Have them installed by" \
+    if ! command -v sudo >/dev/null ||
+      ! { sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo true; }; }; then
+      die "Debian packages are missing, and this user may not install them. Have them installed:" \
         "  sudo sh -c 'apt-get update && $command'" "and start again."
     fi
   fi
@@ -79,7 +81,7 @@ gossip_setup_packages() {
   "${as_root[@]}" apt-get update -q || true
   # shellcheck disable=SC2086  # one argument a package
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive $command ||
-    die "the packages could not be installed (see above). Once the cause is gone, start again or run" \
+    die "the packages could not be installed (see above). Start again once that is cured, or run" \
       "  $command"
 }
 
@@ -94,7 +96,7 @@ gossip_check_tools() {
       "Install them, and what scripts/packages.txt lists, with the system's package manager."
 }
 
-# --- LibTorch -----------------------------------------------------------------------------------------
+# --- LibTorch -------------------------------------------------------------------------------------
 
 # Sets LibTorch_ROOT, unless the user did.
 gossip_setup_libtorch() {
@@ -114,7 +116,7 @@ gossip_setup_libtorch() {
 # gossip_pip_libtorch FOLDER PIN...
 gossip_pip_libtorch() { gossip_pip --target "$@"; }
 
-# --- MPI libraries ------------------------------------------------------------------------------------
+# --- MPI libraries --------------------------------------------------------------------------------
 
 gossip_use_mpi() {
   case $1 in
@@ -137,7 +139,7 @@ gossip_pip_mpi() {
   if [[ -d $1.prefix/local/bin ]]; then mv "$1.prefix/local" "$1"; else mv "$1.prefix" "$1"; fi
 }
 
-# --- what pip installs under .deps/ -------------------------------------------------------------------
+# --- what pip installs under .deps/ ---------------------------------------------------------------
 
 # gossip_pip --target|--prefix... FOLDER PIN...
 gossip_pip() {
@@ -147,13 +149,14 @@ gossip_pip() {
 
 # gossip_install NAME TITLE INSTALLER NEEDS_MB ALTERNATIVE PIN...
 #
-# `INSTALLER FOLDER PIN...` installs beside the final place, .deps/NAME, and a rename follows, so that an
-# interrupted installation is never taken for a whole one.
+# `INSTALLER FOLDER PIN...` installs beside the final place, .deps/NAME, and a rename follows, so
+# that an interrupted installation is never taken for a whole one.
 gossip_install() {
   local name=$1 title=$2 installer=$3 needs_mb=$4 alternative=$5 pins=("${@:6}")
   local deps=$gossip_root/.deps partial free_mb
   ! gossip_is_installed "$name" "${pins[*]}" || return 0
-  mkdir -p "$deps" || die "cannot write to $gossip_root; clone the repository to a place of your own."
+  mkdir -p "$deps" ||
+    die "cannot write to $gossip_root; clone the repository to a place of your own."
   exec {gossip_lock}>"$deps/.lock"
   flock "$gossip_lock"  # two scripts at once: the second finds the work done
   if ! gossip_is_installed "$name" "${pins[*]}"; then
@@ -161,12 +164,14 @@ gossip_install() {
     rm -rf "$partial"
     free_mb=$(df -Pm "$deps" | awk 'NR == 2 { print $4 }')
     [[ $free_mb -ge $needs_mb ]] ||
-      die "$title needs $needs_mb MB in $deps, but only $free_mb MB are free: make room." "$alternative"
+      die "$title needs $needs_mb MB in $deps, but only $free_mb MB are free: make room." \
+        "$alternative"
     say "installing $title (${pins[*]}; needs some $needs_mb MB)"
     # Unpack next to the target: /tmp may be small.
     mkdir -p "$partial/tmp"
     TMPDIR=$partial/tmp "$installer" "$partial/tree" "${pins[@]}" ||
-      die "$title could not be installed (see above). Check the network and start again." "$alternative"
+      die "$title could not be installed (see above). Check the network and start again." \
+        "$alternative"
     printf '%s\n' "${pins[*]}" >"$partial/tree/.complete"
     rm -rf "${deps:?}/$name"
     mv "$partial/tree" "$deps/$name"
@@ -181,7 +186,7 @@ gossip_is_installed() {
   [[ -r $stamp && $(<"$stamp") == "$2" ]]
 }
 
-# --- configure and build ------------------------------------------------------------------------------
+# --- configure and build --------------------------------------------------------------------------
 
 gossip_configure() {
   local stamp=$gossip_build_dir/.configured_by_scripts werror=OFF want options
@@ -223,12 +228,13 @@ gossip_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# --- MPI ----------------------------------------------------------------------------------------------
+# --- MPI ------------------------------------------------------------------------------------------
 
 # Open MPI 4 (OMPI_) and 5 (PRTE_): more ranks than cores, and root in containers.
 gossip_mpi_environment() {
   export OMPI_MCA_rmaps_base_oversubscribe=${OMPI_MCA_rmaps_base_oversubscribe:-1}
-  export PRTE_MCA_rmaps_default_mapping_policy=${PRTE_MCA_rmaps_default_mapping_policy:-:oversubscribe}
+  : "${PRTE_MCA_rmaps_default_mapping_policy:=:oversubscribe}"
+  export PRTE_MCA_rmaps_default_mapping_policy
   export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle:-1}
   if [[ $EUID -eq 0 ]]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -4,9 +4,9 @@
 
     plot_runs.py RUN_DIR... --out comparison.png [--table]
 
-reads metrics.rank*.jsonl and result.json of each run (see docs/metrics.md), draws the accuracy of the
-mean model and the training loss over epochs and over seconds, and prints a table of the runs. Needs
-matplotlib (Debian: python3-matplotlib) for the picture only.
+reads metrics.rank*.jsonl and result.json of each run (see docs/metrics.md), draws the accuracy of
+the mean model and the training loss over epochs and over seconds, and prints a table of the runs.
+Needs matplotlib (Debian: python3-matplotlib) for the picture only.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import os
 import re
 import sys
 
-# Okabe and Ito's palette, which color-blind people can tell apart, without its yellow; each run also
-# has a marker and a line style of its own.
+# Okabe and Ito's palette, which color-blind people can tell apart, without its yellow; each run
+# also has a marker and a line style of its own.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -29,7 +29,7 @@ class RunError(Exception):
 
 
 def read_lines(path):
-    """The objects of a file of JSON lines; a line that a killed run left half written is dropped."""
+    """The objects of a file of JSON lines; one that a killed run left half written is dropped."""
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
     objects = []
@@ -54,7 +54,8 @@ def that_count(lines):
             counted = [
                 before
                 for before in counted
-                if before.get("event") not in ("step", "epoch") or before.get("step", 0) <= line.get("step", 0)
+                if before.get("event") not in ("step", "epoch")
+                or before.get("step", 0) <= line.get("step", 0)
             ]
         counted.append(line)
     return counted
@@ -106,7 +107,8 @@ class Run:
             row = {}
             for name in names:
                 column = [line.get(name) for line in groups[value]]
-                numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in column if v is not None)
+                numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool)
+                              for v in column if v is not None)
                 row[name] = mean(column) if numbers else column[0]
             joined.append(row)
         return joined
@@ -115,7 +117,8 @@ class Run:
     def label(self):
         optimizer = self.start.get("optimizer") or os.path.basename(os.path.abspath(self.folder))
         topology = self.start.get("topology")
-        return f"{optimizer}, {topology}" if topology and topology not in ("none", "-") else optimizer
+        has_topology = topology and topology not in ("none", "-")
+        return f"{optimizer}, {topology}" if has_topology else optimizer
 
     @property
     def status(self):
@@ -140,10 +143,11 @@ class Run:
 
 
 def unique_labels(runs):
-    """What the curves and rows are called: the folder's name is added where two would be the same."""
+    """What the curves and rows are called: with the folder's name where two would be the same."""
     labels = [run.label for run in runs]
     return [
-        f"{label} ({os.path.basename(os.path.abspath(run.folder))})" if labels.count(label) > 1 else label
+        f"{label} ({os.path.basename(os.path.abspath(run.folder))})" if labels.count(label) > 1
+        else label
         for run, label in zip(runs, labels)
     ]
 
@@ -164,7 +168,8 @@ def number_text(value, form):
 
 def table(runs):
     """The table of the runs as text."""
-    header = ["run", "status", "accuracy, mean model", "wall time", "images/s", "sent a rank and step", "consensus distance"]
+    header = ["run", "status", "accuracy, mean model", "wall time", "images/s",
+              "sent a rank and step", "consensus distance"]
     rows = []
     for run, label in zip(runs, unique_labels(runs)):
         accuracy = run.last("test_accuracy_mean_model")
@@ -181,10 +186,12 @@ def table(runs):
         ])
     widths = [max(len(row[i]) for row in [header] + rows) for i in range(len(header))]
     def line(row):
-        cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        cells = [cell.ljust(width) if i < 2 else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
         return "  ".join(cells).rstrip()
 
-    return "\n".join([line(header), "  ".join("-" * width for width in widths)] + [line(row) for row in rows])
+    return "\n".join([line(header), "  ".join("-" * width for width in widths)]
+                     + [line(row) for row in rows])
 
 
 def smoothed(values, length):
@@ -196,23 +203,28 @@ def smoothed(values, length):
 def loss_curve(run):
     """(epochs, seconds, loss): by step, smoothed, where steps were logged, otherwise by epoch."""
     if len(run.steps) >= 2:
-        steps_per_epoch = next((e["step"] / e["epoch"] for e in run.epochs if e.get("step") and e.get("epoch")), None)
-        rows = [row for row in run.steps if row.get("loss") is not None and row.get("seconds") is not None]
+        steps_per_epoch = next((e["step"] / e["epoch"] for e in run.epochs
+                                if e.get("step") and e.get("epoch")), None)
+        rows = [row for row in run.steps
+                if row.get("loss") is not None and row.get("seconds") is not None]
         if steps_per_epoch and len(rows) >= 2:
             losses = smoothed([row["loss"] for row in rows], max(1, len(rows) // 60) | 1)
-            return [row["step"] / steps_per_epoch for row in rows], [row["seconds"] for row in rows], losses
-    rows = [row for row in run.epochs if row.get("loss") is not None and row.get("seconds") is not None]
-    return [row["epoch"] for row in rows], [row["seconds"] for row in rows], [row["loss"] for row in rows]
+            epochs = [row["step"] / steps_per_epoch for row in rows]
+            return epochs, [row["seconds"] for row in rows], losses
+    rows = [row for row in run.epochs
+            if row.get("loss") is not None and row.get("seconds") is not None]
+    return tuple([row[field] for row in rows] for field in ("epoch", "seconds", "loss"))
 
 
 def accuracy_curve(run):
-    rows = [row for row in run.epochs if row.get("test_accuracy_mean_model") is not None and "seconds" in row]
+    rows = [row for row in run.epochs
+            if row.get("test_accuracy_mean_model") is not None and "seconds" in row]
     percent = [100 * row["test_accuracy_mean_model"] for row in rows]
     return [row["epoch"] for row in rows], [row["seconds"] for row in rows], percent
 
 
 def set_accuracy_range(axes, curves):
-    """From a little below the lowest accuracy, but not so low that a bad first epoch flattens the rest."""
+    """From below the lowest accuracy, but not so low that a bad first epoch flattens the rest."""
     values = sorted(value for curve in curves for value in curve[2])
     if not values:
         return
@@ -250,17 +262,20 @@ def draw(runs, path, title):
 
     pyplot.rcParams.update({
         "font.size": 11, "axes.titlesize": 12, "axes.titleweight": "bold", "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e3e3", "axes.axisbelow": True,
-        "legend.frameon": False,
+        "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e3e3",
+        "axes.axisbelow": True, "legend.frameon": False,
     })
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 7.6), sharey="row", sharex="col")
     accuracies = [accuracy_curve(run) for run in runs]
     losses = [loss_curve(run) for run in runs]
     for i, label in enumerate(unique_labels(runs)):
-        look = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)], "linewidth": 1.8}
-        dots = {"marker": MARKERS[i % len(MARKERS)], "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.7}
+        look = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)],
+                "linewidth": 1.8}
+        dots = {"marker": MARKERS[i % len(MARKERS)], "markersize": 5.5, "markeredgecolor": "white",
+                "markeredgewidth": 0.7}
         for column in (0, 1):
-            axes[0][column].plot(accuracies[i][column], accuracies[i][2], label=label, **look, **dots)
+            axes[0][column].plot(accuracies[i][column], accuracies[i][2], label=label, **look,
+                                 **dots)
             few = dots if len(losses[i][2]) <= 40 else {}
             axes[1][column].plot(losses[i][column], losses[i][2], label=label, **look, **few)
 
@@ -295,11 +310,14 @@ def draw(runs, path, title):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Draws and compares training runs (see docs/metrics.md).")
+    parser = argparse.ArgumentParser(
+        description="Draws and compares training runs (see docs/metrics.md).")
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="output folder of a run")
     parser.add_argument("--out", metavar="FILE", help="picture to write, such as comparison.png")
-    parser.add_argument("--table", action="store_true", help="print the table (always, without --out)")
-    parser.add_argument("--title", default="Decentralized training of a CNN on Fashion-MNIST", help="title of the picture")
+    parser.add_argument("--table", action="store_true",
+                        help="print the table (always, without --out)")
+    parser.add_argument("--title", default="Decentralized training of a CNN on Fashion-MNIST",
+                        help="title of the picture")
     arguments = parser.parse_args()
     try:
         if arguments.out:

@@ -22,8 +22,8 @@ namespace gossip::examples {
 class RunRecord {
  public:
   /// Makes the output folder and writes config.toml there (rank 0); the metrics go on behind those
-  /// of an earlier run if there is a checkpoint to resume from. Throws gossip::Error when the folder
-  /// cannot be written.
+  /// of an earlier run if there is a checkpoint to resume from. Throws gossip::Error when the
+  /// folder cannot be written.
   RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch);
 
   /// Writes the start record, and what runs where into the log of rank 0. Collective.
@@ -49,8 +49,8 @@ class RunRecord {
   /// Writes result.json (rank 0). Collective.
   void finish(const optim::Decentralized& optimizer);
 
-  /// Writes `last`, the record of the last training epoch, and result.json (rank 0) with this rank's
-  /// own figures: what can be done when ranks are lost. Local.
+  /// Writes `last`, the record of the last training epoch, and result.json (rank 0) with this
+  /// rank's own figures: what can be done when ranks are lost. Local.
   void finish_alone(const optim::Decentralized& optimizer, const train::EpochRecord& last);
 
  private:

@@ -143,8 +143,8 @@ class PairExchange {
   /// Events with a peer that are asked for and not over: the next one waits behind the present one,
   /// so that there is no gap between them.
   static constexpr int kMostEvents = 2;
-  /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to fill
-  /// the wire, few enough for the second half of an event to come soon.
+  /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to
+  /// fill the wire, few enough for the second half of an event to come soon.
   static constexpr std::size_t kWindow = 16;
   static constexpr std::size_t kCacheLine = 64;
 

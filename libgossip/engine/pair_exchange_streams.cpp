@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the communication thread carries a rank's exchanges on; pair_exchange.cpp has its owner's side.
+// How the communication thread carries exchanges on; pair_exchange.cpp has their owner's side.
 #include <algorithm>
 #include <cstddef>
 #include <optional>

@@ -34,9 +34,9 @@ struct CommunicatorTraits {
 /// communicator. Calls return errors (MPI_ERRORS_RETURN) and these become gossip::MpiError.
 /// Move-only.
 ///
-/// Collective: every member function except rank(), size(), get() and leave(), over the communicator; all
-/// block until the others come, at most five minutes (TimeoutError), except sum_async and max_async. Threads: one
-/// at a time per process (MPI_THREAD_SERIALIZED).
+/// Collective: every member function except rank(), size(), get() and leave(), over the
+/// communicator; all block until the others come, at most five minutes (TimeoutError), except
+/// sum_async and max_async. Threads: one at a time per process (MPI_THREAD_SERIALIZED).
 class Communicator {
  public:
   /// Duplicates a communicator of the user, which is left as it is.
@@ -50,8 +50,8 @@ class Communicator {
   /// would take them for messages of the next one that gets its number. Local.
   void leave() noexcept { static_cast<void>(handle_.release()); }
 
-  /// The processes on this process's host, in the order of their ranks here; with `most` > 0 at most
-  /// so many of them.
+  /// The processes on this process's host, in the order of their ranks here; with `most` > 0 at
+  /// most so many of them.
   [[nodiscard]] Communicator split_by_host(int most = 0) const;
 
   void barrier() const;

@@ -10,8 +10,8 @@ namespace gossip::mpi {
 
 class Communicator;
 
-/// Name and version of the MPI library that runs, such as "Open MPI v4.1.4". Local; also before MPI is
-/// initialized.
+/// Name and version of the MPI library that runs, such as "Open MPI v4.1.4". Local; also before MPI
+/// is initialized.
 [[nodiscard]] std::string library_version();
 
 /// Initializes MPI and finalizes it again, unless the application did so itself: then it only

@@ -36,8 +36,8 @@ void Mailbox::send(const Record& record, Rank to) {
   is_finished_ = false;
 }
 
-/// Looks for records that have arrived instead of posting receives for them: MPICH 5.0 over TCP does
-/// not match a receive from any source with a message that was there before it.
+/// Looks for records that have arrived instead of posting receives for them: MPICH 5.0 over TCP
+/// does not match a receive from any source with a message that was there before it.
 std::optional<std::pair<Rank, Mailbox::Record>> Mailbox::receive() {
   int has_arrived = 0;
   MPI_Status status;

@@ -21,8 +21,8 @@ struct McaParameter {
 /// - mpi_add_procs_cutoff, async_mpi_finalize: ranks can carry on, and end, after one was lost.
 [[nodiscard]] std::span<const McaParameter> mca_defaults();
 
-/// The parameters that a file of lines "name = value" sets, with # for comments; none when it cannot
-/// be read.
+/// The parameters that a file of lines "name = value" sets, with # for comments; none when it
+/// cannot be read.
 [[nodiscard]] std::vector<std::string> names_in_mca_file(const std::string& path);
 
 /// The files that Open MPI reads: the user's, and the site's beside the MPI library.

@@ -38,8 +38,8 @@ class Serial {
   /// destroyed any more.
   static std::unique_lock<std::timed_mutex> lock(std::timed_mutex& mutex) noexcept;
 
-  /// Takes the right for good, before the process ends, unless another thread is in a call of MPI for
-  /// longer than `patience`.
+  /// Takes the right for good, before the process ends, unless another thread is in a call of MPI
+  /// for longer than `patience`.
   static void keep(std::chrono::milliseconds patience);
 
  private:

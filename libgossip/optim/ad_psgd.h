@@ -25,14 +25,14 @@ struct ADPSGDOptions {
   TORCH_ARG(OnLostNeighbor, on_lost_neighbor) = OnLostNeighbor::kError;
 };
 
-/// Every rank trains at its own pace and, in the background, averages with random neighbors, pair by
-/// pair (algorithm::ADPSGD; Lian et al. 2018). Nobody waits for a slow rank. The topology is used as
-/// an undirected graph: the pairs that are neighbors in any round. The sum over all ranks of models
-/// and of what is on its way changes by the ranks' own updates only.
+/// Every rank trains at its own pace and, in the background, averages with random neighbors, pair
+/// by pair (algorithm::ADPSGD; Lian et al. 2018). Nobody waits for a slow rank. The topology is
+/// used as an undirected graph: the pairs that are neighbors in any round. The sum over all ranks
+/// of models and of what is on its way changes by the ranks' own updates only.
 ///
-/// step() never waits for a neighbor, only for a piece (512 KB) that is being changed. The gradient is
-/// taken at the model as it was at the end of the last step; what exchanges did since is added in
-/// the next.
+/// step() never waits for a neighbor, only for a piece (512 KB) that is being changed. The gradient
+/// is taken at the model as it was at the end of the last step; what exchanges did since is added
+/// in the next.
 ///
 /// Ranks may make different numbers of steps: end the loop when job_steps() reaches the budget.
 /// with_mean_model(), paused() and destruction wait until all ranks come, and serve their neighbors

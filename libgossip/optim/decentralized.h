@@ -132,16 +132,17 @@ class Decentralized : public torch::optim::Optimizer {
   /// Bytes that this rank holds for communication, besides the model itself.
   [[nodiscard]] std::size_t memory_bytes() const;
 
-  /// All that training goes on with, to the bit, beside the module's own tensors: the method and its
-  /// options, step, round and push-sum weight, the method's vectors, and options and state of the
-  /// local optimizer. The tensors are the live ones. Local; with asynchronous methods inside
+  /// All that training goes on with, to the bit, beside the module's own tensors: the method and
+  /// its options, step, round and push-sum weight, the method's vectors, and options and state of
+  /// the local optimizer. The tensors are the live ones. Local; with asynchronous methods inside
   /// paused(), where nothing is on its way.
   [[nodiscard]] model::StateDict state_dict() const;
 
-  /// Reads a state that state_dict() gave, and returns what writes it: so that one can check several
-  /// things before the first of them is changed. Throws gossip::Error, and changes nothing, for the
-  /// state of another method, other options, another local optimizer or another model; the message
-  /// names what differs. `state` and this object must outlive the result. Local, as state_dict().
+  /// Reads a state that state_dict() gave, and returns what writes it: so that one can check
+  /// several things before the first of them is changed. Throws gossip::Error, and changes nothing,
+  /// for the state of another method, other options, another local optimizer or another model; the
+  /// message names what differs. `state` and this object must outlive the result. Local, as
+  /// state_dict().
   [[nodiscard]] std::function<void()> plan_load(const model::StateDict& state);
 
   /// plan_load(), at once.

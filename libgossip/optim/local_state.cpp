@@ -243,7 +243,8 @@ std::string bytes_of(const at::Tensor& tensor) {
   return {static_cast<const char*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.numel())};
 }
 
-/// What the archive holds shows only when it is loaded: what there was is put back if it is refused.
+/// What the archive holds shows only when it is loaded: if it is refused, the old state is put
+/// back.
 std::function<void()> plan_serialized(torch::optim::Optimizer& local, StateReader& saved) {
   const std::string bytes = bytes_of(saved.tensor(kSerialized).contiguous());
   const std::string before = serialized(local);

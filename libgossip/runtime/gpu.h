@@ -28,12 +28,12 @@ namespace gossip::runtime {
 /// without a GPU.
 [[nodiscard]] std::optional<int> gpu_of_rank(int local_rank, int num_visible);
 
-/// Makes `gpu` the current device of the CUDA runtime, where a shared one is loaded into this process
-/// and this host has a GPU. Returns CUDA's reason when the runtime refuses, else nothing.
+/// Makes `gpu` the current device of the CUDA runtime, where a shared one is loaded into this
+/// process and this host has a GPU. Returns CUDA's reason when the runtime refuses, else nothing.
 [[nodiscard]] std::optional<std::string> use_gpu(int gpu);
 
-/// Whether GPUs matter to this process: CUDA_VISIBLE_DEVICES is set, or a CUDA runtime is loaded; and
-/// their names say which ones ranks share, which they do not where Slurm gives each task its own.
+/// Whether GPUs matter to this process: CUDA_VISIBLE_DEVICES is set, or a CUDA runtime is loaded;
+/// and their names say which ones ranks share, which they do not where each task has its own.
 [[nodiscard]] bool are_gpus_compared(const Variables& variables);
 
 /// A sentence for ranks of one host that use the same GPU, given the name of each one's, by local

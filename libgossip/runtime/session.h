@@ -20,9 +20,10 @@ namespace gossip {
 /// Collective: construction and destruction, over all processes of the job.
 /// Side effect: sets OMP_NUM_THREADS, unless it is set, to this rank's share of the cores it may
 /// use, each divided by the ranks that may use it, and at most to srun's --cpus-per-task, so that
-/// tensor operations do not fight for cores. It counts for LibTorch if no tensor operation ran before. Makes gpu() the current device of a CUDA runtime
-/// that is loaded already, before MPI starts if the launcher told the rank its place on the host.
-/// Warns where launcher and MPI contradict each other (MPI is right) and where ranks share a GPU.
+/// tensor operations do not fight for cores. It counts for LibTorch if no tensor operation ran
+/// before. Makes gpu() the current device of a CUDA runtime that is loaded already, before MPI
+/// starts if the launcher told the rank its place on the host. Warns where launcher and MPI
+/// contradict each other (MPI is right) and where ranks share a GPU.
 /// Errors: as mpi::Environment.
 class Session {
  public:
@@ -53,8 +54,8 @@ class Session {
   /// mixes models in the host's memory; gpu() is for programs that compute on a GPU themselves.
   [[nodiscard]] std::string device() const { return "cpu"; }
 
-  /// The number, among the GPUs that CUDA_VISIBLE_DEVICES leaves to this process, of the one for this
-  /// rank: its local rank modulo their number. Nothing without a GPU.
+  /// The number, among the GPUs that CUDA_VISIBLE_DEVICES leaves to this process, of the one for
+  /// this rank: its local rank modulo their number. Nothing without a GPU.
   [[nodiscard]] std::optional<int> gpu() const noexcept { return gpu_; }
 
   /// Threads for tensor operations: OMP_NUM_THREADS, or the share of the host's cores described

@@ -2,11 +2,11 @@
 #pragma once
 
 /// @file
-/// Two-level topologies: many edges inside a host, few between hosts. The ranks of a host take turns
-/// as ends of its edges to other hosts, so that none carries them all. They take the hosts in the
-/// order of their numbers (see ordered_by_switches()), any number of ranks on each, and ranks placed
-/// in any way; with one rank a host they are the plain topologies over hosts, with one host the
-/// complete graph. All throw gossip::Error when the hosts are not known.
+/// Two-level topologies: many edges inside a host, few between hosts. The ranks of a host take
+/// turns as ends of its edges to other hosts, so that none carries them all. They take the hosts in
+/// the order of their numbers (see ordered_by_switches()), any number of ranks on each, and ranks
+/// placed in any way; with one rank a host they are the plain topologies over hosts, with one host
+/// the complete graph. All throw gossip::Error when the hosts are not known.
 
 #include <cstdint>
 

@@ -12,7 +12,7 @@
 namespace gossip::topology {
 
 /// The hosts of the ranks 0..size-1, numbered from 0 in the order in which their first ranks
-/// appear, or as reordered() says. Without a rank it stands for hosts that are not known. Immutable.
+/// appear, or as reordered() says. Without a rank: hosts that are not known. Immutable.
 ///
 /// transport::hosts_of() makes it for the ranks of a group.
 ///

@@ -53,7 +53,8 @@ struct Resumed {
 /// with asynchronous ones while nothing is on its way. It counts as complete once all ranks have
 /// their files on the disk. docs/checkpoints.md has the format and the rules.
 ///
-///     train::Checkpointer checkpoints(session, *model, *optimizer, {.folder = "runs/ck", .every_steps = 500});
+///     train::Checkpointer checkpoints(session, *model, *optimizer,
+///                                     {.folder = "runs/ck", .every_steps = 500});
 ///     checkpoints.add("best", best);
 ///     checkpoints.resume();
 ///     while (...) {
@@ -83,8 +84,8 @@ class Checkpointer {
   /// As finish(), unless an exception unwinds the stack.
   ~Checkpointer();
 
-  /// What a program saves of its own. `plan` reads what `save` gave and returns what writes it back;
-  /// it throws gossip::Error, and changes nothing, where that does not fit.
+  /// What a program saves of its own. `plan` reads what `save` gave and returns what writes it
+  /// back; it throws gossip::Error, and changes nothing, where that does not fit.
   struct Part {
     std::function<model::StateDict()> save;
     std::function<std::function<void()>(model::StateReader& saved)> plan;

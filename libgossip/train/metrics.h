@@ -125,8 +125,8 @@ struct Result {
 class MetricsWriter {
  public:
   /// Makes `folder` unless it is there and starts this rank's file anew, or goes on in it. Rank 0
-  /// also removes the result.json of an earlier run, so that it cannot be taken for this one's, and,
-  /// of a run that starts anew, the files of ranks from `size` on.
+  /// also removes the result.json of an earlier run, so that it cannot be taken for this one's,
+  /// and, of a run that starts anew, the files of ranks from `size` on.
   MetricsWriter(std::filesystem::path folder, Rank rank, int size,
                 LineFile::Start start = LineFile::Start::kAnew);
 

@@ -24,7 +24,7 @@ enum class Wish { kNone = 0, kSave = 1, kSaveAndStop = 2 };
 /// agreed time of a step. By then it is over, unless a rank is that far behind; then its result is
 /// waited for. Elsewhere a rank reads it when it finds it over, and starts ten a second at most.
 ///
-/// Collective: construction and destruction; the ranks make the same starts. Threads: one at a time.
+/// Collective: construction and destruction; the ranks make the same starts. One thread at a time.
 class SaveAgreement {
  public:
   SaveAgreement(transport::Group& group, bool is_synchronous);

@@ -22,9 +22,9 @@ enum class Activity {
   kMoved,     ///< something moved: look again soon
 };
 
-/// One thread that looks at all communication of a rank in turn, and sleeps in between: 100 us while
-/// something is under way, up to 500 us when nothing is, so that it takes little from the threads
-/// that compute. It starts with the first work.
+/// One thread that looks at all communication of a rank in turn, and sleeps in between: 100 us
+/// while something is under way, up to 500 us when nothing is, so that it takes little from the
+/// threads that compute. It starts with the first work.
 ///
 /// Threads: all member functions may be called by any thread.
 class Background {

@@ -52,8 +52,8 @@ struct ChannelOptions {
 
   // Between hosts, where a message is copied to its receivers:
 
-  /// kNext: messages that a receiver can have at the same time, read or unread; with rounds at least
-  /// the largest number of senders of one round.
+  /// kNext: messages that a receiver can have at the same time, read or unread; with rounds at
+  /// least the largest number of senders of one round.
   int receive_slots = 1;
   /// Whether messages belong to rounds that all ranks go through in order: then those of a round
   /// that this rank has not sent in wait at their senders, so that they never take the place of the
@@ -120,8 +120,8 @@ class Channel {
   [[nodiscard]] const ChannelOptions& options() const noexcept { return options_; }
 
   /// A free slot of `capacity_bytes` for a message to the ranks `to`; commit() sends it. At most
-  /// one slot at a time. It must be committed, also empty. With kLatest all peers get it, and `to` is
-  /// not used. Blocks until the slowest receiver has released an older message. Throws
+  /// one slot at a time. It must be committed, also empty. With kLatest all peers get it, and `to`
+  /// is not used. Blocks until the slowest receiver has released an older message. Throws
   /// TimeoutError naming that receiver.
   [[nodiscard]] std::span<std::byte> acquire(std::span<const Rank> to);
 

@@ -82,7 +82,7 @@ class Group {
   [[nodiscard]] virtual int size() const = 0;
 
   /// How bytes move between its ranks: "shared" inside a host; "rma" or "message" between hosts, or
-  /// "shared+rma" and the like, once the first channel is made and "mpi" before; "local" for threads.
+  /// "shared+rma" and the like, once the first channel is made, "mpi" before; "local" for threads.
   [[nodiscard]] virtual std::string_view transport() const = 0;
 
   /// Whether this rank and `other` address the same memory: they run on one host.

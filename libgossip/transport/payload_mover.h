@@ -43,8 +43,8 @@ struct Filling {
   std::uint64_t number;  ///< the caller's, named when it is done
 };
 
-/// Moves payloads in pieces, many at a time. A receiver names a slot and expects a payload; then the
-/// sender puts it there from memory that stays as it is meanwhile. A payload is reported to the
+/// Moves payloads in pieces, many at a time. A receiver names a slot and expects a payload; then
+/// the sender puts it there from memory that stays as it is meanwhile. A payload is reported to the
 /// receiver when all of it lies in the slot, and only then.
 ///
 /// Collective: make_slots() and the end of its result. Everything else is local and does not block,
@@ -64,8 +64,8 @@ class PayloadMover {
   virtual void expect(Rank from, const Filling& filling) = 0;
   virtual void put(Rank to, std::span<const std::byte> payload, const Filling& filling) = 0;
 
-  /// Drives everything on; appends the numbers of the fillings that have arrived, and of those whose
-  /// source is free again.
+  /// Drives everything on; appends the numbers of the fillings that have arrived, and of those
+  /// whose source is free again.
   virtual void poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) = 0;
 
   /// Whether fillings are under way.

@@ -11,8 +11,8 @@
 
 namespace gossip::transport {
 
-/// One part for each rank that shares memory with this one (Group::shares_memory_with), each 64-byte
-/// aligned, with unspecified contents at first.
+/// One part for each rank that shares memory with this one (Group::shares_memory_with), each
+/// 64-byte aligned, with unspecified contents at first.
 ///
 /// Collective: construction (Group::make_region) and destruction.
 /// Threads: the parts are plain memory; synchronize with C++ atomics that lie in them.

@@ -27,8 +27,8 @@ struct TestResult {
 };
 
 /// Sends patterns along all edges at once, while the caller's thread makes no call of MPI, and
-/// checks their order and every byte. Each rank names its `peers`, and is named by them. Collective;
-/// takes at most two seconds.
+/// checks their order and every byte. Each rank names its `peers`, and is named by them.
+/// Collective; takes at most two seconds.
 [[nodiscard]] TestResult test_network(const mpi::Communicator& communicator, Network& network,
                                       const std::vector<Rank>& peers);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Nodes joined by Ethernet, Open MPI over TCP. GOSSIP_INTERFACE names the network interface, alike on
-# all nodes; unless set it is the one of the first node's default route, or else its first one.
+# Nodes joined by Ethernet, Open MPI over TCP. GOSSIP_INTERFACE names the network interface, alike
+# on all nodes; unless set it is the one of the first node's default route, or else its first one.
 
 interface=${GOSSIP_INTERFACE:-$(PATH=$PATH:/usr/sbin:/sbin
   { ip -o route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p'

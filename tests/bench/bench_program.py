@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs gossip-bench for the tests of its commands: PROGRAM [MPIRUN [scripts/hosts]] stand in sys.argv."""
+"""Runs gossip-bench for the tests of its commands; argv: PROGRAM [MPIRUN [scripts/hosts]]."""
 
 import os
 import pathlib
@@ -18,7 +18,8 @@ def on_one_machine(ranks, *arguments, **variables):
 
 
 def on_hosts(hosts, *arguments):
-    run_ = run([HOSTS, "--hosts", str(hosts), "--timeout", "100", "--mpirun", MPIRUN, "--", PROGRAM, *arguments], {})
+    run_ = run([HOSTS, "--hosts", str(hosts), "--timeout", "100", "--mpirun", MPIRUN, "--", PROGRAM,
+                *arguments], {})
     if run_.returncode == SKIPPED:
         sys.stderr.write(run_.stderr)
         os._exit(SKIPPED)
@@ -26,5 +27,5 @@ def on_hosts(hosts, *arguments):
 
 
 def run(command, variables):
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL,
-                          env={**os.environ, **variables})
+    return subprocess.run(command, capture_output=True, text=True, timeout=200,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **variables})

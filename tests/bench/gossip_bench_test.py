@@ -16,8 +16,10 @@ DOCUMENT = (pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md").read_t
 
 
 def bench(ranks, *arguments):
-    command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAM, "--repetitions", "1", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL)
+    command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAM, "--repetitions", "1",
+               *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200,
+                          stdin=subprocess.DEVNULL)
 
 
 class GossipBench(unittest.TestCase):
@@ -34,7 +36,8 @@ class GossipBench(unittest.TestCase):
 
     def test_pair(self):
         self.check(2, ["pair", "--bytes", "3000000"],
-                   ["fused_average_over_memcpy", "fused_average_over_allreduce", "asynchronous_average_over_memcpy"])
+                   ["fused_average_over_memcpy", "fused_average_over_allreduce",
+                    "asynchronous_average_over_memcpy"])
 
     def test_drift(self):
         self.check(4, ["drift", "--steps", "10"], ["mean_drift"] * 4)
@@ -48,8 +51,8 @@ class GossipBench(unittest.TestCase):
 
     def test_checkpoint(self):
         self.check(1, ["checkpoint", "--bytes", "1000000"],
-                   ["checkpoint_stall_over_memcpy", "checkpoint_write_seconds", "checkpoint_resume_seconds",
-                    "checkpoint_bytes"])
+                   ["checkpoint_stall_over_memcpy", "checkpoint_write_seconds",
+                    "checkpoint_resume_seconds", "checkpoint_bytes"])
 
     def test_overhead(self):
         self.check(1, ["overhead", "--iterations", "2"], ["single_rank_overhead"])

@@ -32,7 +32,8 @@ METRICS = [
 
 def hosts(*arguments, link="1gbit"):
     tiny = ["--repetitions", "1", "hosts", "--bytes", "300000", "--step", "5", "--seconds", "0.2"]
-    return bench_program.on_one_machine(2, *tiny, "--link", link, *arguments, GOSSIP_RANKS_PER_MEMORY="1", GOSSIP_TRANSPORT="message")
+    return bench_program.on_one_machine(2, *tiny, "--link", link, *arguments,
+                                        GOSSIP_RANKS_PER_MEMORY="1", GOSSIP_TRANSPORT="message")
 
 
 class Hosts(unittest.TestCase):
@@ -54,7 +55,8 @@ class Hosts(unittest.TestCase):
         run = hosts("--figures", "exchange")
 
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertEqual([json.loads(line)["metric"] for line in run.stdout.splitlines()], METRICS[:1])
+        self.assertEqual([json.loads(line)["metric"] for line in run.stdout.splitlines()],
+                         METRICS[:1])
 
     def test_a_rate_that_is_none_is_refused(self):
         run = hosts("--figures", "exchange", link="fast")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What topologies send from host to host, as the hosts' network devices count it: see scripts/hosts.
+// What topologies send from host to host, as their network devices count it: see scripts/hosts.
 #include <chrono>
 #include <fstream>
 

@@ -26,7 +26,8 @@ EPOCHS = 3
 
 def children(pid):
     """The processes that `pid` has started itself."""
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child)
+            for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def lines_of(path):
@@ -42,11 +43,12 @@ class Checkpoints(ExampleTest):
 
     def start(self, name, *arguments, ranks=RANKS):
         """Starts a run whose output and checkpoints lie in folders of that name."""
-        command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAMS / "fashion_mnist", "--data", self.data,
-                   "--batch-size", 8, "--epochs", EPOCHS, "--log-every", 1, "--out", self.folder / f"{name}-out",
+        command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAMS / "fashion_mnist",
+                   "--data", self.data, "--batch-size", 8, "--epochs", EPOCHS, "--log-every", 1,
+                   "--out", self.folder / f"{name}-out",
                    "--checkpoint", self.folder / name, *arguments]
-        return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def end(self, process):
         output, errors = process.communicate(timeout=SECONDS)
@@ -70,7 +72,8 @@ class Checkpoints(ExampleTest):
         return self.end(process)
 
     def sets(self, name):
-        return sorted(int(path.parent.name[5:]) for path in (self.folder / name).glob("step-*/manifest.json"))
+        return sorted(int(path.parent.name[5:])
+                      for path in (self.folder / name).glob("step-*/manifest.json"))
 
     def result(self, name):
         return json.loads((self.folder / f"{name}-out" / "result.json").read_text())
@@ -78,7 +81,8 @@ class Checkpoints(ExampleTest):
     def assert_same_end(self, one, other, step, ranks=RANKS):
         """Of two runs the sets of their last step hold the same bits."""
         for rank in range(ranks):
-            names = [self.folder / name / f"step-{step}" / f"rank-{rank}.safetensors" for name in (one, other)]
+            names = [self.folder / name / f"step-{step}" / f"rank-{rank}.safetensors"
+                     for name in (one, other)]
             data = [path.read_bytes() for path in names]
             bodies = [file[8 + int.from_bytes(file[:8], "little") :] for file in data]
             self.assertGreater(len(bodies[0]), 4 * 207178)
@@ -99,13 +103,14 @@ class Checkpoints(ExampleTest):
         self.assertEqual(status, 0, output)
         self.assert_same_end("whole", "parts", total)
         whole, parts = self.result("whole"), self.result("parts")
-        for field in ("loss", "step", "samples", "consensus_distance", "test_accuracy_mean_model", "epoch", "job_steps",
-                      "gossip_rounds", "bytes_sent", "status"):
+        for field in ("loss", "step", "samples", "consensus_distance", "test_accuracy_mean_model",
+                      "epoch", "job_steps", "gossip_rounds", "bytes_sent", "status"):
             self.assertEqual(whole[field], parts[field], field)
         return stopped
 
     def test_gossip_sgd_goes_on_to_the_bit(self):
-        stopped = self.check_continues("--optimizer", "gossip-sgd", "--local-optimizer", "adamw", "--lr", 0.003)
+        stopped = self.check_continues("--optimizer", "gossip-sgd", "--local-optimizer", "adamw",
+                                       "--lr", 0.003)
         events = lines_of(self.folder / "parts-out" / "metrics.rank1.jsonl")
         (resume,) = [index for index, line in enumerate(events) if line["event"] == "resume"]
         self.assertEqual((events[resume]["step"], events[resume]["exact"]), (stopped, True))
@@ -124,22 +129,28 @@ class Checkpoints(ExampleTest):
         self.check_continues("--optimizer", "gradient-tracking", "--topology", "ring", "--lr", 0.05)
 
     def test_push_sum_goes_on_to_the_bit(self):
-        self.check_continues("--optimizer", "push-sum", "--topology", "directed-ring", "--local-optimizer", "adamw",
-                             "--lr", 0.003)
+        self.check_continues("--optimizer", "push-sum", "--topology", "directed-ring",
+                             "--local-optimizer", "adamw", "--lr", 0.003)
 
     def test_diloco_goes_on_to_the_bit(self):
-        self.check_continues("--optimizer", "diloco", "--local-steps", 4, "--local-optimizer", "adamw", "--lr", 0.003)
+        self.check_continues("--optimizer", "diloco", "--local-steps", 4, "--local-optimizer",
+                             "adamw", "--lr", 0.003)
 
     def test_choco_goes_on_to_the_bit(self):
-        self.check_continues("--optimizer", "choco-sgd", "--topology", "ring", "--momentum", 0, "--lr", 0.05)
+        self.check_continues("--optimizer", "choco-sgd", "--topology", "ring", "--momentum", 0,
+                             "--lr", 0.05)
 
     def test_a_signal_to_one_rank_stops_all_at_one_cut(self):
         for number in (signal.SIGTERM, signal.SIGUSR2):
             name = f"signal-{number}"
-            status, output = self.stop(name, "--optimizer", "gossip-sgd", number=number, of_one_rank=True)
+            status, output = self.stop(name, "--optimizer", "gossip-sgd", number=number,
+                                       of_one_rank=True)
             self.assertEqual(status, 99, output)
             (stopped,) = self.sets(name)
-            steps = {json.loads((self.folder / name / f"step-{stopped}" / f"rank-{rank}.json").read_text())["steps"]
+            steps = {
+                json.loads(
+                    (self.folder / name / f"step-{stopped}" / f"rank-{rank}.json").read_text())[
+                        "steps"]
                      for rank in range(RANKS)}
             self.assertEqual(steps, {stopped})
             self.assertIn("stopped by a signal", output)
@@ -151,11 +162,14 @@ class Checkpoints(ExampleTest):
             status, output = self.stop(name, *arguments)
             self.assertEqual(status, 99, output)
             (stopped,) = self.sets(name)
-            manifest = json.loads((self.folder / name / f"step-{stopped}" / "manifest.json").read_text())
+            manifest = json.loads(
+                (self.folder / name / f"step-{stopped}" / "manifest.json").read_text())
             self.assertEqual(sum(entry["steps"] for entry in manifest["ranks"]), stopped)
-            self.assertAlmostEqual(sum(entry["weight"] for entry in manifest["ranks"]), RANKS, delta=1e-12)
+            self.assertAlmostEqual(sum(entry["weight"] for entry in manifest["ranks"]), RANKS,
+                                   delta=1e-12)
             # The second part starts in the second epoch and keeps the models of both.
-            status, output = self.run_to_end(name, *arguments, "--resume", "--checkpoint-every", STEPS)
+            status, output = self.run_to_end(name, *arguments, "--resume", "--checkpoint-every",
+                                             STEPS)
             self.assertEqual(status, 0, output)
             result = self.result(name)
             self.assertEqual(result["status"], "complete")
@@ -166,7 +180,8 @@ class Checkpoints(ExampleTest):
             status, output = self.run_to_end(name, *arguments, "--resume")
             self.assertEqual(status, 0, output)
             events = lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
-            again = [index for index, line in enumerate(events) if line.get("checkpoint") == f"step-{last}"][-1]
+            again = [index for index, line in enumerate(events)
+                     if line.get("checkpoint") == f"step-{last}"][-1]
             epochs = [line for line in events[again:] if line["event"] == "epoch"]
             self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3])
             self.assertGreater(epochs[0]["test_accuracy_mean_model"], 0)
@@ -188,11 +203,15 @@ class Checkpoints(ExampleTest):
             shutil.rmtree(self.folder / f"{name}-out")
             status, output = self.run_to_end(name, *arguments, "--resume", ranks=2)
             self.assertEqual(status, 0, output)
-            self.assertRegex(output, r"by the mean model of 4 of its 4 ranks: 2 ranks go on after step \d+ with a fresh")
-            (line,) = [line for line in lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
+            self.assertRegex(output,
+                             r"by the mean model of 4 of its 4 ranks: "
+                             r"2 ranks go on after step \d+ with a fresh")
+            (line,) = [line
+                       for line in lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
                        if line["event"] == "resume"]
             self.assertEqual((line["exact"], line["ranks_before"]), (False, 4))
-            self.assertGreaterEqual(line["job_steps"] if "job_steps" in line else 2 * line["step"], 2 * STEPS * RANKS)
+            self.assertGreaterEqual(line["job_steps"] if "job_steps" in line else 2 * line["step"],
+                                    2 * STEPS * RANKS)
             self.assertEqual(self.result(name)["status"], "complete")
             self.assertGreaterEqual(self.result(name)["step"], EPOCHS * STEPS * RANKS // 2 - 1)
 
@@ -232,7 +251,8 @@ class Checkpoints(ExampleTest):
         self.assertIn("mean model of 1 of its 2 ranks", output)
 
     def test_options_that_cannot_be_are_named(self):
-        for option, value in (("--checkpoint-every", "0"), ("--checkpoint-every", "5x"), ("--keep", "0")):
+        for option, value in (("--checkpoint-every", "0"), ("--checkpoint-every", "5x"),
+                              ("--keep", "0")):
             self.assert_refused("b", option, value, arguments=[option, value], ranks=1)
 
 

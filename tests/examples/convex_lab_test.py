@@ -37,11 +37,14 @@ class ConvexLab(ExampleTest):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertRegex(run.stdout, r"(?m)^dadao +1\.0e-06 +\d+ +\d+ +.* reached$")
         lines = self.lines()
-        self.assertEqual([line["method"] for line in lines if line["event"] == "start"], ["dadao", "msda"])
+        self.assertEqual([line["method"] for line in lines if line["event"] == "start"],
+                         ["dadao", "msda"])
         first, last = lines[0], next(line for line in lines if line["event"] == "end")
-        self.assertEqual((first["problem"]["name"], first["workers"], first["problem"]["L"]), ("quad", 8, 10))
+        self.assertEqual((first["problem"]["name"], first["workers"], first["problem"]["L"]),
+                         ("quad", 8, 10))
         self.assertEqual(last["status"], "reached")
-        self.assertEqual([entry["accuracy"] for entry in last["reached"]], [0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6])
+        self.assertEqual([entry["accuracy"] for entry in last["reached"]],
+                         [0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6])
         records = [line for line in lines[: lines.index(last)] if line["event"] == "record"]
         self.assertGreater(len(records), 20)
         for record in records:
@@ -72,10 +75,12 @@ class ConvexLab(ExampleTest):
             self.assertGreater(len(common), 3, method)
             for key in common:
                 self.assertEqual(on_ranks[key]["communications"], alone[key]["communications"], key)
-                self.assertAlmostEqual(on_ranks[key]["error"] / alone[key]["error"], 1, delta=1e-6, msg=key)
+                self.assertAlmostEqual(on_ranks[key]["error"] / alone[key]["error"], 1, delta=1e-6,
+                                       msg=key)
 
     def test_methods_of_pairs_run_on_ranks(self):
-        run = self.lab("--method", "dadao,ad-psgd,a2cid2", "--gradient-seconds", 2e-4, "--max-gradients", 2000, ranks=3)
+        run = self.lab("--method", "dadao,ad-psgd,a2cid2", "--gradient-seconds", 2e-4,
+                       "--max-gradients", 2000, ranks=3)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         ends = [line for line in self.lines() if line["event"] == "end"]
@@ -88,33 +93,39 @@ class ConvexLab(ExampleTest):
         for ranks in (4, 8):
             for topology in ("ring", "star", "line", "complete"):
                 needed = {}
-                for where, arguments in (("ranks", ["--gradient-seconds", 0.001]), ("alone", ["--workers", ranks])):
-                    run = self.lab("--topology", topology, *arguments, ranks=ranks if where == "ranks" else 1)
+                for where, arguments in (("ranks", ["--gradient-seconds", 0.001]),
+                                         ("alone", ["--workers", ranks])):
+                    run = self.lab("--topology", topology, *arguments,
+                                   ranks=ranks if where == "ranks" else 1)
 
                     self.assertEqual(run.returncode, 0, run.stderr)
                     end = self.lines()[-1]
                     self.assertEqual(end["status"], "reached", (ranks, topology, where))
                     self.assertEqual(end["reached"][-1]["accuracy"], 1e-10)
                     needed[where] = end["reached"][-1]["communications"]
-                self.assertLess(abs(needed["ranks"] / needed["alone"] - 1), 0.25, (ranks, topology, needed))
+                self.assertLess(abs(needed["ranks"] / needed["alone"] - 1), 0.25,
+                                (ranks, topology, needed))
 
     def test_a_libsvm_file_is_a_problem(self):
         data = self.folder / "data.txt"
-        rows = [f"{1 + i * i % 5 % 2} 1:{math.sin(i):.3f} 3:{math.cos(2 * i):.3f}" for i in range(24)]
+        rows = [f"{1 + i * i % 5 % 2} 1:{math.sin(i):.3f} 3:{math.cos(2 * i):.3f}"
+                for i in range(24)]
         data.write_text("\n".join(rows))
 
         run = self.lab("--problem", f"libsvm:{data}", "--workers", 4, "--kappa", 20)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         problem = self.lines()[0]["problem"]
-        self.assertEqual((problem["name"], problem["dimension"], problem["components"]), ("logistic", 3, 6))
+        self.assertEqual((problem["name"], problem["dimension"], problem["components"]),
+                         ("logistic", 3, 6))
         self.assertAlmostEqual(problem["L"] / problem["mu"], 20, delta=1e-9)
         self.assertEqual(self.lines()[-1]["status"], "reached")
 
     def test_replay_repeats_the_known_course(self):
         problem = self.folder / "problem.json"
         problem.write_text(json.dumps({
-            "n": 4, "d": 1, "edges": [[0, 1], [0, 3], [1, 2], [2, 3]], "mu": 1, "L": 10, "h": [[1], [4], [7], [10]],
+            "n": 4, "d": 1, "edges": [[0, 1], [0, 3], [1, 2], [2, 3]], "mu": 1, "L": 10,
+            "h": [[1], [4], [7], [10]],
             "c": [[math.cos(1.3 * i)] for i in range(4)], "x0": [[0.0]] * 4, "start": "zero"}))
 
         run = self.lab("--replay", problem, "--seed", 42, "--events", "10,1000,5000")
@@ -124,9 +135,10 @@ class ConvexLab(ExampleTest):
         self.assertAlmostEqual(result["10"]["t"], 0.718102570469598, delta=1e-12)
         self.assertAlmostEqual(result["10"]["y_tilde"][1][0], -0.961918061321926, delta=1e-12)
         self.assertAlmostEqual(result["1000"]["x"][2][0], -0.510377720427168, delta=1e-12)
-        self.assertEqual((result["5000"]["gradients"], result["5000"]["communications"]), (3075, 1925))
-        for name in ("mu", "L", "nu", "s", "eta", "alpha", "alpha_tilde", "theta", "gamma", "gamma_tilde", "delta",
-                     "beta", "beta_tilde", "chi1", "chi2", "rate"):
+        self.assertEqual((result["5000"]["gradients"], result["5000"]["communications"]),
+                         (3075, 1925))
+        for name in ("mu", "L", "nu", "s", "eta", "alpha", "alpha_tilde", "theta", "gamma",
+                     "gamma_tilde", "delta", "beta", "beta_tilde", "chi1", "chi2", "rate"):
             self.assertIn(name, result["constants"])
 
     def test_bad_input_is_named_once(self):
@@ -141,7 +153,8 @@ class ConvexLab(ExampleTest):
             (["--topology", "rnig"], ["'rnig'", "'ring'"]),
             (["--problem", "qud"], ["'qud'", "'quad'"]),
             (["--problem", f"libsvm:{bad}"], [f"{bad}:2: '2:x'", "INDEX:VALUE"]),
-            (["--topology", f"file:{edges}", "--workers", 4], ["not connected", "worker 0", "worker 2"]),
+            (["--topology", f"file:{edges}", "--workers", 4],
+             ["not connected", "worker 0", "worker 2"]),
             (["--safety", 0.7], ["--safety is 0.7", "diverges"]),
             (["--replay", self.folder / "none.json"], ["none.json"]),
             (["--acuracy", 1], ["--acuracy", "--help"]),
@@ -151,19 +164,23 @@ class ConvexLab(ExampleTest):
         self.assert_refused(self.lab(), "none/out.jsonl")
 
     def test_ranks_refuse_together_what_runs_in_virtual_time_only(self):
-        self.assert_refused(self.lab("--method", "continuized", ranks=2), "'continuized' runs in virtual time only",
+        self.assert_refused(self.lab("--method", "continuized", ranks=2),
+                            "'continuized' runs in virtual time only",
                             "start one process, with --workers 2")
-        self.assert_refused(self.lab("--topology", "ring,star", ranks=3), "'dadao' runs on one topology, not on 2",
+        self.assert_refused(self.lab("--topology", "ring,star", ranks=3),
+                            "'dadao' runs on one topology, not on 2",
                             "give one, or start one process, with --workers 3")
 
     def test_methods_of_stages_take_turns_of_graphs_on_ranks(self):
-        run = self.lab("--method", "gradient-tracking", "--topology", "ring,star", "--accuracy", 1e-4, ranks=4)
+        run = self.lab("--method", "gradient-tracking", "--topology", "ring,star", "--accuracy",
+                       1e-4, ranks=4)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(self.lines()[-1]["status"], "reached")
 
     def test_the_line_of_the_theory_is_drawn_beside_a_run_on_ranks(self):
-        run = self.lab("--method", "dadao,centralized", "--accuracy", 1e-4, "--gradient-seconds", 2e-4, ranks=3)
+        run = self.lab("--method", "dadao,centralized", "--accuracy", 1e-4, "--gradient-seconds",
+                       2e-4, ranks=3)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         ends = [line for line in self.lines() if line["event"] == "end"]
@@ -171,7 +188,8 @@ class ConvexLab(ExampleTest):
                          [("dadao", "reached"), ("centralized", "reached")])
 
     def test_a_run_that_diverges_names_the_rates(self):
-        remark = r"it planned ([\d.]+) events per unit of time, ([\d.]+) happened, and it needs at least ([\d.]+); "
+        remark = (r"it planned ([\d.]+) events per unit of time, ([\d.]+) happened, "
+                  r"and it needs at least ([\d.]+); ")
         for where in ({"ranks": 4}, {}):
             arguments = ["--gradient-seconds", 2e-4] if where else ["--workers", 4]
             run = self.lab("--safety", 0.3, "--bear-divergence", *arguments, **where)

@@ -13,7 +13,8 @@ SECONDS = 120  # a program that needs longer hangs
 
 
 def start(*arguments):
-    return subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+    return subprocess.run(list(map(str, arguments)), capture_output=True, text=True,
+                          timeout=SECONDS, stdin=subprocess.DEVNULL)
 
 
 class ExampleTest(unittest.TestCase):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The example programs as a user starts them: good runs, and bad input that must end with one clear sentence.
+"""The example programs as a user starts them: good runs, and bad input, refused in one sentence.
 
 Usage: programs_test.py FOLDER_OF_THE_PROGRAMS MPIRUN [unittest's options]
 """
@@ -19,7 +19,7 @@ PROGRAMS, MPIRUN = pathlib.Path(sys.argv[1]), sys.argv[2]
 
 
 def mpirun(*blocks, env=None):
-    """Runs `mpirun -n N PROGRAM ARGUMENTS...` with a block [N, PROGRAM, ARGUMENTS...] for each kind of rank."""
+    """Runs `mpirun -n N PROGRAM ARGUMENTS...`, a block [N, PROGRAM, ARGUMENTS...] a kind."""
     command = [MPIRUN, "--bind-to", "none"]
     for index, (ranks, program, *arguments) in enumerate(blocks):
         command += [":"] if index else []
@@ -48,7 +48,8 @@ class Programs(ExampleTest):
         run = mpirun([2, "quickstart"])
 
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertRegex(run.stdout, r"^2 ranks, loss of the mean model 0\.\d+, consensus distance \d")
+        self.assertRegex(run.stdout,
+                         r"^2 ranks, loss of the mean model 0\.\d+, consensus distance \d")
 
     def test_readme_shows_the_quickstart(self):
         readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
@@ -61,7 +62,8 @@ class Programs(ExampleTest):
     def test_both_optimizers_write_a_whole_result(self):
         data = self.small_data()
         for optimizer in ("gossip-sgd", "allreduce"):
-            run = self.train("--data", data, "--epochs", 2, "--optimizer", optimizer, "--log-every", 2, ranks=3)
+            run = self.train("--data", data, "--epochs", 2, "--optimizer", optimizer, "--log-every",
+                             2, ranks=3)
 
             self.assertEqual(run.returncode, 0, run.stderr)
             result = json.loads((self.out / "result.json").read_text())
@@ -74,22 +76,26 @@ class Programs(ExampleTest):
 
     def test_a_written_configuration_gives_the_same_run(self):
         data = self.small_data()
-        self.train("--data", data, "--epochs", 1, "--topology", "ring", "--local-optimizer", "adamw", "--lr", "0.01")
+        self.train("--data", data, "--epochs", 1, "--topology", "ring", "--local-optimizer",
+                   "adamw", "--lr", "0.01")
         first = json.loads((self.out / "result.json").read_text())
-        run = mpirun([2, "fashion_mnist", "--config", self.out / "config.toml", "--out", self.folder / "again"])
+        run = mpirun([2, "fashion_mnist", "--config", self.out / "config.toml", "--out",
+                      self.folder / "again"])
 
         self.assertEqual(run.returncode, 0, run.stderr)
         second = json.loads((self.folder / "again" / "result.json").read_text())
-        for field in ("loss", "topology", "consensus_distance", "test_accuracy_mean_model", "local_optimizer"):
+        for field in ("loss", "topology", "consensus_distance", "test_accuracy_mean_model",
+                      "local_optimizer"):
             self.assertEqual(first[field], second[field], field)
 
     def test_asynchronous_optimizers_end_by_the_jobs_samples(self):
         data = self.small_data()
-        for arguments in (["push-sum", "--overlap"], ["async-gossip"], ["ad-psgd", "--exchanges-per-step", 0.5],
+        for arguments in (["push-sum", "--overlap"], ["async-gossip"],
+                          ["ad-psgd", "--exchanges-per-step", 0.5],
                           ["a2cid2", "--topology", "ring"],
                           ["dadao", "--topology", "ring", "--weight-decay", 0.05]):
-            run = self.train("--data", data, "--epochs", 2, "--log-every", 1, "--lr", 0.02, "--slow-rank", "1:4",
-                             "--optimizer", *arguments, ranks=3)
+            run = self.train("--data", data, "--epochs", 2, "--log-every", 1, "--lr", 0.02,
+                             "--slow-rank", "1:4", "--optimizer", *arguments, ranks=3)
 
             self.assertEqual(run.returncode, 0, run.stderr)
             result = json.loads((self.out / "result.json").read_text())
@@ -98,13 +104,16 @@ class Programs(ExampleTest):
             steps = []
             for rank in range(3):
                 lines = [json.loads(line)
-                         for line in (self.out / f"metrics.rank{rank}.jsonl").read_text().splitlines()]
+                         for line in (self.out / f"metrics.rank{rank}.jsonl").read_text(
+                             ).splitlines()]
                 epochs = [line for line in lines if line["event"] == "epoch"]
                 self.assertEqual([line["epoch"] for line in epochs], [1, 2])
                 self.assertEqual([line["status"] for line in epochs], ["running", "complete"])
                 self.assertGreaterEqual(epochs[0]["job_steps"], 3 * 3)
-                for field in ("test_accuracy_mean_model", "test_accuracy_local", "consensus_distance", "age_p95",
-                              "bytes_averaged", "skipped", "neighbors_lost", "communication_cpu_share"):
+                for field in ("test_accuracy_mean_model", "test_accuracy_local",
+                              "consensus_distance", "age_p95",
+                              "bytes_averaged", "skipped", "neighbors_lost",
+                              "communication_cpu_share"):
                     self.assertIn(field, epochs[0])
                 self.assertEqual(sum(line["event"] == "step" for line in lines), epochs[-1]["step"])
                 steps.append(epochs[-1]["step"])
@@ -112,8 +121,8 @@ class Programs(ExampleTest):
             self.assertGreaterEqual(sum(steps), 2 * 3 * 3)
 
     def test_push_sum_in_rounds_on_a_directed_graph(self):
-        run = self.train("--data", self.small_data(), "--epochs", 1, "--optimizer", "push-sum", "--topology",
-                         "directed-ring", ranks=3)
+        run = self.train("--data", self.small_data(), "--epochs", 1, "--optimizer", "push-sum",
+                         "--topology", "directed-ring", ranks=3)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(json.loads((self.out / "result.json").read_text())["step"], 3)
@@ -121,20 +130,21 @@ class Programs(ExampleTest):
     def test_the_transport_that_is_named_is_used(self):
         for transport, expected in (("message", "message"), ("shared", "shared")):
             env = ["GOSSIP_RANKS_PER_MEMORY=1"] if transport == "message" else []
-            run = mpirun([2, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(), "--epochs", 1,
-                          "--transport", transport], env=env)
+            run = mpirun([2, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(),
+                          "--epochs", 1, "--transport", transport], env=env)
 
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertEqual(json.loads((self.out / "result.json").read_text())["transport"], expected)
+            self.assertEqual(json.loads((self.out / "result.json").read_text())["transport"],
+                             expected)
 
     def test_topologies_that_know_hosts_train_and_the_job_is_recorded(self):
-        job = ["GOSSIP_RANKS_PER_MEMORY=2", "SLURM_JOB_ID=17", "SLURM_JOB_NAME=train", "SLURM_JOB_NODELIST=n[1-2]",
-               "SLURM_JOB_NUM_NODES=2", "SLURM_RESTART_COUNT=1"]
+        job = ["GOSSIP_RANKS_PER_MEMORY=2", "SLURM_JOB_ID=17", "SLURM_JOB_NAME=train",
+               "SLURM_JOB_NODELIST=n[1-2]", "SLURM_JOB_NUM_NODES=2", "SLURM_RESTART_COUNT=1"]
         conf = self.folder / "topology.conf"
         conf.write_text(f"SwitchName=all Nodes={socket.gethostname()}\n")
         for topology in ("hierarchical-one-peer", f"hierarchical-ring:{conf}"):
-            run = mpirun([3, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(), "--epochs", 1,
-                          "--topology", topology], env=job)
+            run = mpirun([3, "fashion_mnist", "--out", self.out, "--data", self.small_data_once(),
+                          "--epochs", 1, "--topology", topology], env=job)
 
             self.assertEqual(run.returncode, 0, run.stderr)
             result = json.loads((self.out / "result.json").read_text())
@@ -142,21 +152,25 @@ class Programs(ExampleTest):
             self.assertEqual(result["topology"], topology.split(":")[0])
             for record in (result, start):
                 self.assertEqual(
-                    [record[field] for field in ("job_id", "job_name", "nodes", "num_nodes", "restart_count")],
+                    [record[field]
+                     for field in ("job_id", "job_name", "nodes", "num_nodes", "restart_count")],
                     ["17", "train", "n[1-2]", 2, 1])
                 self.assertEqual(record["num_hosts"], 2)
                 self.assertRegex(record["hosts"], r"^(.+):2,\1:1$")
                 self.assertRegex(record["commit"], r"^(unknown|[0-9a-f]{12,}\*?)$")
                 for field in ("version", "mpi", "libtorch", "compiler"):
                     self.assertRegex(record[field], r"\d")
-            self.assertRegex(run.stderr, r"gossip\[0\]: Slurm job 17, 'train' .* on n\[1-2\] \(2 nodes\), restarted")
+            self.assertRegex(run.stderr,
+                             r"gossip\[0\]: Slurm job 17, 'train' .* on n\[1-2\] "
+                             r"\(2 nodes\), restarted")
             self.assertEqual(run.stderr.count("ranks: 3 on 2 hosts"), 1, run.stderr)
 
     def test_a_file_of_switches_that_is_wrong_names_the_line(self):
         conf = self.folder / "topology.conf"
         conf.write_text("SwitchName=all\n")
 
-        self.assert_refused(self.train("--topology", f"hierarchical-ring:{conf}"), f"{conf}:1:", "Nodes=")
+        self.assert_refused(self.train("--topology", f"hierarchical-ring:{conf}"), f"{conf}:1:",
+                            "Nodes=")
 
     def small_data_once(self):
         return self.folder / "data" if (self.folder / "data").exists() else self.small_data()
@@ -172,18 +186,20 @@ class Programs(ExampleTest):
 
             self.assertEqual(run.returncode, 0, run.stderr)
             self.assertIn("gossip-sgd", run.stdout)
-            self.assertEqual(run.stdout.count("Fashion-MNIST") + run.stdout.count("Topologies"), 1, run.stdout)
+            self.assertEqual(run.stdout.count("Fashion-MNIST") + run.stdout.count("Topologies"), 1,
+                             run.stdout)
 
     def test_reference_problem_writes_the_same_in_process_and_on_ranks(self):
         problem = pathlib.Path(__file__).parents[1] / "reference" / "quadratic_n8.json"
         results = []
         for ranks in (1, 8):
             out = self.folder / f"{ranks}.json"
-            run = mpirun([ranks, "reference_problem", problem, "--algorithm", "push_pull_device_sampling",
-                          "--iterations", "1,10", "--out", out])
+            run = mpirun([ranks, "reference_problem", problem, "--algorithm",
+                          "push_pull_device_sampling", "--iterations", "1,10", "--out", out])
             self.assertEqual(run.returncode, 0, run.stderr)
             results.append(json.loads(out.read_text()))
-        expected = json.loads(problem.read_text())["algorithms"]["push_pull_device_sampling"]["iterates"]["10"]
+        expected = json.loads(problem.read_text())["algorithms"]["push_pull_device_sampling"][
+            "iterates"]["10"]
         ours = results[0]["algorithms"]["push_pull_device_sampling"]["iterates"]["10"]
 
         self.assertEqual(results[0], results[1])
@@ -200,7 +216,8 @@ class Programs(ExampleTest):
             self.assert_refused(mpirun([1, "reference_problem", *arguments]), *texts)
 
     def test_missing_data_names_file_and_package(self):
-        self.assert_refused(self.train("--data", self.folder / "none"), "dataset-fashion-mnist", "none")
+        self.assert_refused(self.train("--data", self.folder / "none"), "dataset-fashion-mnist",
+                            "none")
 
     def test_corrupt_data_names_the_file(self):
         data = self.folder / "data"
@@ -226,18 +243,23 @@ class Programs(ExampleTest):
         self.assert_refused(self.train("--epoch", 3), "--epoch", "--help")
 
     def test_numbers_out_of_range_are_named(self):
-        for option, value in (("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--epochs", "0"), ("--momentum", "1"),
-                              ("--local-steps", "0"), ("--exchanges-per-step", "0"), ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"), ("--slow-rank", "1-2")):
+        for option, value in (("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--epochs", "0"),
+                              ("--momentum", "1"),
+                              ("--local-steps", "0"), ("--exchanges-per-step", "0"),
+                              ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"),
+                              ("--slow-rank", "1-2")):
             self.assert_refused(self.train(option, value), option, value)
 
     def test_a_batch_larger_than_the_shard_names_both(self):
-        self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301", "300")
+        self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301",
+                            "300")
 
     def test_ranks_that_disagree_are_told_so(self):
         first = [1, "fashion_mnist", "--out", self.out, "--lr", "0.1"]
         second = [1, "fashion_mnist", "--out", self.out, "--lr", "0.2"]
 
-        self.assert_refused(mpirun(first, second), "disagree on the configuration", "rank 0 has lr=0.1, rank 1 has lr=0.2")
+        self.assert_refused(mpirun(first, second), "disagree on the configuration",
+                            "rank 0 has lr=0.1, rank 1 has lr=0.2")
 
     def test_an_impossible_size_names_the_nearest(self):
         self.assert_refused(self.train("--topology", "hypercube", ranks=3), "hypercube", "2", "4")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs PROGRAM on RANKS ranks, which LAUNCHER gives. It must end by itself within 20 seconds, print a match of
-# each line of EXPECT and none of REJECT, and leave no process behind.
-# STATUS empty: the launcher must report a failure. Otherwise each rank must exit with STATUS; a shell
-# around each rank tells, because the launcher ends the other ranks after the first bad exit.
+# Runs PROGRAM on RANKS ranks, which LAUNCHER gives. It must end by itself within 20 seconds, print
+# a match of each line of EXPECT and none of REJECT, and leave no process behind.
+# STATUS empty: the launcher must report a failure. Otherwise each rank must exit with STATUS; a
+# shell around each rank tells, because the launcher ends the other ranks after the first bad exit.
 cmake_minimum_required(VERSION 3.25)
 set(command "${PROGRAM}" "--gtest_filter=${FILTER}" --gtest_color=no)
 if(NOT STATUS STREQUAL "")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# One step of the install tests; CMakeLists.txt beside this file names them and passes the variables.
+# One step of the install tests; CMakeLists.txt beside this file names them and passes the
+# variables.
 cmake_minimum_required(VERSION 3.25)
 
 function(run)
@@ -44,7 +45,8 @@ elseif(STEP STREQUAL "subdirectory")
                  "-DLibTorch_ROOT=${TORCH}" "-DGOSSIP_WERROR=${WERROR}")
 
 elseif(STEP STREQUAL "fetch")
-  build_consumer(fetch consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}" "-DLibTorch_ROOT=${TORCH}"
+  build_consumer(fetch consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}"
+                 "-DLibTorch_ROOT=${TORCH}"
                  "-DGOSSIP_WERROR=${WERROR}" "-DBUILD_SHARED_LIBS=${SHARED}")
   run("${WORK}/fetch/consumer")
 

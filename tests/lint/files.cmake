@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# tracked_files(<out> <regex>): the files of the repository below ROOT whose relative path matches; without
-# git all files outside build and dependency folders.
+# tracked_files(<out> <regex>): the files of the repository below ROOT whose relative path matches;
+# without git all files outside build and dependency folders.
 function(tracked_files out regex)
   execute_process(
     COMMAND git -c safe.directory=* -C "${ROOT}" ls-files
     OUTPUT_VARIABLE files
     RESULT_VARIABLE status
     ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
-  if(status EQUAL 0)
+  if(status EQUAL 0 AND EXISTS "${ROOT}/.git")
     string(REPLACE "\n" ";" files "${files}")
   else()
     file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/*")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Checks who includes whom below ROOT/libgossip. A room sees itself, base, and what its row lists; third-party
-# headers only where the row says so. Usage: cmake -DROOT=<repository> -P layers.cmake
+# Checks who includes whom below ROOT/libgossip. A room sees itself, base, and what its row lists;
+# third-party headers only where the row says so. Usage: cmake -DROOT=<repository> -P layers.cmake
 cmake_minimum_required(VERSION 3.25)
 set(all_below_train base topology kernels mpi gpu transport runtime algorithm engine model optim)
 set(rooms ${all_below_train} sim train)
@@ -20,8 +20,8 @@ set(sees_model kernels)
 set(sees_optim topology kernels transport runtime algorithm engine model gpu)
 set(sees_train ${all_below_train})
 
-# The third-party headers that a room may include: anywhere, and in .cpp files only (regular expressions).
-# fmt, which base allows, is for all.
+# The third-party headers that a room may include: anywhere, and in .cpp files only (regular
+# expressions). fmt, which base allows, is for all.
 set(torch "^(torch|ATen|c10)/")
 set(anywhere_mpi "^mpi(-ext)?\\.h$")
 set(anywhere_gpu "^(cuda_runtime|nccl)\\.h$")
@@ -34,7 +34,9 @@ set(in_cpp_train "${torch}|^nlohmann/|^toml(\\+\\+/|\\.hpp$)|^zlib\\.h$")
 set(in_cu_kernels "^cuda_runtime\\.h$")
 
 set(standard "^[a-z0-9_]+$")
-set(system "^(unistd|fcntl|dlfcn|pthread|sched|signal|poll|time|limits|termios|immintrin)\\.h$|^(sys|linux)/")
+set(system_names unistd fcntl dlfcn pthread sched signal poll time limits termios immintrin)
+list(JOIN system_names "|" system_names)
+set(system "^(${system_names})\\.h$|^(sys|linux)/")
 
 set(errors "")
 macro(violation text)

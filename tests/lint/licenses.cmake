@@ -7,7 +7,8 @@ set(missing "")
 set(checked 0)
 foreach(file IN LISTS files)
   file(STRINGS "${ROOT}/${file}" head LIMIT_COUNT 3 LIMIT_INPUT 1000)
-  if(file MATCHES "\\.(cpp|h|h\\.in|cuh?|cmake|cmake\\.in|py|sh|sbatch|bash)$|(^|/)CMakeLists\\.txt$"
+  if(file
+     MATCHES "\\.(cpp|h|h\\.in|cuh?|cmake|cmake\\.in|py|sh|sbatch|bash)$|(^|/)CMakeLists\\.txt$"
      OR head MATCHES "^#!")
     math(EXPR checked "${checked} + 1")
     file(SIZE "${ROOT}/${file}" size)

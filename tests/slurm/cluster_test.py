@@ -21,8 +21,8 @@ SKIPPED = 77
 
 
 def cluster(*arguments):
-    return subprocess.run([*DIES_WITH_THE_TEST, CLUSTER, *arguments], capture_output=True, text=True, timeout=120,
-                          stdin=subprocess.DEVNULL)
+    return subprocess.run([*DIES_WITH_THE_TEST, CLUSTER, *arguments], capture_output=True,
+                          text=True, timeout=120, stdin=subprocess.DEVNULL)
 
 
 def bash(script, *options):
@@ -31,7 +31,7 @@ def bash(script, *options):
 
 
 def processes_with(mark):
-    """What has `mark` in its environment or sees a file of that name on its login node: all of a cluster."""
+    """What has `mark` in its environment or sees a file of that name: all of a cluster."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -47,8 +47,8 @@ def processes_with(mark):
 def traces():
     """What a cluster could leave on the machine besides processes."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    return {"mounts": pathlib.Path("/proc/mounts").read_text(), "links": re.findall(r"(?m)^\d+: ([^:]*):", links),
-            "files": sorted(os.listdir("/run"))}
+    return {"mounts": pathlib.Path("/proc/mounts").read_text(),
+            "links": re.findall(r"(?m)^\d+: ([^:]*):", links), "files": sorted(os.listdir("/run"))}
 
 
 class Cluster(unittest.TestCase):
@@ -60,14 +60,16 @@ class Cluster(unittest.TestCase):
             sort /run/slurm/out | uniq -c""", "--nodes", "3", "--cpus", "2")
 
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertEqual([line.split() for line in run.stdout.splitlines()][-3:], [["2", f"node{i}"] for i in (1, 2, 3)])
+        self.assertEqual([line.split() for line in run.stdout.splitlines()][-3:],
+                         [["2", f"node{i}"] for i in (1, 2, 3)])
 
     def test_the_commands_status_is_the_clusters(self):
         self.assertEqual(bash("exit 7").returncode, 7)
 
     def test_a_node_fails_and_comes_back(self):
         run = bash(f"""
-            job=$(sbatch --parsable --nodes=2 --wrap 'srun bash -c "echo up; sleep $((SLURM_RESTART_COUNT ? 0 : 600))"')
+            job=$(sbatch --parsable --nodes=2 --wrap '
+              srun bash -c "echo up; sleep $((SLURM_RESTART_COUNT ? 0 : 600))"')
             until [[ $(grep -cs up slurm-*.out) == 2 ]]; do sleep 0.1; done
             {CLUSTER} fail node2
             ! {CLUSTER} fail node2
@@ -84,13 +86,16 @@ class Cluster(unittest.TestCase):
     def test_wait_says_how_jobs_end(self):
         run = bash(f"""
             sbatch --wrap true >&2; sbatch --wrap false >&2; sbatch --wrap 'sleep 600' >&2
-            for jobs in 1 '1 2' 3; do {CLUSTER} wait $([[ $jobs == 3 ]] && echo 1 || echo 60) $jobs && echo 0 || echo $?; done""")
+            for jobs in 1 '1 2' 3; do
+              {CLUSTER} wait $([[ $jobs == 3 ]] && echo 1 || echo 60) $jobs && echo 0 || echo $?
+            done""")
 
-        self.assertEqual(run.stdout.splitlines(), ["1 COMPLETED", "0", "1 COMPLETED", "2 FAILED", "1", "3 RUNNING", "2"])
+        self.assertEqual(run.stdout.splitlines(),
+                         ["1 COMPLETED", "0", "1 COMPLETED", "2 FAILED", "1", "3 RUNNING", "2"])
 
     def test_gpus_are_given_out(self):
-        run = bash("srun --gpus-per-node=2 bash -c 'echo $CUDA_VISIBLE_DEVICES'; ! srun --gpus-per-node=3 true",
-                   "--gpus", "2")
+        run = bash("srun --gpus-per-node=2 bash -c 'echo $CUDA_VISIBLE_DEVICES'; "
+                   "! srun --gpus-per-node=3 true", "--gpus", "2")
 
         self.assertEqual((run.returncode, run.stdout), (0, "0,1\n"), run.stderr)
 
@@ -135,8 +140,10 @@ class NothingIsLeft(unittest.TestCase):
         busy = f"""cd $TMPDIR; touch {self.mark}
             sbatch --nodes=2 --wrap 'srun bash -c "setsid sleep 600 & sleep 600"' >/dev/null
             until [[ $(pgrep -cx sleep) -ge 6 ]]; do sleep 0.1; done; echo busy; {script}"""
-        started = subprocess.Popen([*DIES_WITH_THE_TEST, CLUSTER, "--", "bash", "-c", busy], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, text=True, env={**os.environ, "GOSSIP_MARK": self.mark},
+        started = subprocess.Popen([*DIES_WITH_THE_TEST, CLUSTER, "--", "bash", "-c", busy],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True,
+                                   env={**os.environ, "GOSSIP_MARK": self.mark},
                                    start_new_session=True)
         self.addCleanup(started.stdout.close)
         return started
@@ -157,7 +164,8 @@ class NothingIsLeft(unittest.TestCase):
         self.assert_nothing_is_left()
 
     def test_after_a_signal(self):
-        for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130),
+                               (signal.SIGTERM, 143)):
             started = self.start("sleep 600")
             self.assertEqual(started.stdout.readline(), "busy\n")
             running = " ".join(processes_with(self.mark))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests do on the login node of scripts/slurm-cluster: submit the scripts of slurm/ and watch the jobs."""
+"""What the tests do on the login node of scripts/slurm-cluster: submit scripts, watch the jobs."""
 
 import os
 import pathlib
@@ -12,7 +12,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "scripts" / "slurm-cluster"
-KEPT = ("PATH", "HOME", "SLURM_CONF", "GOSSIP_SLURM_CLUSTER")  # a user's shell knows nothing of CTest's environment
+# A user's shell knows nothing of CTest's environment.
+KEPT = ("PATH", "HOME", "SLURM_CONF", "GOSSIP_SLURM_CLUSTER")
 SECONDS = 180  # a job that needs longer hangs
 
 
@@ -44,7 +45,8 @@ class Job:
 
     def output(self):
         """Of the script and its steps; of all tasks of an array, one after the other."""
-        return "".join(path.read_text() for path in sorted(self.folder.glob(f"*-{self.number}*.out")))
+        return "".join(path.read_text()
+                       for path in sorted(self.folder.glob(f"*-{self.number}*.out")))
 
     def prints(self, text, seconds=SECONDS):
         """Whether `text` (a regular expression) comes up in its output in time."""
@@ -72,7 +74,8 @@ class OnLoginNode(unittest.TestCase):
 
     def sbatch(self, script, *arguments, options=(), env=None, cwd=None):
         script = script if isinstance(script, pathlib.Path) else ROOT / "slurm" / f"{script}.sbatch"
-        return run("sbatch", "--parsable", *options, script, *arguments, env=env, cwd=cwd or self.folder)
+        return run("sbatch", "--parsable", *options, script, *arguments, env=env,
+                   cwd=cwd or self.folder)
 
     def submit(self, script, *arguments, options=(), env=None):
         submitted = self.sbatch(script, *arguments, options=options, env=env)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""slurm/requeue.sbatch: a training that is interrupted ends as one that is not. On the login node of a cluster.
+"""slurm/requeue.sbatch: a training that is interrupted ends as one that is not.
+
+On the login node of a cluster.
 
 Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- requeue_test.py
 """
@@ -20,15 +22,17 @@ class Requeue(TrainingTest):
     uninterrupted = None  # the figures of such a run, once there was one
 
     def train(self, script, *arguments, options=(), env=None):
-        return self.submit(script, "--data", self.data, "--epochs", EPOCHS, "--log-every", 1, *arguments,
-                           options=[*PAIR, *options], env=env)
+        return self.submit(script, "--data", self.data, "--epochs", EPOCHS, "--log-every", 1,
+                           *arguments, options=[*PAIR, *options], env=env)
 
     def folder_of(self, job):
         return self.folder / "runs" / f"{job.field('JobName')}-{job.number}"
 
     def steps(self, job):
         """Made so far, as rank 0 recorded."""
-        return max([0, *(line["step"] for line in lines(self.folder_of(job), 0) if line["event"] == "step")])
+        return max([0,
+                    *(line["step"] for line in lines(self.folder_of(job), 0)
+                      if line["event"] == "step")])
 
     def wait_for_steps(self, job, steps):
         self.assertTrue(wait_until(lambda: self.steps(job) >= steps), job.output())
@@ -46,7 +50,8 @@ class Requeue(TrainingTest):
             self.assert_ends(plain, "COMPLETED")
             Requeue.uninterrupted = self.figures(plain)
         self.assertEqual(self.figures(job), Requeue.uninterrupted)
-        recorded = {line["step"] for line in lines(self.folder_of(job), 0) if line["event"] == "step"}
+        recorded = {line["step"] for line in lines(self.folder_of(job), 0)
+                    if line["event"] == "step"}
         self.assertEqual(recorded, set(range(1, EPOCHS * STEPS + 1)))
 
     def test_a_signal_before_the_time_limit(self):
@@ -63,8 +68,8 @@ class Requeue(TrainingTest):
         job = self.train("requeue")
         self.wait_for_steps(job, 10)
 
-        urgent = run("sbatch", "--parsable", "--partition=urgent", "--nodes=4", "--exclusive", "--output=urgent",
-                     "--wrap", "sleep 1", cwd=self.folder).stdout.strip()
+        urgent = run("sbatch", "--parsable", "--partition=urgent", "--nodes=4", "--exclusive",
+                     "--output=urgent", "--wrap", "sleep 1", cwd=self.folder).stdout.strip()
 
         self.assertEqual(run(CLUSTER, "wait", 60, urgent).stdout, f"{urgent} COMPLETED\n")
         self.assert_ends_as_uninterrupted(job)

@@ -23,7 +23,8 @@ class TimeLimit(TrainingTest):
 
     def test_a_requeued_one_goes_on_after_it(self):
         # Slurm looks twice a minute, and may send the signal a minute early.
-        job = self.submit("requeue", "--data", self.data, *ENDLESS, options=[*PAIR, "--time=2", "--signal=B:USR1@60"])
+        job = self.submit("requeue", "--data", self.data, *ENDLESS,
+                          options=[*PAIR, "--time=2", "--signal=B:USR1@60"])
         self.assertTrue(job.prints("the job queues again", seconds=240), job.output())
         folder = self.folder / "runs" / f"gossip-requeue-{job.number}"
         saved = lines(folder, 0)[-1]["step"]
@@ -36,7 +37,9 @@ class TimeLimit(TrainingTest):
 
 class Starts(OnLoginNode):
     def test_none_fails_with_slurms_own_fence(self):
-        job = self.submit("train", "returns", options=["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1", "--array=1-80",
+        job = self.submit("train", "returns",
+                          options=["--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=1",
+                                   "--array=1-80",
                                                    "--output=%x-%A_%a.out"],
                           env={"GOSSIP_PROGRAM": RUNTIME_PROGRAM})
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs PROGRAM CASE under LAUNCHER (nothing: directly) with OMP_NUM_THREADS = THREADS (nothing: not set,
-# `empty`: set to nothing). It must end by itself within 20 seconds, well unless FAILS, and print a match of
-# each line of EXPECT, exactly one of ONCE and none of ABSENT where these are given.
+# Runs PROGRAM CASE under LAUNCHER (nothing: directly) with OMP_NUM_THREADS = THREADS (nothing: not
+# set, `empty`: set to nothing). It must end by itself within 20 seconds, well unless FAILS, and
+# print a match of each line of EXPECT, exactly one of ONCE and none of ABSENT where these are
+# given.
 if(THREADS STREQUAL "")
   unset(ENV{OMP_NUM_THREADS})
 elseif(THREADS STREQUAL empty)

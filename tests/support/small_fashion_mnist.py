@@ -14,6 +14,7 @@ def write_small_data(folder, images=600):
         count = images if path.name.startswith("train") else 100
         raw = gzip.decompress(path.read_bytes())
         header, item = (16, 784) if "images" in path.name else (8, 1)
-        small = raw[:4] + count.to_bytes(4, "big") + raw[8:header] + raw[header : header + count * item]
+        items = raw[header : header + count * item]
+        small = raw[:4] + count.to_bytes(4, "big") + raw[8:header] + items
         (folder / path.name).write_bytes(gzip.compress(small))
     return folder

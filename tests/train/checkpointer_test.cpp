@@ -68,7 +68,7 @@ TEST_F(CheckpointerTest, MassIsConservedOverTheFiles) {
     for (const RankEntry& entry : manifest.ranks) weight += entry.weight;
     EXPECT_NEAR(weight, size(), 1e-12) << name;
     if (name == "push-sum") continue;
-    // The tracker y of a rank is its gradient g and the correction: the sum of these is that of y - g.
+    // A rank's tracker y is its gradient g and the correction: the sum of these is that of y - g.
     std::vector<double> sum;
     for (const RankEntry& entry : manifest.ranks) {
       const RankRecord record = read_record(path / "step-7", manifest, entry.rank);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake/GossipCommit.cmake on trees made for it. Usage: cmake -DROOT=<repository> -P commit_test.cmake
+# cmake/GossipCommit.cmake on trees made for it. Usage: cmake -DROOT=<repository> -P
+# commit_test.cmake
 cmake_minimum_required(VERSION 3.25)
 find_package(Git REQUIRED)
 string(RANDOM LENGTH 12 name)
@@ -21,7 +22,8 @@ function(expect what regex)
     set(source "${ARGV2}")
   endif()
   execute_process(
-    COMMAND ${CMAKE_COMMAND} "-DSOURCE=${source}" "-DOUTPUT=${header}" -P "${ROOT}/cmake/GossipCommit.cmake"
+    COMMAND ${CMAKE_COMMAND} "-DSOURCE=${source}" "-DOUTPUT=${header}" -P
+            "${ROOT}/cmake/GossipCommit.cmake"
             COMMAND_ERROR_IS_FATAL ANY)
   file(STRINGS "${header}" line REGEX kCommit)
   if(NOT line MATCHES "= \"${regex}\"")

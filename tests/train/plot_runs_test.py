@@ -19,27 +19,35 @@ spec.loader.exec_module(plot_runs)
 def write_run(folder, optimizer="gossip-sgd", ranks=2, epochs=3, result=True, **extra):
     """A run of 20 steps a training epoch."""
     os.makedirs(folder)
-    who = {"size": ranks, "optimizer": optimizer, "topology": "ring", "transport": "shared", "parameters": 1000}
+    who = {"size": ranks, "optimizer": optimizer, "topology": "ring", "transport": "shared",
+           "parameters": 1000}
     for rank in range(ranks):
         lines = [{"event": "start", "schema": 1, "rank": rank, "status": "running", **who}]
         for step in range(5, 20 * epochs + 1, 5):
-            lines.append({"event": "step", "rank": rank, "epoch": 1 + (step - 1) // 20, "step": step,
-                          "seconds": step * 0.1, "loss": 1 / step + rank, "bytes_sent": 4000 * step})
+            lines.append({"event": "step", "rank": rank, "epoch": 1 + (step - 1) // 20,
+                          "step": step,
+                          "seconds": step * 0.1, "loss": 1 / step + rank,
+                          "bytes_sent": 4000 * step})
             if step % 20 == 0:
-                lines.append({"event": "epoch", "rank": rank, "epoch": step // 20, "step": step, "seconds": step * 0.1,
-                              "loss": 0.5, "test_accuracy_mean_model": 0.9 + step / 1000, "bytes_sent": 4000 * step,
-                              "consensus_distance": 0.01, "images_per_second": 9000.0, "status": "running", **extra})
+                lines.append({"event": "epoch", "rank": rank, "epoch": step // 20, "step": step,
+                              "seconds": step * 0.1,
+                              "loss": 0.5, "test_accuracy_mean_model": 0.9 + step / 1000,
+                              "bytes_sent": 4000 * step,
+                              "consensus_distance": 0.01, "images_per_second": 9000.0,
+                              "status": "running", **extra})
         with open(os.path.join(folder, f"metrics.rank{rank}.jsonl"), "w", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     if result:
         with open(os.path.join(folder, "result.json"), "w", encoding="utf-8") as file:
-            json.dump({"schema": 1, "status": "complete", **who, "step": 20 * epochs, "seconds": 7.5,
+            json.dump({"schema": 1, "status": "complete", **who, "step": 20 * epochs,
+                       "seconds": 7.5,
                        "bytes_sent": 4000 * 20 * epochs, "test_accuracy_mean_model": 0.96,
                        "images_per_second": 12345.0, "consensus_distance": 0.0123, **extra}, file)
 
 
 def run_script(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True,
+                          check=False)
 
 
 class PlotRuns(unittest.TestCase):
@@ -58,7 +66,8 @@ class PlotRuns(unittest.TestCase):
 
         self.assertEqual(done.returncode, 0, done.stderr)
         _, _, first, second = done.stdout.splitlines()
-        for text in ("gossip-sgd, ring", "complete", "96.00 %", "7.5 s", "12,345", "4 kB", "0.0123"):
+        for text in ("gossip-sgd, ring", "complete", "96.00 %", "7.5 s", "12,345", "4 kB",
+                     "0.0123"):
             self.assertIn(text, first)
         self.assertNotIn("nominal", first)
         self.assertIn("4 kB (nominal)", second)
@@ -83,7 +92,8 @@ class PlotRuns(unittest.TestCase):
         write_run(self.path("a"))
         write_run(self.path("b"))
 
-        labels = plot_runs.unique_labels([plot_runs.Run(self.path("a")), plot_runs.Run(self.path("b"))])
+        labels = plot_runs.unique_labels([plot_runs.Run(self.path("a")),
+                                          plot_runs.Run(self.path("b"))])
 
         self.assertEqual(labels, ["gossip-sgd, ring (a)", "gossip-sgd, ring (b)"])
 
@@ -99,7 +109,8 @@ class PlotRuns(unittest.TestCase):
         path = os.path.join(self.path("a"), "metrics.rank0.jsonl")
         with open(path, encoding="utf-8") as file:
             lines = file.readlines()
-        again = [line.replace('"loss": ', '"loss": 10') for line in lines if '"step": 6' in line or '"step": 5' in line]
+        again = [line.replace('"loss": ', '"loss": 10') for line in lines if '"step": 6' in line
+                 or '"step": 5' in line]
         with open(path, "a", encoding="utf-8") as file:
             file.write('{"event": "st\n')  # killed here
             file.write('{"event":"resume","rank":0,"step":45}\n')
@@ -135,7 +146,8 @@ class PlotRuns(unittest.TestCase):
         write_run(self.path("short"), epochs=1, result=False)
         write_run(self.path("diverged"), result=False)
         with open(self.path("diverged/metrics.rank0.jsonl"), "a", encoding="utf-8") as file:
-            file.write('{"event": "step", "rank": 0, "epoch": 4, "step": 65, "seconds": 7, "loss": null}\n')
+            file.write('{"event": "step", "rank": 0, "epoch": 4, "step": 65, "seconds": 7, '
+                       '"loss": null}\n')
         os.makedirs(self.path("started"))
         with open(self.path("started/metrics.rank0.jsonl"), "w", encoding="utf-8") as file:
             file.write('{"event": "start", "optimizer": "x"}\n')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See stress.h. Between hosts the payload is copied by a mover; this one lets it go before all of it
-// lies in the sender's slot.
+// See stress.h. Between hosts the payload is copied by a mover; this one lets it go before all of
+// it lies in the sender's slot.
 #include <cstdlib>
 #include <cstring>
 #include <list>

@@ -38,8 +38,8 @@ void stop() {
   EXPECT_EQ(std::raise(SIGSTOP), 0);
 }
 
-/// In MPICH a flush waits for the puts to all ranks of its window: whoever has some under way to the
-/// stopped rank when it stops waits for it.
+/// In MPICH a flush waits for the puts to all ranks of its window: whoever has some under way to
+/// the stopped rank when it stops waits for it.
 bool flushes_wait_for_all([[maybe_unused]] const Group& group) {
 #ifdef MPICH_VERSION
   return group.transport().find("rma") != std::string_view::npos;

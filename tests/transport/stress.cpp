@@ -251,8 +251,8 @@ TEST_P(Stress, NoReadIsTorn) {
 
 constexpr Reading kAny = Reading::kNext;
 
-/// The reads that a program makes of 4 KB, 256 KB and 16 MB. Between hosts each takes some tenths of
-/// a millisecond, so that the full counts stand in a test of their own.
+/// The reads that a program makes of 4 KB, 256 KB and 16 MB. Between hosts each takes some tenths
+/// of a millisecond, so that the full counts stand in a test of their own.
 std::vector<Case> main_cases() {
   const std::int64_t less = kLess * test::stress_divisor();
   return cases({{kAny, 4U << 10U, 1000000 / less},

@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// What the stress test needs besides groups; early_memory_channel.cpp and early_network_channel.cpp
-/// have it for their ways of moving bytes.
+/// What the stress test needs besides groups; early_memory_channel.cpp and
+/// early_network_channel.cpp have it for their ways of moving bytes.
 
 #include <cstdint>
 #include <memory>

@@ -9,8 +9,8 @@
 
 namespace gossip::transport::shared {
 
-/// Collective over `host`, as mpi::SharedWindow. `index_in_host`: for every rank of the group its rank
-/// in `host`, or -1.
+/// Collective over `host`, as mpi::SharedWindow. `index_in_host`: for every rank of the group its
+/// rank in `host`, or -1.
 class WindowRegion final : public Region {
  public:
   WindowRegion(const mpi::Communicator& host, std::vector<Rank> index_in_host, std::size_t bytes);
