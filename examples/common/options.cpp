@@ -213,7 +213,7 @@ optim::OptimizerOptions optimizer_options(const Options& options) {
           .overlap = options.overlap,
           .seed = options.seed,
           .on_lost_neighbor = optim::on_lost_neighbor(options.on_lost_neighbor),
-          .timeout = std::chrono::duration_cast<std::chrono::milliseconds>(timeout)};
+          .timeout = in_milliseconds(timeout)};
 }
 
 std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(

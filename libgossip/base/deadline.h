@@ -4,6 +4,7 @@
 /// @file
 /// Waiting with an end: a deadline, and the back-off between two looks at a condition.
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -12,31 +13,86 @@ namespace gossip {
 
 using Clock = std::chrono::steady_clock;
 
+/// Counts the time in which this process runs, by looks at the clock: of the time between two looks
+/// at most `kLongestGap` counts, since a process that looks less often is stopped.
+class RunningTime {
+ public:
+  static constexpr std::chrono::milliseconds kLongestGap{100};
+
+  explicit RunningTime(Clock::time_point start) : last_(start) {}
+
+  /// The time so far. `now` is not before that of the last look.
+  Clock::duration look(Clock::time_point now) {
+    time_ += std::min<Clock::duration>(now - last_, kLongestGap);
+    last_ = now;
+    return time_;
+  }
+
+ private:
+  Clock::time_point last_;
+  Clock::duration time_{0};
+};
+
+/// The clock of all waits. It stands still while the process is stopped: suspended with all other
+/// ranks by a scheduler, held by a debugger. It also does where no thread looks at it; those that
+/// wait and the communication thread do. Threads: any.
+class RunningClock {
+ public:
+  using duration = Clock::duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<RunningClock>;
+  static constexpr bool is_steady = true;
+
+  static time_point now();
+};
+
+/// Seconds between two moments of one clock.
+template <class AnyClock, class Duration>
+[[nodiscard]] double seconds_between(std::chrono::time_point<AnyClock, Duration> from,
+                                     std::chrono::time_point<AnyClock, Duration> to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+/// A duration in milliseconds, rounded up; the longest there is for one that they cannot say.
+template <class Rep, class Period>
+[[nodiscard]] constexpr std::chrono::milliseconds in_milliseconds(
+    std::chrono::duration<Rep, Period> time) {
+  using std::chrono::milliseconds;
+  constexpr double kMost = 9e18;
+  const double count = std::chrono::duration<double, std::milli>(time).count();
+  if (count > kMost) return milliseconds::max();
+  return count < -kMost ? milliseconds::min() : std::chrono::ceil<milliseconds>(time);
+}
+
+/// Twice a timeout, or the longest there is.
+[[nodiscard]] constexpr std::chrono::milliseconds twice(std::chrono::milliseconds timeout) {
+  return timeout > std::chrono::milliseconds::max() / 2 ? std::chrono::milliseconds::max()
+                                                        : 2 * timeout;
+}
+
 /// A moment after which waiting is given up.
 class Deadline {
  public:
-  explicit Deadline(std::chrono::milliseconds timeout) : timeout_(timeout), start_(Clock::now()) {}
+  explicit Deadline(std::chrono::milliseconds timeout)
+      : timeout_(timeout), start_(RunningClock::now()) {}
 
   [[nodiscard]] bool has_passed() const {
     // In milliseconds: the longest timeout in the clock's own unit would overflow.
-    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_) >= timeout_;
+    const RunningClock::duration elapsed = RunningClock::now() - start_;
+    return std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) >= timeout_;
   }
   [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
 
   /// Seconds since the deadline was set.
   [[nodiscard]] double elapsed_seconds() const {
-    return std::chrono::duration<double>(Clock::now() - start_).count();
+    return seconds_between(start_, RunningClock::now());
   }
 
  private:
   std::chrono::milliseconds timeout_;
-  Clock::time_point start_;
+  RunningClock::time_point start_;
 };
-
-/// Seconds between two moments.
-[[nodiscard]] inline double seconds_between(Clock::time_point from, Clock::time_point to) {
-  return std::chrono::duration<double>(to - from).count();
-}
 
 /// What to do between two looks at a condition that another thread or process makes true: look
 /// again at once a few times, then give the core away, then sleep, so that ranks that wait do not
@@ -70,7 +126,7 @@ struct Patience {
   Patience() = default;
   template <class Rep, class Period>
   Patience(std::chrono::duration<Rep, Period> limit)  // NOLINT(google-explicit-constructor)
-      : timeout(std::chrono::duration_cast<std::chrono::milliseconds>(limit)) {}
+      : timeout(in_milliseconds(limit)) {}
 
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
 

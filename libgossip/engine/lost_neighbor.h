@@ -25,17 +25,17 @@ class Watch {
  public:
   /// The neighbor moved, or nothing is expected of it.
   void reset() {
-    since_ = Clock::now();
+    since_ = RunningClock::now();
     has_warned_ = false;
   }
 
   /// Whether `peer` has been silent for longer than `timeout`; says so once, before that.
   [[nodiscard]] bool has_run_out(Rank self, Rank peer, std::chrono::milliseconds timeout);
 
-  [[nodiscard]] double seconds() const { return seconds_between(since_, Clock::now()); }
+  [[nodiscard]] double seconds() const { return seconds_between(since_, RunningClock::now()); }
 
  private:
-  Clock::time_point since_ = Clock::now();
+  RunningClock::time_point since_ = RunningClock::now();
   bool has_warned_ = false;
 };
 

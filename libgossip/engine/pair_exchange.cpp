@@ -175,7 +175,7 @@ void PairExchange::settle() {
   const auto is_idle = [this] {
     return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
   };
-  const Deadline deadline(options_.timeout + options_.timeout);  // the streams' own come first
+  const Deadline deadline(twice(options_.timeout));  // the streams' own come first
   if (!wait_until(deadline, is_idle, [this] { check(); })) {
     throw TimeoutError(-1, fmt::format("Rank {}'s exchanges did not end within {} ms.", rank_,
                                        deadline.timeout().count()));

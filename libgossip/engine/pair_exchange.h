@@ -156,18 +156,18 @@ class PairExchange {
     std::atomic<int> events{0};  // asked for and not over: one that goes on, one behind it
     std::atomic<int> wanted{0};  // more, behind these
     std::atomic<bool> is_lost{false};
-    int started = 0;                                     // of them
-    bool is_void = false;                                // of them, one met a rank that is away
-    std::size_t first = 0;                               // piece that these begin with
-    std::size_t next = 0;                                // pieces asked for, of all started events
-    std::size_t answered = 0;                            // of them
-    std::size_t served = 0;                              // pieces of the peer's events
-    std::optional<Clock::time_point> asked_since;        // when an event began to wait for room
-    std::optional<Clock::time_point> served_since;       // the same of the peer's
-    std::array<std::int64_t, kMostEvents> started_at{};  // of each, the step
-    Watch watch;                                         // since the peer last moved
-    std::optional<transport::Message> request;           // of the peer, while it cannot be served
-    std::optional<transport::Message> answer;            // of the peer, while it cannot be applied
+    int started = 0;                                      // of them
+    bool is_void = false;                                 // of them, one met a rank that is away
+    std::size_t first = 0;                                // piece that these begin with
+    std::size_t next = 0;                                 // pieces asked for, of all started events
+    std::size_t answered = 0;                             // of them
+    std::size_t served = 0;                               // pieces of the peer's events
+    std::optional<RunningClock::time_point> asked_since;  // when an event began to wait for room
+    std::optional<RunningClock::time_point> served_since;  // the same of the peer's
+    std::array<std::int64_t, kMostEvents> started_at{};    // of each, the step
+    Watch watch;                                           // since the peer last moved
+    std::optional<transport::Message> request;             // of the peer, while it cannot be served
+    std::optional<transport::Message> answer;  // of the peer, while it cannot be applied
   };
   /// Of the rank in whose part it lies with another one.
   struct alignas(kCacheLine) Meeting {
@@ -196,7 +196,8 @@ class PairExchange {
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
   [[nodiscard]] std::atomic<std::int64_t>& events_of(const Stream& stream) const;
   [[nodiscard]] bool has_room(const Stream& stream) const;
-  [[nodiscard]] bool must_wait(const Stream& stream, std::optional<Clock::time_point>& since) const;
+  [[nodiscard]] bool must_wait(const Stream& stream,
+                               std::optional<RunningClock::time_point>& since) const;
 
   transport::Group& group_;
   PairExchangeOptions options_;

@@ -33,14 +33,15 @@ bool PairExchange::has_room(const Stream& stream) const {
 
 /// An event waits for room; not for ever, since what a rank waits for may wait for this event.
 /// `since`: it began to.
-bool PairExchange::must_wait(const Stream& stream, std::optional<Clock::time_point>& since) const {
+bool PairExchange::must_wait(const Stream& stream,
+                             std::optional<RunningClock::time_point>& since) const {
   constexpr double kMostSeconds = 1.0;
   if (has_room(stream)) {
     since.reset();
     return false;
   }
-  if (!since) since = Clock::now();
-  if (seconds_between(*since, Clock::now()) < kMostSeconds) return true;
+  if (!since) since = RunningClock::now();
+  if (seconds_between(*since, RunningClock::now()) < kMostSeconds) return true;
   since.reset();
   return false;
 }

@@ -170,7 +170,7 @@ void PairWorker::await_exchanges() {
   for (std::int64_t last = events(); !is_done(); last = events()) {
     const auto has_moved = [&] { return is_done() || events() != last; };
     // The exchange's own error, which names who does not answer, comes first.
-    const Deadline deadline(options_.timeout + options_.timeout);
+    const Deadline deadline(twice(options_.timeout));
     if (wait_until(deadline, has_moved, [&] { exchange_.check(); })) continue;
     throw TimeoutError(-1,
                        fmt::format("Rank {} waited {} ms for an exchange with one of its "

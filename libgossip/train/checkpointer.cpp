@@ -215,7 +215,10 @@ void Checkpointer::reserve_early() {
 
 Wish Checkpointer::wish() const {
   if (StopSignals::received() != 0) return Wish::kSaveAndStop;
-  if (options_.every.count() > 0 && Clock::now() - last_save_ >= options_.every) return Wish::kSave;
+  // In milliseconds: the longest period in the clock's own unit would overflow.
+  const auto since =
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_save_);
+  if (options_.every.count() > 0 && since >= options_.every) return Wish::kSave;
   if (options_.every_steps == 0 || optimizer_.is_synchronous()) return Wish::kNone;
   const std::int64_t period = options_.every_steps * group_.size();
   const std::int64_t now = before_.number + optimizer_.job_steps();

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -27,6 +32,68 @@ TEST(Deadline, OfNothingHasPassedAtOnce) { EXPECT_TRUE(Deadline(0ms).has_passed(
 
 TEST(Deadline, TakesTheLongestTimeoutThereIs) {
   EXPECT_FALSE(Deadline(std::chrono::milliseconds::max()).has_passed());
+}
+
+TEST(Deadline, TwiceATimeoutIsAtMostTheLongest) {
+  constexpr auto kMost = std::chrono::milliseconds::max();
+
+  EXPECT_EQ(twice(20ms), 40ms);
+  EXPECT_EQ(twice(kMost), kMost);
+  EXPECT_FALSE(Deadline(twice(kMost)).has_passed());
+}
+
+TEST(Deadline, MillisecondsOfAnyDuration) {
+  EXPECT_EQ(in_milliseconds(5min), 300s);
+  EXPECT_EQ(in_milliseconds(10us), 1ms);
+  EXPECT_EQ(in_milliseconds(std::chrono::duration<double>(0.25)), 250ms);
+  EXPECT_EQ(in_milliseconds(std::chrono::hours::max()), std::chrono::milliseconds::max());
+  EXPECT_EQ(in_milliseconds(std::chrono::hours::min()), std::chrono::milliseconds::min());
+  EXPECT_EQ(Patience(std::chrono::minutes::max()).timeout, std::chrono::milliseconds::max());
+}
+
+TEST(RunningTime, CountsOfAGapThatIsTooLongOnlyItsBeginning) {
+  const Clock::time_point start = Clock::now();
+  RunningTime time(start);
+
+  EXPECT_EQ(time.look(start + 80ms), 80ms);
+  EXPECT_EQ(time.look(start + 1h), 80ms + RunningTime::kLongestGap);
+  EXPECT_EQ(time.look(start + 1h + 20ms), 100ms + RunningTime::kLongestGap);
+}
+
+/// Waits for a byte from `input`.
+bool has_received(const Deadline& deadline, int input) {
+  std::atomic<bool> is_there = false;
+  std::jthread reader([&] {
+    char byte = 0;
+    is_there = read(input, &byte, 1) == 1;
+  });
+  return wait_until(deadline, [&] { return is_there.load(); });
+}
+
+TEST(RunningClock, StandsStillWhileTheProcessIsStopped) {
+  std::array<int, 2> ready{};
+  std::array<int, 2> go_on{};
+  ASSERT_EQ(pipe(ready.data()), 0);
+  ASSERT_EQ(pipe(go_on.data()), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const Deadline deadline(3s);
+    static_cast<void>(write(ready[1], "r", 1));
+    std::_Exit(has_received(deadline, go_on[0]) && !deadline.has_passed() ? 0 : 1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+
+  kill(child, SIGSTOP);
+  ASSERT_EQ(waitpid(child, nullptr, WUNTRACED), child);
+  std::this_thread::sleep_for(4s);
+  kill(child, SIGCONT);
+  ASSERT_EQ(write(go_on[1], "g", 1), 1);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Deadline, SecondsBetweenTwoMoments) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/transport/local/cluster.h>
 #include <libgossip/transport/memory_channel.h>
@@ -34,7 +35,11 @@ struct Cluster::Shared {
       return;
     }
     const auto is_over = [&] { return is_broken || generation != own_generation; };
-    if (!changed.wait_for(lock, timeout, is_over) || generation == own_generation) fail();
+    const Deadline deadline(timeout);
+    while (!changed.wait_for(lock, RunningTime::kLongestGap / 2, is_over) &&
+           !deadline.has_passed()) {
+    }
+    if (generation == own_generation) fail();
   }
 
   /// Ends the cluster: who comes later must not meet a rank that has given up.
