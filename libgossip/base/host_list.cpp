@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
+#include <algorithm>
+#include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/host_list.h>
+#include <libgossip/base/numbers.h>
 
 namespace gossip {
 namespace {
 
-constexpr std::size_t kMostNames = 1'000'000;
+// Larger than any cluster, small enough for a list that was mistyped to cost nothing.
+constexpr std::size_t kMostNames = std::size_t{1} << 20U;
+constexpr std::string_view kTooManyNames = "it stands for more than 1048576 names";
+constexpr std::size_t kMostCharacters = std::size_t{1} << 26U;  // of all names together
+constexpr std::size_t kMostDigits = 64;
 
 /// Reads one list from its beginning to its end.
 class HostListReader {
@@ -18,10 +25,12 @@ class HostListReader {
 
   std::vector<std::string> read() {
     std::vector<std::string> names;
+    std::size_t length = 0;
     while (position_ < list_.size()) {
       const std::vector<std::string> more = read_item();
+      length += characters(more);
+      check_size(names.size() + more.size(), length);
       names.insert(names.end(), more.begin(), more.end());
-      check(names.size() <= kMostNames, "more than a million names");
       if (position_ == list_.size()) break;
       ++position_;  // the comma
       check(position_ < list_.size(), "a comma at the end");
@@ -34,6 +43,17 @@ class HostListReader {
     GOSSIP_CHECK(holds, "'{}' is not a list of hosts such as node[1-4,7]: {}", list_, what);
   }
 
+  void check_size(std::size_t names, std::size_t characters) const {
+    check(names <= kMostNames, kTooManyNames);
+    check(characters <= kMostCharacters,
+          fmt::format("its names have more than {} characters together", kMostCharacters));
+  }
+
+  static std::size_t characters(const std::vector<std::string>& names) {
+    const auto add = [](std::size_t sum, const std::string& name) { return sum + name.size(); };
+    return std::accumulate(names.begin(), names.end(), std::size_t{0}, add);
+  }
+
   /// What stands between two commas outside of brackets.
   std::vector<std::string> read_item() {
     std::vector<std::string> names{""};
@@ -43,8 +63,9 @@ class HostListReader {
       if (list_[position_] == '[') {
         names = products(names, read_brackets());
       } else {
-        for (std::string& name : names) name += list_[position_];
-        ++position_;
+        const std::size_t end = std::min(list_.find_first_of("[],", position_), list_.size());
+        names = products(names, {std::string(list_.substr(position_, end - position_))});
+        position_ = end;
       }
     }
     check(position_ > begin, "an empty name");
@@ -53,7 +74,8 @@ class HostListReader {
 
   std::vector<std::string> products(const std::vector<std::string>& left,
                                     const std::vector<std::string>& right) const {
-    check(left.size() * right.size() <= kMostNames, "more than a million names");
+    check_size(left.size() * right.size(),
+               right.size() * characters(left) + left.size() * characters(right));
     std::vector<std::string> result;
     for (const std::string& begin : left) {
       for (const std::string& end : right) result.push_back(begin + end);
@@ -77,11 +99,11 @@ class HostListReader {
   }
 
   [[nodiscard]] std::size_t number(std::string_view text) const {
-    std::size_t value = 0;
-    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    check(error == std::errc() && rest == text.data() + text.size(),
-          fmt::format("'{}' is no number", text));
-    return value;
+    const auto value = parse_number<std::size_t>(text);
+    check(value && !text.starts_with('+'), fmt::format("'{}' is no number", text));
+    check(text.size() <= kMostDigits,
+          fmt::format("a number of {} digits, more than {}", text.size(), kMostDigits));
+    return *value;
   }
 
   /// "08-10" as 08, 09, 10; "7" as 7.
@@ -92,9 +114,10 @@ class HostListReader {
     const std::size_t last =
         dash == std::string_view::npos ? first : number(range.substr(dash + 1));
     check(first <= last, fmt::format("{} runs backwards", range));
-    check(last - first < kMostNames, "more than a million names");
-    for (std::size_t value = first; value <= last; ++value) {
-      numbers.push_back(fmt::format("{:0{}}", value, low.size()));
+    const std::size_t more = last - first;  // behind the first: the count itself may overflow
+    check(more < kMostNames - std::min(numbers.size(), kMostNames), kTooManyNames);
+    for (std::size_t offset = 0; offset <= more; ++offset) {
+      numbers.push_back(fmt::format("{:0{}}", first + offset, low.size()));
     }
   }
 

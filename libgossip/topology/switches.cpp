@@ -26,6 +26,8 @@ std::string lower_case(std::string_view text) {
   return result;
 }
 
+constexpr std::size_t kMostNames = std::size_t{1} << 20U;  // as of one list
+
 struct Switch {
   std::string name = {};
   int line = 0;
@@ -86,6 +88,8 @@ class SwitchReader {
       fail(first_line_,
            fmt::format("switch '{}' repeats line {}", read.name, switches_[known->second].line));
     }
+    num_names_ += read.nodes.size() + read.switches.size();
+    if (num_names_ > kMostNames) fail(first_line_, "more than 1048576 names in the file");
     switches_.push_back(std::move(read));
   }
 
@@ -144,10 +148,14 @@ class SwitchReader {
 
   /// The number of switches in the tree.
   std::size_t visit(const Switch& root, std::vector<std::string>& nodes) {
-    nodes.insert(nodes.end(), root.nodes.begin(), root.nodes.end());
-    std::size_t count = 1;
-    for (const std::string& child : root.switches) {
-      count += visit(switches_[numbers_.at(child)], nodes);
+    std::size_t count = 0;
+    for (std::vector<const Switch*> open{&root}; !open.empty(); ++count) {
+      const Switch& next = *open.back();
+      open.pop_back();
+      nodes.insert(nodes.end(), next.nodes.begin(), next.nodes.end());
+      for (auto child = next.switches.rbegin(); child != next.switches.rend(); ++child) {
+        open.push_back(&switches_[numbers_.at(*child)]);
+      }
     }
     return count;
   }
@@ -157,6 +165,7 @@ class SwitchReader {
   int line_ = 0;
   int first_line_ = 0;  // of the switch under way
   std::vector<Switch> switches_;
+  std::size_t num_names_ = 0;
   std::map<std::string, std::size_t> numbers_;
 };
 
