@@ -1,35 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
+#include <algorithm>
+#include <exception>
 #include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/mpi/launcher.h>
 
 namespace gossip::mpi {
 namespace {
 
+constexpr const char* kTasksOfHosts = "SLURM_STEP_TASKS_PER_NODE";
+
 /// The number of tasks on host `index` of a list such as "2(x3),1": three hosts with 2, one with 1.
+/// Nothing for a host behind its end.
 std::optional<int> tasks_on_host(std::string_view list, int index) {
-  while (!list.empty()) {
-    int tasks = 0;
-    int repeats = 1;
-    const char* const end = list.data() + list.size();
-    auto [rest, error] = std::from_chars(list.data(), end, tasks);
-    if (error != std::errc()) return std::nullopt;
-    if (std::string_view(rest, end).starts_with("(x")) {
-      const auto count = std::from_chars(rest + 2, end, repeats);
-      if (count.ec != std::errc() || count.ptr == end || *count.ptr != ')') return std::nullopt;
-      rest = count.ptr + 1;
+  constexpr int kMost = 1 << 20;
+  std::optional<int> result;
+  for (std::string_view rest = list;;) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    std::string_view tasks = rest.substr(0, comma);
+    std::optional<int> repeats = 1;
+    if (const std::size_t times = tasks.find("(x"); times != std::string_view::npos) {
+      const std::string_view count = tasks.substr(times + 2);
+      repeats = count.ends_with(')') ? parse_number<int>(count.substr(0, count.size() - 1))
+                                     : std::nullopt;
+      tasks = tasks.substr(0, times);
     }
-    if (index < repeats) return tasks;
-    index -= repeats;
-    if (rest == end || *rest != ',') return std::nullopt;
-    list.remove_prefix(static_cast<std::size_t>(rest + 1 - list.data()));
+    const auto number = parse_number<int>(tasks);
+    GOSSIP_CHECK(
+        number && repeats && *number >= 1 && *repeats >= 1 && *number <= kMost && *repeats <= kMost,
+        "The environment variable {} is '{}': it must be a list of numbers of tasks such "
+        "as 2(x3),1, each {}.",
+        kTasksOfHosts, list, expected_number(1, kMost));
+    if (!result && index < *repeats) result = number;
+    index = std::max(index - *repeats, -1);
+    if (comma == rest.size()) return result;
+    rest.remove_prefix(comma + 1);
   }
-  return std::nullopt;
 }
 
 /// Slurm's own daemon speaks PMIx with this process: the step was started by srun --mpi=pmix.
@@ -52,9 +63,9 @@ std::optional<LaunchedBy> by_slurm(const Variables& variables) {
   LaunchedBy launched{"srun (Slurm)", *size, number_in(variables, "SLURM_PROCID").value_or(0),
                       number_in(variables, "SLURM_LOCALID")};
   // Of the step: SLURM_TASKS_PER_NODE is the job's, and a step may be a part of it.
-  const auto tasks = variables("SLURM_STEP_TASKS_PER_NODE");
+  const auto tasks = variables(kTasksOfHosts);
   const auto host = number_in(variables, "SLURM_NODEID");
-  if (tasks && host && *host >= 0) launched.local_size = tasks_on_host(*tasks, *host);
+  if (tasks && !tasks->empty() && host) launched.local_size = tasks_on_host(*tasks, *host);
   launched.cores = number_in(variables, "SLURM_CPUS_PER_TASK");
   return launched;
 }
@@ -89,15 +100,20 @@ LaunchedBy launched_by(const Variables& variables) {
   return {};
 }
 
-Rank launched_rank() { return launched_by().rank; }
+Rank launched_rank() noexcept {
+  try {
+    return launched_by().rank;
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
 
 void check_launcher(const LaunchedBy& launched, int mpi_size) {
   GOSSIP_CHECK(launched.size <= 1 || mpi_size > 1,
                "{} started {} processes, but each of them sees an MPI world of size 1, so they "
-               "would train apart. The "
-               "program is linked with another MPI library than the launcher's: start it with the "
-               "mpirun of the "
-               "library it was built with, or with srun --mpi=pmix.",
+               "would train apart. The program is linked with another MPI library than the "
+               "launcher's: start it with the mpirun of the library it was built with, or with "
+               "srun --mpi=pmix.",
                launched.launcher, launched.size);
 }
 

@@ -27,12 +27,14 @@ struct LaunchedBy {
 /// Reads the environment variables of Open MPI, MPICH, PMIx and Slurm. The innermost launcher
 /// counts: under mpirun within a Slurm job the variables of Slurm are those of mpirun's daemon, and
 /// the ones that an mpirun left in the environment of an sbatch are not those of its srun. Local;
-/// needs no MPI.
-[[nodiscard]] LaunchedBy launched_by(const Variables& variables = environment_variable);
+/// needs no MPI. Unless told otherwise the variables are those that the process was started with:
+/// an MPI library that started alone (a singleton) sets such variables for itself. Throws
+/// gossip::Error when a number in them is none.
+[[nodiscard]] LaunchedBy launched_by(const Variables& variables = initial_variable);
 
 /// The number that this process will have in the job, 0 where no launcher says it. Local; needs no
-/// MPI.
-[[nodiscard]] Rank launched_rank();
+/// MPI; for messages, so that it throws nothing.
+[[nodiscard]] Rank launched_rank() noexcept;
 
 /// Throws gossip::Error when a launcher started several processes but MPI has world size 1 in each
 /// of them: the program was linked with another MPI than the launcher's, and n processes would each

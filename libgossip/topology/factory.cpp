@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/base/suggest.h>
 #include <libgossip/topology/factory.h>
 #include <libgossip/topology/families.h>
@@ -115,14 +115,12 @@ void check_no_parameter(const Request& request) {
 
 int degree_of(const Request& request, int size) {
   if (!request.parameter) return std::min(kDefaultDegree, size - 1);
-  int degree = 0;
-  const char* end = request.parameter->data() + request.parameter->size();
-  const auto [rest, error] = std::from_chars(request.parameter->data(), end, degree);
-  GOSSIP_CHECK(error == std::errc() && rest == end,
-               "Topology '{}' needs a number of neighbors after the colon, such as "
+  const auto degree = parse_number<int>(*request.parameter);
+  GOSSIP_CHECK(degree && *degree >= 1,
+               "Topology '{}' needs a number of neighbors after the colon, {}, such as "
                "random-regular:4",
-               request.full);
-  return degree;
+               request.full, expected_number(1, size - 1));
+  return *degree;
 }
 
 TopologyFile file_of(const Request& request, int size) {

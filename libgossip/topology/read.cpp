@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -12,18 +11,11 @@
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/topology/read.h>
 
 namespace gossip::topology {
 namespace {
-
-template <class Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 /// "0.25" or "1/4".
 std::optional<double> parse_weight(std::string_view text) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/base/suggest.h>
 #include <libgossip/transport/transport_options.h>
 
@@ -22,13 +22,7 @@ template <class T>
 T number_from(const char* variable, T least, T most, T otherwise) {
   const char* text = std::getenv(variable);
   if (text == nullptr || *text == '\0') return otherwise;
-  const std::string_view digits(text);
-  T value{};
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
-  GOSSIP_CHECK(error == std::errc() && end == digits.end() && value >= least && value <= most,
-               "The environment variable {} is '{}': it must be a whole number between {} and {}.",
-               variable, digits, least, most);
-  return value;
+  return number_within<T>(fmt::format("The environment variable {}", variable), text, least, most);
 }
 
 TransportKind kind_from(const char* variable) {

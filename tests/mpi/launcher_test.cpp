@@ -97,11 +97,15 @@ TEST(Launcher, CountsTheTasksOfAHostInTheStep) {
   EXPECT_EQ(local_size("5,1(x3)", "3"), 1);
   EXPECT_EQ(local_size("2(x2),4(x10),1", "11"), 4);
   EXPECT_EQ(local_size("2(x2),4(x10),1", "12"), 1);
-  for (const char* wrong : {"", "x", "2(x", "2(x3", "2;3", "2(y3)"}) {
-    EXPECT_EQ(local_size(wrong, "1"), std::nullopt) << wrong;
-  }
   EXPECT_EQ(local_size("2", "1"), std::nullopt);
-  EXPECT_EQ(local_size("2", "-1"), std::nullopt);
+  EXPECT_EQ(local_size("", "1"), std::nullopt);
+  for (const char* wrong : {"x", "4x", "2(x", "2(x3", "2(x3)4", "2;3", "2(y3)", "2,", "0", "-1",
+                            "2(x0)", "99999999999"}) {
+    EXPECT_THAT([&] { static_cast<void>(local_size(wrong, "0")); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr(
+                    std::string("SLURM_STEP_TASKS_PER_NODE is '") + wrong + "'")))
+        << wrong;
+  }
 }
 
 TEST(Launcher, TellsTheCoresOfATaskOfSrun) {
@@ -110,8 +114,21 @@ TEST(Launcher, TellsTheCoresOfATaskOfSrun) {
   EXPECT_EQ(launched_in(kSlurm + kOpenMpi + cores).cores, std::nullopt) << "mpirun binds itself";
 }
 
-TEST(Launcher, IgnoresWhatIsNotANumber) {
-  expect_launched({{"PMI_SIZE", ""}, {"SLURM_STEP_NUM_TASKS", "many"}, {"PMIX_RANK", "1x"}}, {});
+TEST(Launcher, RefusesNumbersThatAreNone) {
+  expect_launched({{"PMI_SIZE", ""}, {"SLURM_STEP_NUM_TASKS", ""}}, {});
+  const std::pair<const char*, const char*> cases[] = {
+      {"SLURM_STEP_NUM_TASKS", "many"}, {"SLURM_STEP_NUM_TASKS", "4x"},
+      {"SLURM_PROCID", "-1"},           {"SLURM_CPUS_PER_TASK", " 2"},
+      {"SLURM_LOCALID", "1.5"},         {"SLURM_NODEID", "18446744073709551616"}};
+  for (const auto& [name, text] : cases) {
+    Environment environment = kSlurm;
+    environment[name] = text;
+    EXPECT_THAT([&] { static_cast<void>(launched_in(environment)); },
+                testing::ThrowsMessage<Error>(std::string("The environment variable ") + name +
+                                              " is '" + text +
+                                              "': it must be a whole number between 0 and "
+                                              "2147483647."));
+  }
 }
 
 TEST(Launcher, OfAnotherMpiIsRefused) {

@@ -73,6 +73,9 @@ int refuses(int argc, char** argv, int level) {
   return status;
 }
 
+/// An application that started MPI itself, which by then may have set variables of its own.
+int refuses_launcher(int argc, char** argv) { return refuses(argc, argv, MPI_THREAD_SERIALIZED); }
+
 int refuses_to_start(int argc, char** argv) {
   try {
     const Environment environment(argc, argv);
@@ -163,6 +166,7 @@ int main(int argc, char** argv) {
   if (name == "funneled") return refuses(argc, argv, MPI_THREAD_FUNNELED);
   if (name == "finalized") return finalized(argc, argv);
   if (name == "foreign_launcher") return refuses_to_start(argc, argv);
+  if (name == "foreign_launcher_of_application") return refuses_launcher(argc, argv);
   if (name == "parameters") return parameters(argc, argv);
   if (name == "throws_past_window") return throws_past_window(argc, argv);
   if (name == "unfinished") return unfinished(argc, argv, false);
