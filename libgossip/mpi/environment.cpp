@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +12,7 @@
 
 #include <mpi.h>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/mpi/check.h>
@@ -42,6 +44,18 @@ void check_thread_level(int level, std::string_view cure) {
                "MPI grants {}, but libgossip makes MPI calls from a thread of its own and needs "
                "MPI_THREAD_SERIALIZED: {}.",
                name_of_thread_level(level), cure);
+}
+
+/// The communication thread may be in a call of MPI when the process is to end.
+constexpr std::chrono::seconds kPatienceWithCalls{1};
+
+/// Whether MPI can be called.
+bool is_up() {
+  int is_initialized = 0;
+  int is_finalized = 0;
+  MPI_Initialized(&is_initialized);
+  MPI_Finalized(&is_finalized);
+  return is_initialized != 0 && is_finalized == 0;
 }
 
 /// Only Open MPI reads them.
@@ -107,17 +121,31 @@ Environment::~Environment() {
 Communicator Environment::world() const { return Communicator::duplicate(MPI_COMM_WORLD); }
 
 void Environment::abort(int status) {
-  Serial::keep(std::chrono::seconds(1));  // the communication thread may be in a call
-  int is_initialized = 0;
-  int is_finalized = 0;
-  MPI_Initialized(&is_initialized);
-  MPI_Finalized(&is_finalized);
-  if (is_initialized != 0 && is_finalized == 0) {
+  static_cast<void>(Serial::keep(kPatienceWithCalls));
+  if (is_up()) {
     std::fflush(nullptr);
+    int rank = 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     // MPICH's launcher drops what it has not passed on yet.
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    constexpr std::chrono::milliseconds kForOutput{100};
+    constexpr int kMostTurns = 5;
+    std::this_thread::sleep_for(kForOutput * (1 + 2 * std::min(rank, kMostTurns)));
     MPI_Abort(MPI_COMM_WORLD, status);
   }
+  std::_Exit(status);
+}
+
+void Environment::end_together(int status, std::chrono::milliseconds patience) {
+  if (!Serial::keep(kPatienceWithCalls) || !is_up()) return;
+  MPI_Request all = MPI_REQUEST_NULL;
+  if (MPI_Ibarrier(MPI_COMM_WORLD, &all) != MPI_SUCCESS) return;
+  const auto have_come = [&] {
+    int flag = 0;
+    return MPI_Test(&all, &flag, MPI_STATUS_IGNORE) == MPI_SUCCESS && flag != 0;
+  };
+  if (!wait_until(Deadline(patience), have_come)) return;
+  std::fflush(nullptr);
+  MPI_Finalize();
   std::_Exit(status);
 }
 

@@ -4,6 +4,7 @@
 /// @file
 /// The lifetime of MPI in this process.
 
+#include <chrono>
 #include <string>
 
 namespace gossip::mpi {
@@ -33,8 +34,14 @@ class Environment {
   /// A duplicate of the communicator of all processes. Collective.
   [[nodiscard]] Communicator world() const;
 
-  /// Ends all processes of the job with this status. Local; does not return.
+  /// Ends all processes of the job with this status. Local; does not return. Where several ranks
+  /// do so the lower ones come first, since a launcher says a word about each.
   [[noreturn]] static void abort(int status);
+
+  /// Ends this process with this status, and MPI in order, once all processes of the job have come
+  /// here; returns when they have not within `patience`. What still uses MPI must not go on:
+  /// objects that live, or were left behind by an exception, stay as they are. Collective.
+  static void end_together(int status, std::chrono::milliseconds patience);
 
  private:
   bool owns_;

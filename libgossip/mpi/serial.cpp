@@ -86,8 +86,8 @@ std::recursive_timed_mutex& Serial::mutex() {
   return mutex;
 }
 
-void Serial::keep(milliseconds patience) {
-  static_cast<void>(wait_until(Deadline(patience), [] { return mutex().try_lock(); }));
+bool Serial::keep(milliseconds patience) {
+  return wait_until(Deadline(patience), [] { return mutex().try_lock(); });
 }
 
 }  // namespace gossip::mpi

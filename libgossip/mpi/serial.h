@@ -38,9 +38,9 @@ class Serial {
   /// destroyed any more.
   static std::unique_lock<std::timed_mutex> lock(std::timed_mutex& mutex) noexcept;
 
-  /// Takes the right for good, before the process ends, unless another thread is in a call of MPI
-  /// for longer than `patience`.
-  static void keep(std::chrono::milliseconds patience);
+  /// Takes the right for good, before the process ends. False when another thread is in a call of
+  /// MPI for longer than `patience`.
+  static bool keep(std::chrono::milliseconds patience);
 
  private:
   static std::recursive_timed_mutex& mutex();

@@ -2,8 +2,8 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <optional>
-#include <thread>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
@@ -24,13 +24,11 @@ int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
     session.reset();
     return status;
   } catch (const JointError& error) {
-    // Every rank is here with this message: rank 0 speaks, and ends the job if the others do not
-    // get to it first.
-    if (rank() == 0) {
-      log_line(LogLevel::kError, 0, error.what());
-    } else {
-      std::this_thread::sleep_for(std::chrono::seconds(3));
-    }
+    // Every rank is here with this message, unless one caught it: rank 0 speaks.
+    if (rank() == 0) log_line(LogLevel::kError, 0, error.what());
+    mpi::Environment::end_together(1, std::chrono::seconds(3));
+  } catch (const std::bad_alloc&) {
+    log_line(LogLevel::kError, rank(), "There is not enough memory.");
   } catch (const std::exception& error) {
     log_line(LogLevel::kError, rank(), error.what());
   } catch (...) {

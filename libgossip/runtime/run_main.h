@@ -13,6 +13,7 @@ namespace gossip {
 /// Makes the session and runs `body` with it; returns what `main` returns: 0, or what `body`
 /// returned. An exception on one rank prints that rank and the message and ends all processes of
 /// the job with status 1 within seconds: the other ranks, which may wait for this one, do not hang.
+/// After a JointError, which all ranks throw, rank 0 prints it, and they end MPI in order.
 ///
 ///     int main(int argc, char** argv) {
 ///       return gossip::run_main(argc, argv, [&](gossip::Session& session) { ...; return 0; });

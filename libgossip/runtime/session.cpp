@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
-#include <cstring>
 #include <dlfcn.h>
-#include <sched.h>
 #include <string>
 #include <vector>
 
-#include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/base/variables.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/environment.h>
 #include <libgossip/mpi/launcher.h>
+#include <libgossip/runtime/cores.h>
 #include <libgossip/runtime/gpu.h>
 #include <libgossip/runtime/session.h>
 #include <libgossip/transport/process_group.h>
@@ -21,32 +18,13 @@
 namespace gossip {
 namespace {
 
-/// '1' for each core that this process may use, '0' for the others.
-std::string usable_cores() {
-  std::string cores(CPU_SETSIZE, '0');
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cores;
-  for (std::size_t core = 0; core < cores.size(); ++core) {
-    if (CPU_ISSET(core, &set)) cores[core] = '1';
-  }
-  return cores;
-}
-
-/// Each core counts by the number of ranks that may use it, whether a launcher bound the ranks to
-/// cores of their own or they share what a container has.
+/// Collective over `host`.
 int share_of_cores(const mpi::Communicator& host) {
-  const std::string own = usable_cores();
-  const std::vector<std::string> all = host.all_gather(own);
-  double share = 0.0;
-  for (std::size_t core = 0; core < own.size(); ++core) {
-    if (own[core] == '0') continue;
-    const auto users = std::count_if(all.begin(), all.end(),
-                                     [&](const std::string& cores) { return cores[core] == '1'; });
-    share += 1.0 / static_cast<double>(users);
+  std::vector<runtime::Cores> ranks;
+  for (const std::string& text : host.all_gather(to_text(runtime::cores_of_this_process()))) {
+    ranks.push_back(runtime::cores_of_text(text));
   }
-  constexpr double kRounding = 1e-9;
-  return std::max(1, static_cast<int>(share + kRounding));
+  return runtime::share_of_cores(ranks, static_cast<std::size_t>(host.rank()));
 }
 
 /// Slurm does not bind tasks to the cores that it counts for them unless a site has it do so.
@@ -65,14 +43,11 @@ void set_openmp_threads(int threads) {
 /// and MKL read it.
 int choose_threads(int share) {
   constexpr const char* kVariable = "OMP_NUM_THREADS";
-  if (const char* text = std::getenv(kVariable); text != nullptr && *text != '\0') {
-    int threads = 0;
-    std::from_chars(text, text + std::strlen(text), threads);
-    GOSSIP_CHECK(threads >= 1, "{} is '{}': it must be a number of threads, at least 1.", kVariable,
-                 text);
-    return threads;
-  }
-  setenv(kVariable, std::to_string(share).c_str(), 1);
+  static std::string written;  // by an earlier session of this process: nobody asked for that
+  const std::string text = environment_variable(kVariable).value_or("");
+  if (!text.empty() && text != written) return runtime::requested_threads(text);
+  written = std::to_string(share);
+  setenv(kVariable, written.c_str(), 1);
   set_openmp_threads(share);
   return share;
 }

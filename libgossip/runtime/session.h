@@ -19,11 +19,11 @@ namespace gossip {
 ///
 /// Collective: construction and destruction, over all processes of the job.
 /// Side effect: sets OMP_NUM_THREADS, unless it is set, to this rank's share of the cores it may
-/// use, each divided by the ranks that may use it, and at most to srun's --cpus-per-task, so that
-/// tensor operations do not fight for cores. It counts for LibTorch if no tensor operation ran
-/// before. Makes gpu() the current device of a CUDA runtime that is loaded already, before MPI
-/// starts if the launcher told the rank its place on the host. Warns where launcher and MPI
-/// contradict each other (MPI is right) and where ranks share a GPU.
+/// use, each divided by the ranks that may use it, of its control group's CPU quota, and of srun's
+/// --cpus-per-task, whichever is least, so that tensor operations do not fight for cores. It counts
+/// for LibTorch if no tensor operation ran before. Makes gpu() the current device of a CUDA runtime
+/// that is loaded already, before MPI starts if the launcher told the rank its place on the host.
+/// Warns where launcher and MPI contradict each other (MPI is right) and where ranks share a GPU.
 /// Errors: as mpi::Environment.
 class Session {
  public:

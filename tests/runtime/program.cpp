@@ -4,15 +4,16 @@
 #include <cstdio>
 #include <functional>
 #include <map>
-#include <sched.h>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #if GOSSIP_WITH_TORCH
 #include <ATen/Parallel.h>
 #endif
 
 #include <libgossip/base/error.h>
+#include <libgossip/runtime/cores.h>
 #include <libgossip/runtime/run_main.h>
 
 namespace {
@@ -43,7 +44,18 @@ int throws_number(Session& session) {
 
 int throws_alone(Session& /*session*/) { throw std::runtime_error("wrong on rank 0"); }
 
-int joint(Session& /*session*/) { throw gossip::JointError("wrong on all ranks"); }
+/// Past shared memory and the communication thread.
+int joint(Session& session) {
+  const auto channel = session.world().make_channel({.capacity_bytes = 64});
+  throw gossip::JointError("wrong on all ranks");
+}
+
+/// Rank 1 goes on, and waits for the others in vain.
+int joint_but_one(Session& session) {
+  if (session.rank() != 1) throw gossip::JointError("wrong on all ranks");
+  session.world().barrier();
+  return 0;
+}
 
 int threads_of_libtorch([[maybe_unused]] const Session& session) {
 #if GOSSIP_WITH_TORCH
@@ -54,10 +66,9 @@ int threads_of_libtorch([[maybe_unused]] const Session& session) {
 }
 
 int threads(Session& session) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  sched_getaffinity(0, sizeof(cores), &cores);
-  const int share = std::max(1, CPU_COUNT(&cores) / session.size());
+  const std::vector<gossip::runtime::Cores> ranks(static_cast<std::size_t>(session.size()),
+                                                  gossip::runtime::cores_of_this_process());
+  const int share = gossip::runtime::share_of_cores(ranks, 0);
   const bool is_share = session.threads() == share && threads_of_libtorch(session) == share;
   std::printf("rank %d: threads %d, LibTorch %d%s\n", session.rank(), session.threads(),
               threads_of_libtorch(session), is_share ? "" : ", not the share");
@@ -79,10 +90,15 @@ int gpus(Session& session) {
 
 int main(int argc, char** argv) {
   const std::map<std::string_view, std::function<int(Session&)>> cases{
-      {"returns", returns}, {"status", status},
-      {"throws", throws},   {"throws_number", throws_number},
-      {"joint", joint},     {"throws_alone", throws_alone},
-      {"threads", threads}, {"gpus", gpus},
+      {"returns", returns},
+      {"status", status},
+      {"throws", throws},
+      {"throws_number", throws_number},
+      {"joint", joint},
+      {"joint_but_one", joint_but_one},
+      {"throws_alone", throws_alone},
+      {"threads", threads},
+      {"gpus", gpus},
   };
   return gossip::run_main(argc, argv, cases.at(argc > 1 ? argv[1] : ""));
 }
