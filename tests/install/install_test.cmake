@@ -28,6 +28,16 @@ elseif(STEP STREQUAL "package")
   build_consumer(package consumer -DGOSSIP_FROM=package "-DCMAKE_PREFIX_PATH=${tree}" --fresh)
   run("${WORK}/package/consumer")
 
+elseif(STEP STREQUAL "beside_torch")
+  # No LibTorch_ROOT: with Torch first the package takes that one.
+  unset(ENV{LibTorch_ROOT})
+  foreach(first IN ITEMS ON OFF)
+    build_consumer(beside_torch_${first} consumer_with_torch -DGOSSIP_FROM=package
+                   "-DCMAKE_PREFIX_PATH=${tree}" -DTORCH_FIRST=${first} "-DLIBTORCH=${TORCH}"
+                   "-DTorch_DIR=${CONSUMER}/../torch" --fresh)
+    run("${WORK}/beside_torch_${first}/consumer_with_torch")
+  endforeach()
+
 elseif(STEP STREQUAL "pkg_config")
   set(ENV{PKG_CONFIG_PATH} "${tree}/${LIBDIR}/pkgconfig")
   execute_process(
