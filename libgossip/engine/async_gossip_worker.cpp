@@ -66,7 +66,7 @@ bool AsyncGossipWorker::publish(transport::MessageKind kind) {
   const auto slot = channel_->try_acquire(peers_, blocking);
   if (!slot) return false;
   layout_.write(*slot, model_);
-  channel_->commit({.round = position_.step, .kind = kind, .bytes = layout_.bytes()});
+  channel_->commit({.round = pauses_, .kind = kind, .bytes = layout_.bytes()});
   counters_.bytes_sent += layout_.bytes();
   return true;
 }
@@ -99,6 +99,7 @@ void AsyncGossipWorker::look_at(const topology::Neighbor& sender) {
   const bool is_expected = !message || message->header().kind != transport::MessageKind::kLeave;
   watch(sender.rank, has_news || !is_expected);
   if (!message || lost_.contains(sender.rank)) return;
+  if (message->header().round < pauses_) return;  // who paused may have loaded another state
   if (has_news) {
     known.sequence = message->header().sequence;
     known.first_seen = position_.step;
@@ -120,10 +121,11 @@ void AsyncGossipWorker::watch(Rank sender, bool has_news) {
   }
 }
 
-/// The last model stays where the others can read it.
+/// The last model stays where the others can read it, up to the end of their pauses.
 void AsyncGossipWorker::leave() {
   if (is_away_) return;
   is_away_ = true;
+  roster_.set_away(true);
   if (channel_) {
     // A reader holds a slot for a moment only; without one the others may take this rank for
     // silent.
@@ -131,13 +133,19 @@ void AsyncGossipWorker::leave() {
                                  [this] { return publish(transport::MessageKind::kLeave); }));
   }
   group_.barrier();
+  ++pauses_;
   for (Sighting& sighting : sightings_) sighting.watch.reset();
+}
+
+void AsyncGossipWorker::come_back() {
+  is_away_ = false;
+  roster_.set_away(false);
 }
 
 void AsyncGossipWorker::set_position(const Position& position) {
   position_ = position;
   for (Sighting& sighting : sightings_) sighting.first_seen = position.step;
-  roster_.set_steps(position.step);
+  roster_.restart(position.step);
 }
 
 std::size_t AsyncGossipWorker::memory_bytes() const {

@@ -31,7 +31,8 @@ struct AsyncGossipWorkerOptions {
 
 /// Drives algorithm::AsyncGossip: after each local update a rank publishes its model and mixes with
 /// the newest models of its in-neighbors of its round, weighted by their staleness. It never waits:
-/// a publication for which no memory is free is left out and counted as skipped.
+/// a publication for which no memory is free is left out and counted as skipped. After a pause it
+/// mixes only what was published since: the ranks may have loaded another state.
 ///
 /// The mean over the ranks is not conserved: where there are no gradients all models stay within
 /// the range that the first ones span, and meet at some point of it.
@@ -56,7 +57,7 @@ class AsyncGossipWorker final : public Worker {
   void prepare(bool /*communicate*/) override {}
   void finish(bool communicate = true) override;
   void leave() override;
-  void come_back() override { is_away_ = false; }
+  void come_back() override;
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
   [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
@@ -90,6 +91,7 @@ class AsyncGossipWorker final : public Worker {
   LostNeighbors lost_;
   Counters counters_;
   bool is_away_ = false;
+  std::int64_t pauses_ = 0;  // that have begun on all ranks; models tell that of their sender
   std::vector<Sighting> sightings_;              // by rank
   std::unique_ptr<transport::Channel> channel_;  // none for one rank
   // Kept between steps so that a step allocates nothing.

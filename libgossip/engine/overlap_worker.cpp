@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -112,6 +113,7 @@ void OverlapWorker::finish(bool communicate) {
 
 void OverlapWorker::leave() {
   if (mode_ == Mode::kAway) return;
+  roster_.set_away(true);
   {
     const std::lock_guard lock(mutex_);
     mode_ = Mode::kServing;
@@ -151,22 +153,22 @@ void OverlapWorker::settle() {
 
 /// By sender: how many messages it has ever sent to this rank. Collective.
 std::vector<std::int64_t> OverlapWorker::messages_to_come() {
-  std::string own;
-  for (const Edge& to : edges_) own += fmt::format("{} ", to.sent);
+  std::string own;  // receivers and numbers
+  for (const Rank peer : peers_) own += fmt::format("{} {} ", peer, edge(peer).sent);
   std::vector<std::int64_t> result;
   for (const std::string& text : group_.all_gather(own)) {
-    const char* number = text.c_str();
-    char* end = nullptr;
+    std::istringstream numbers(text);
+    Rank receiver = -1;
     std::int64_t sent = 0;
-    for (Rank rank = 0; rank <= group_.rank(); ++rank, number = end) {
-      sent = std::strtoll(number, &end, 10);
+    while (receiver != group_.rank() && numbers >> receiver >> sent) {
     }
-    result.push_back(sent);
+    result.push_back(receiver == group_.rank() ? sent : 0);
   }
   return result;
 }
 
 void OverlapWorker::come_back() {
+  roster_.set_away(false);
   const std::lock_guard lock(mutex_);
   mode_ = Mode::kTraining;
 }
@@ -181,8 +183,10 @@ Position OverlapWorker::position() const {
 void OverlapWorker::set_position(const Position& position) {
   const std::lock_guard lock(mutex_);
   vectors_.restore(position.weight);
+  to_make_up_ = 0.0;  // the state that is loaded lacks nothing
   position_ = position;
-  roster_.set_steps(position.step);
+  for (Edge& edge : edges_) edge.news_at = position.step;
+  roster_.restart(position.step);
 }
 
 Counters OverlapWorker::counters() const {

@@ -303,7 +303,7 @@ void PairWorker::come_back() {
 void PairWorker::set_position(const Position& position) {
   position_ = position;
   exchange_.set_step(position_.step);
-  roster_.set_steps(position_.step);
+  roster_.restart(position_.step);
 }
 
 std::vector<StateVector> PairWorker::state() {

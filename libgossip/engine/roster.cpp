@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include <libgossip/engine/roster.h>
@@ -44,6 +45,20 @@ void Roster::set_away(bool is_away) {
   ++turns;
   has_changed_ = true;
   look_for_who_left();
+}
+
+/// The others are back, too, before they tell new numbers.
+void Roster::restart(std::int64_t steps) {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t own_turns = numbers_[index_of(kTurns, rank_)];
+  for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
+    if (rank == rank_) continue;
+    std::int64_t& turns = numbers_[index_of(kTurns, rank)];
+    turns = std::max(turns, own_turns + own_turns % 2);
+    numbers_[index_of(kSteps, rank)] = 0;
+  }
+  numbers_[index_of(kSteps, rank_)] = steps;
+  has_changed_ = true;
 }
 
 /// Ranks leave together: one with fewer turns than this rank comes back with it.
@@ -95,14 +110,14 @@ void Roster::read(Rank peer, std::span<const std::byte> payload) {
     return value;
   };
   taken_by_[static_cast<std::size_t>(peer)] = number(index_of(kTaken, rank_));
-  for (const Column column : {kSteps, kTurns}) {
-    for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
-      const std::size_t index = index_of(column, rank);
-      const std::int64_t known = number(index);
-      if (known <= numbers_[index] || rank == rank_) continue;
-      numbers_[index] = known;
-      has_changed_ = true;
-    }
+  for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
+    const std::size_t steps = index_of(kSteps, rank);
+    const std::size_t turns = index_of(kTurns, rank);
+    const std::pair known(numbers_[turns], numbers_[steps]);
+    const std::pair told(number(turns), number(steps));
+    if (told <= known || rank == rank_) continue;
+    std::tie(numbers_[turns], numbers_[steps]) = told;
+    has_changed_ = true;
   }
   look_for_who_left();
 }

@@ -35,6 +35,10 @@ class Roster {
   /// This rank has made `steps` steps.
   void set_steps(std::int64_t steps);
 
+  /// This rank goes on from `steps`, which may be fewer: to be called while all ranks are away. Of
+  /// the others nothing counts any more until they tell where they are once they are back.
+  void restart(std::int64_t steps);
+
   /// This rank has left the training loop, or is back.
   void set_away(bool is_away);
 
@@ -70,7 +74,8 @@ class Roster {
   std::atomic<bool> has_anyone_left_{false};
   mutable std::mutex mutex_;
   std::vector<std::int64_t> numbers_;   // by rank: steps, then messages taken in, then how often
-                                        // it left or came back: these numbers never fall
+                                        // it left or came back. The last never fall; steps do not
+                                        // between two of them
   std::vector<std::int64_t> taken_by_;  // by rank
   bool has_changed_ = true;
   Clock::time_point next_look_ = Clock::now();

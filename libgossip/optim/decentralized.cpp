@@ -269,6 +269,7 @@ void Decentralized::paused(const std::function<void()>& body) {
   const Away away(*worker_);
   complete_started();
   body();
+  flat_model_->restore_aliases();  // torch::load() gives tensors other memory, and others mix ours
 }
 
 void Decentralized::with_mean_model(const std::function<void()>& body) {

@@ -113,7 +113,8 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::int64_t steps() const;
 
   /// Steps of all ranks together, as far as this rank knows. Asynchronous runs end when it reaches
-  /// their budget; it then is a moment behind. Local, does not block.
+  /// their budget; it then is a moment behind. After a load another rank counts once it has told
+  /// where it goes on. Local, does not block.
   [[nodiscard]] std::int64_t job_steps() const;
 
   /// Whether all ranks make the same steps. Otherwise each goes on at its own pace, and a state is

@@ -105,6 +105,31 @@ TEST_P(AsyncGossipTest, OldModelsLoseWeight) {
   });
 }
 
+/// However the paces differ, and what the others were before.
+TEST_P(AsyncGossipTest, AfterALoadNoModelFromBeforeItIsMixed) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+    for (const double before : {100.0, kNaN}) {
+      std::vector<double> own{before};
+      AsyncGossipWorker worker(
+          group, topology::complete(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+      for (int step = 0; step < 3; ++step) worker.finish();
+      for (int pause = 0; pause < 3; ++pause) {
+        worker.leave();
+        own[0] = 1.0 + pause;
+        worker.set_position({.step = 10});
+        worker.come_back();
+        for (Rank turn = 0; turn < group.size(); ++turn) {
+          for (int step = 0; turn == group.rank() && step < 3; ++step) worker.finish();
+          group.barrier();
+        }
+        EXPECT_EQ(own[0], 1.0 + pause) << before;
+        EXPECT_EQ(worker.position().step, 13);
+      }
+    }
+  });
+}
+
 TEST_P(AsyncGossipTest, WhatCannotWorkIsRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};

@@ -36,6 +36,34 @@ TEST_P(RosterTest, NewsReachEveryRankFromNeighborToNeighbor) {
   });
 }
 
+/// A state is loaded that lies behind: nobody counts a step that is undone.
+TEST_P(RosterTest, StepsFallOnAllRanksWithAStateThatIsLoadedWhileAllAreAway) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> peers = topology::path(group.size()).out_neighbors(group.rank());
+    Roster roster(group, peers);
+    for (const std::int64_t steps : {10, 30, 20}) {
+      roster.set_steps(100);
+      EXPECT_TRUE(wait_until(in_time(), [&] { return roster.job_steps() >= 100 * group.size(); }));
+      roster.set_away(true);
+      group.barrier();
+      if (group.rank() > 0) roster.restart(steps);
+      if (group.rank() == group.size() - 1) roster.set_away(false);
+      if (group.rank() == 0) roster.restart(steps);
+      roster.set_away(false);
+
+      const auto has_settled = [&] {
+        EXPECT_LE(roster.job_steps(), steps * group.size());
+        return roster.job_steps() == steps * group.size() || testing::Test::HasFailure();
+      };
+      EXPECT_TRUE(wait_until(in_time(), has_settled));
+      group.barrier();
+      EXPECT_EQ(roster.job_steps(), steps * group.size());
+      EXPECT_FALSE(roster.has_anyone_left());
+      group.barrier();
+    }
+  });
+}
+
 TEST_P(RosterTest, TellsANeighborHowManyOfItsMessagesWereTaken) {
   on_ranks(GetParam(), [](Group& group) {
     const std::vector<Rank> peers = topology::ring(group.size()).out_neighbors(group.rank());

@@ -2,8 +2,10 @@
 // What all optimizers that need no rounds do, and push-sum in rounds.
 #include <limits>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/optim/async_gossip.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/weights.h>
@@ -149,6 +151,78 @@ TEST_F(AsynchronousTest, AStateIsSavedAndLoadedWhilePaused) {
     EXPECT_EQ(loss_of_mean(*again, *resumed), loss) << method;
     for (int i = 0; i < 5; ++i) step(*again, *resumed);
     EXPECT_EQ(resumed->steps(), steps + 5) << method;
+  }
+}
+
+/// A model of one number, all of whose gradients are 0.
+struct Number {
+  explicit Number(double value) {
+    torch::NoGradGuard no_grad;
+    model->to(torch::kFloat64);
+    model->weight.fill_(value);
+  }
+  void step(Decentralized& optimizer) {
+    optimizer.zero_grad();
+    (0.0 * model->weight).sum().backward();
+    optimizer.step();
+  }
+  [[nodiscard]] double value() const { return model->weight.item<double>(); }
+
+  torch::nn::Linear model{torch::nn::LinearOptions(1, 1).bias(false)};
+};
+
+/// Nothing moves it then, whatever the ranks were before the load and at whatever pace they go on.
+TEST_F(AsynchronousTest, AModelThatIsLoadedIsMixedWithNothingFromBeforeTheLoad) {
+  std::vector<Method> methods{{"push-sum", true}, {"choco-sgd", true}};
+  for (const OptimizerName& entry : optimizer_names())
+    methods.push_back({entry.name.data(), false});
+  for (const Method& method : methods) {
+    const auto make_number = [&](Number& number) {
+      return make_optimizer(method.name, world(), *number.model,
+                            std::make_unique<torch::optim::SGD>(test::sgd(*number.model)),
+                            topology::ring(size()),
+                            {.local_steps = 3,
+                             .outer_steps = 6,
+                             .fragments = 2,
+                             .compression = 1.0,
+                             .mu = 0.1,
+                             .lipschitz = 10.0,
+                             .overlap = method.overlap,
+                             .timeout = std::chrono::milliseconds::max()});
+    };
+    std::string model_state;
+    std::string optimizer_state;
+    {
+      Number number(1.0);
+      const auto optimizer = make_number(number);
+      number.step(*optimizer);
+      optimizer->paused([&] {
+        model_state = saved(*number.model);
+        optimizer_state = saved(*optimizer);
+      });
+    }
+    Number number(100.0);
+    const auto optimizer = make_number(number);
+    for (int step = 0; step < 20; ++step) number.step(*optimizer);
+    optimizer->paused([&] {
+      load(*number.model, model_state);
+      load(*optimizer, optimizer_state);
+    });
+
+    constexpr int kSteps = 3;
+    EXPECT_LE(optimizer->job_steps(), (1 + kSteps) * size()) << method;
+    const bool steps_late = is_free(method) && rank() == last();
+    for (int step = 0; step < kSteps && !steps_late; ++step) number.step(*optimizer);
+    if (is_free(method)) world().barrier();
+    for (int step = 0; step < kSteps && steps_late; ++step) number.step(*optimizer);
+
+    // DADAO has a gradient of its own, the weight decay's.
+    const bool decays = std::string_view(method.name) == "dadao";
+    EXPECT_NEAR(number.value(), 1.0, decays ? 0.5 : 1e-12) << method;
+    EXPECT_EQ(optimizer->steps(), 1 + kSteps) << method;
+    const auto know_all_steps = [&] { return optimizer->job_steps() == (1 + kSteps) * size(); };
+    EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), know_all_steps)) << method;
+    world().barrier();
   }
 }
 
