@@ -220,9 +220,12 @@ Wish Checkpointer::wish() const {
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_save_);
   if (options_.every.count() > 0 && since >= options_.every) return Wish::kSave;
   if (options_.every_steps == 0 || optimizer_.is_synchronous()) return Wish::kNone;
-  const std::int64_t period = options_.every_steps * group_.size();
+  // The product of the two may be too large.
+  const auto periods = [&](std::int64_t steps) {
+    return steps / group_.size() / options_.every_steps;
+  };
   const std::int64_t now = before_.number + optimizer_.job_steps();
-  return now / period > std::max(saved_, before_.number) / period ? Wish::kSave : Wish::kNone;
+  return periods(now) > periods(std::max(saved_, before_.number)) ? Wish::kSave : Wish::kNone;
 }
 
 bool Checkpointer::after_step() {

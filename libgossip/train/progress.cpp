@@ -59,8 +59,10 @@ void ProgressLine::start_after(std::int64_t step) {
 bool ProgressLine::is_due() const {
   if (options_.rank != 0) return false;
   if (!printed_) return true;
-  return options_.now() - *printed_ >=
-         (is_terminal_ ? options_.terminal_interval : options_.plain_interval);
+  // In milliseconds: the longest interval in the clock's own unit would overflow.
+  const auto since =
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.now() - *printed_);
+  return since >= (is_terminal_ ? options_.terminal_interval : options_.plain_interval);
 }
 
 void ProgressLine::update(const ProgressState& state) {

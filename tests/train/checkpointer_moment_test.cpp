@@ -2,6 +2,7 @@
 // When a set is saved: by a signal, by steps, by time.
 #include <chrono>
 #include <csignal>
+#include <limits>
 #include <thread>
 
 #include <libgossip/base/deadline.h>
@@ -105,6 +106,34 @@ TEST_F(CheckpointerTest, SavesAfterSomeTimeAndKeepsTheNewest) {
   }
   EXPECT_FALSE(checkpoints.finish());
   EXPECT_EQ(sets(folder).size(), 2U);
+}
+
+TEST_F(CheckpointerTest, TheLongestPeriodsThereAreNeverEnd) {
+  for (const char* method : {"gossip-sgd", "ad-psgd"}) {
+    const SharedFolder folder(world());
+    const Trainee run(world(), method, momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(),
+                              .every_steps = std::numeric_limits<std::int64_t>::max(),
+                              .every = std::chrono::milliseconds::max()});
+    checkpoints.start();
+    EXPECT_FALSE(train(run, checkpoints, 30));
+    world().barrier();
+    EXPECT_THAT(sets(folder), testing::IsEmpty()) << method;
+    EXPECT_FALSE(checkpoints.finish());
+  }
+}
+
+TEST_F(CheckpointerTest, AMillisecondIsAPeriod) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(
+      world(), *run.model, *run.optimizer,
+      {.folder = folder.path(), .every = std::chrono::milliseconds(1), .keep = 100});
+  checkpoints.start();
+  EXPECT_FALSE(train(run, checkpoints, 30));
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_FALSE(sets(folder).empty());
 }
 
 TEST_F(CheckpointerTest, SavesNoOftenerThanAskedFor) {

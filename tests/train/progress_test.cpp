@@ -97,6 +97,17 @@ TEST_F(ProgressTest, WritesPlainLinesElsewhere) {
   EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 2);
 }
 
+TEST_F(ProgressTest, IsQuietForTheLongestInterval) {
+  ProgressOptions quiet = options(false);
+  quiet.plain_interval = std::chrono::milliseconds::max();
+  ProgressLine progress(quiet);
+
+  progress.update(state(1));
+  now_ += 1h;
+
+  EXPECT_FALSE(progress.is_due());
+}
+
 TEST_F(ProgressTest, IsQuietUntilTheIntervalHasPassed) {
   ProgressLine progress(options(false));
 
