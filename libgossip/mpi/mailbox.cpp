@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
-#include <string>
+#include <numeric>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/check.h>
+#include <libgossip/mpi/exchange.h>
 #include <libgossip/mpi/mailbox.h>
 
 namespace gossip::mpi {
@@ -62,16 +62,8 @@ bool Mailbox::progress() {
 
 /// Records that all processes together have sent to this one.
 std::uint64_t Mailbox::due() const {
-  std::string own(sent_.size() * sizeof(std::uint64_t), '\0');
-  std::memcpy(own.data(), sent_.data(), own.size());
-  std::uint64_t count = 0;
-  const auto place = static_cast<std::size_t>(communicator_.rank()) * sizeof(std::uint64_t);
-  for (const std::string& counts : communicator_.all_gather(own)) {
-    std::uint64_t to_this = 0;
-    std::memcpy(&to_this, counts.data() + place, sizeof(to_this));
-    count += to_this;
-  }
-  return count;
+  const std::vector<std::uint64_t> counts = exchange_numbers(communicator_, sent_);
+  return std::reduce(counts.begin(), counts.end());
 }
 
 void Mailbox::finish(std::chrono::milliseconds timeout) {

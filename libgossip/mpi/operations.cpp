@@ -7,6 +7,14 @@
 
 namespace gossip::mpi {
 
+int largest_tag() {
+  constexpr int kLeast = 32767;  // what every MPI grants
+  int* largest = nullptr;
+  int is_known = 0;
+  GOSSIP_MPI(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &largest, &is_known));
+  return is_known != 0 ? *largest : kLeast;
+}
+
 MPI_Request* Operations::add(std::uint64_t number) {
   numbers_.push_back(number);
   return &pending_.emplace_back(MPI_REQUEST_NULL);

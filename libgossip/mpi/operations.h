@@ -16,6 +16,9 @@
 
 namespace gossip::mpi {
 
+/// The largest tag that a message may have. Local.
+[[nodiscard]] int largest_tag();
+
 /// Started operations, each with a number of the caller's. Keeps no buffer alive: whoever starts an
 /// operation keeps its buffer until poll() named it. Local; does not block. Threads: one at a time.
 class Operations {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <exception>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,20 +28,40 @@ std::pair<std::string_view, std::string_view> first_difference(std::string_view 
   }
 }
 
+/// The first rank that has not the text of rank 0; 0: none.
+std::size_t first_other(const std::vector<std::string>& texts) {
+  const auto other =
+      std::ranges::find_if(texts, [&](const auto& text) { return text != texts[0]; });
+  return other == texts.end() ? 0 : static_cast<std::size_t>(other - texts.begin());
+}
+
+[[noreturn]] void fail(std::string_view what, std::string_view of_first, std::size_t rank,
+                       std::string_view of_other) {
+  const auto [first, other] = first_difference(of_first, of_other);
+  throw JointError(
+      fmt::format("The ranks disagree on the {}: rank 0 has {}, rank {} has {}. All ranks must be "
+                  "started with the same settings.",
+                  what, first, rank, other));
+}
+
 }  // namespace
 
+/// All ranks tell a fingerprint, and two of them their texts when these differ: all the texts of
+/// many ranks would take more memory than there is.
 void require_agreement(Group& group, std::string_view what, std::string_view text) {
-  if (group.size() > 1) require_agreement(group.all_gather(text), what);
+  if (group.size() == 1) return;
+  const std::size_t other = first_other(
+      group.all_gather(fmt::format("{} {:x}", text.size(), std::hash<std::string_view>{}(text))));
+  if (other == 0) return;
+  const auto rank = static_cast<std::size_t>(group.rank());
+  const std::vector<std::string> all =
+      group.all_gather(rank == 0 || rank == other ? text : std::string_view());
+  fail(what, all[0], other, all[other]);
 }
 
 void require_agreement(const std::vector<std::string>& texts, std::string_view what) {
-  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    if (texts[rank] == texts[0]) continue;
-    const auto [first, other] = first_difference(texts[0], texts[rank]);
-    throw JointError(fmt::format(
-        "The ranks disagree on the {}: rank 0 has {}, rank {} has {}. All ranks must be "
-        "started with the same settings.",
-        what, first, rank, other));
+  if (const std::size_t other = first_other(texts); other > 0) {
+    fail(what, texts[0], other, texts[other]);
   }
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/mpi/operations.h>
 #include <libgossip/mpi/serial.h>
 #include <libgossip/transport/network.h>
 #include <libgossip/transport/network_channel.h>
@@ -43,8 +46,9 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
                                                       const std::vector<Rank>& peers) {
   const mpi::Communicator& communicator = mailbox_.communicator();
   const auto number = static_cast<std::uint32_t>(channels_.size());
+  const int lane = take_lane(mpi::largest_tag());
   communicator.barrier();  // nobody waits in MPI for a rank that still trains
-  auto channel = std::make_unique<NetworkChannel>(*this, number, communicator.rank(),
+  auto channel = std::make_unique<NetworkChannel>(*this, number, lane, communicator.rank(),
                                                   communicator.size(), peers, options);
   {
     const auto lock = mpi::Serial::lock(mutex_);
@@ -59,10 +63,21 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
   return channel;
 }
 
-void Network::remove(std::uint32_t channel, bool has_settled) {
+/// The same one on all ranks, which make and end channels in the same order.
+int Network::take_lane(int largest_tag) {
+  const auto lock = mpi::Serial::lock(mutex_);
+  const auto lane = std::ranges::find(lanes_, false) - lanes_.begin();
+  NetworkChannel::check_lane(static_cast<int>(lane), largest_tag);
+  if (std::cmp_equal(lane, lanes_.size())) lanes_.push_back(false);
+  lanes_[static_cast<std::size_t>(lane)] = true;
+  return static_cast<int>(lane);
+}
+
+void Network::remove(std::uint32_t channel, int lane, bool has_settled) {
   const auto lock = mpi::Serial::lock(mutex_);
   has_settled_ &= has_settled;
   channels_[channel] = nullptr;
+  lanes_[static_cast<std::size_t>(lane)] = !has_settled;
 }
 
 void Network::check() const {

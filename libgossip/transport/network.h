@@ -67,8 +67,10 @@ class Network {
   /// Throws what the communication thread could not go on with.
   void check() const;
 
-  /// `has_settled`: nothing of it is under way.
-  void remove(std::uint32_t channel, bool has_settled);
+  [[nodiscard]] int take_lane(int largest_tag);
+
+  /// `has_settled`: nothing of it is under way, so that another channel may have its tags.
+  void remove(std::uint32_t channel, int lane, bool has_settled);
 
   int exceptions_ = std::uncaught_exceptions();
   mpi::Mailbox mailbox_;
@@ -76,6 +78,7 @@ class Network {
   Background& background_;
   mutable std::timed_mutex mutex_;         // of everything here and in the channels
   std::vector<NetworkChannel*> channels_;  // by number; null once it is gone
+  std::vector<bool> lanes_;                // of tags: whether a channel has them
   std::vector<std::uint64_t> arrived_;
   std::vector<std::uint64_t> sent_;
   std::exception_ptr error_;

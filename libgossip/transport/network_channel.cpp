@@ -8,6 +8,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/mpi/exchange.h>
 #include <libgossip/mpi/serial.h>
 #include <libgossip/transport/network_channel.h>
 
@@ -62,11 +63,20 @@ void NetworkChannel::check(const ChannelOptions& options, std::size_t num_peers)
                options.capacity_bytes);
 }
 
-NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, Rank self, int size,
-                               std::vector<Rank> peers, const ChannelOptions& options)
+void NetworkChannel::check_lane(int lane, int largest_tag) {
+  const int most = (largest_tag - (kMostReceiveSlots - 1)) / kMostReceiveSlots + 1;
+  GOSSIP_CHECK(lane < most,
+               "There are {} channels between hosts, and this MPI's messages have tags for no more "
+               "(up to {}): use fewer optimizers at the same time.",
+               lane, largest_tag);
+}
+
+NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane, Rank self,
+                               int size, std::vector<Rank> peers, const ChannelOptions& options)
     : Channel(options, self),
       network_(network),
       number_(number),
+      lane_(lane),
       correspondents_(std::move(peers)),
       peers_(static_cast<std::size_t>(size)),
       send_slots_(static_cast<std::size_t>(options.slots)) {
@@ -101,7 +111,7 @@ NetworkChannel::~NetworkChannel() {
           "a channel between hosts was not closed in order: {}", error.what());
     }
   }
-  network_.remove(number_, is_settled);
+  network_.remove(number_, lane_, is_settled);
   if (!is_settled) leave_memory();
 }
 
@@ -137,21 +147,16 @@ bool NetworkChannel::settle() {
 
 /// Tells all ranks how many messages this one has offered to each, and waits for what they tell.
 void NetworkChannel::announce() {
-  std::string offered(peers_.size() * sizeof(std::uint64_t), '\0');
-  const mpi::Communicator& communicator = network_.mailbox_.communicator();
+  std::vector<std::uint64_t> offered;
   {
     const auto lock = mpi::Serial::lock(network_.mutex_);
-    for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
-      std::memcpy(offered.data() + rank * sizeof(std::uint64_t), &peers_[rank].offered,
-                  sizeof(std::uint64_t));
-    }
+    for (const Peer& peer : peers_) offered.push_back(peer.offered);
   }
-  const std::vector<std::string> all = communicator.all_gather(offered);
-  const auto own = static_cast<std::size_t>(communicator.rank());
+  const std::vector<std::uint64_t> announced =
+      mpi::exchange_numbers(network_.mailbox_.communicator(), offered);
   const auto lock = mpi::Serial::lock(network_.mutex_);
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
-    std::memcpy(&peers_[rank].announced, all[rank].data() + own * sizeof(std::uint64_t),
-                sizeof(std::uint64_t));
+    peers_[rank].announced = announced[rank];
   }
 }
 
@@ -181,7 +186,7 @@ Filling NetworkChannel::filling(int slot, std::size_t bytes, std::uint64_t stamp
   return {.memory = receive_memory_.get(),
           .slot = slot,
           .bytes = bytes,
-          .tag = static_cast<int>(number_) * kMostReceiveSlots + slot,
+          .tag = lane_ * kMostReceiveSlots + slot,
           .stamp = stamp,
           .number = std::uint64_t{number_} << Network::kChannelShift | number};
 }

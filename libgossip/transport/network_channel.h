@@ -27,12 +27,15 @@ namespace gossip::transport {
 /// kLatest two for each of `peers`.
 class NetworkChannel final : public Channel {
  public:
-  NetworkChannel(Network& network, std::uint32_t number, Rank self, int size,
+  NetworkChannel(Network& network, std::uint32_t number, int lane, Rank self, int size,
                  std::vector<Rank> peers, const ChannelOptions& options);
   ~NetworkChannel() override;
 
   /// Throws gossip::Error for options that make no sense with so many peers.
   static void check(const ChannelOptions& options, std::size_t num_peers);
+
+  /// Throws gossip::Error when messages in `lane` need tags above the largest one that MPI takes.
+  static void check_lane(int lane, int largest_tag);
 
   void commit(const Header& header) override;
 
@@ -126,6 +129,7 @@ class NetworkChannel final : public Channel {
   Network& network_;
   int exceptions_ = std::uncaught_exceptions();
   std::uint32_t number_;
+  int lane_;                          // of the tags: no other channel of now has it
   std::vector<Rank> correspondents_;  // ascending
   std::vector<Peer> peers_;           // by rank
   std::vector<SendSlot> send_slots_;
