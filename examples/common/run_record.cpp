@@ -31,8 +31,10 @@ RunRecord::RunRecord(const Options& options, Session& session, std::int64_t step
       is_resumed_(will_resume(options)),
       metrics_(options.out, session.rank(), session.size(),
                is_resumed_ ? train::LineFile::Start::kAfter : train::LineFile::Start::kAnew),
-      progress_(
-          {.rank = session.rank(), .epochs = options.epochs, .steps_per_epoch = steps_per_epoch}) {
+      progress_({.rank = session.rank(),
+                 .epochs = options.epochs,
+                 .steps_per_epoch = steps_per_epoch,
+                 .images_per_step = options.batch_size * session.size()}) {
   if (session.rank() == 0) train::replace_file(metrics_.folder() / "config.toml", options.resolved);
 }
 
@@ -133,7 +135,6 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   if (progress_.is_due()) {
     progress_.update({.epoch = epoch,
                       .step = job_steps(optimizer) / session_.size(),
-                      .images_per_second = images_per_second(optimizer),
                       .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
                       .consensus_distance = last_.consensus_distance});
   }
@@ -171,6 +172,7 @@ train::EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, s
 void RunRecord::write_epoch(const train::EpochRecord& record) {
   last_ = record;
   metrics_.write_epoch(record);
+  progress_.leave_out(Clock::now() - last_step_);  // the evaluation
   progress_.print(
       fmt::format("epoch {}/{}: accuracy of the mean model {:.4f}, of rank 0's {:.4f}, loss "
                   "{:.4f}, consensus distance {:.3f}, "

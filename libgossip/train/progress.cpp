@@ -91,17 +91,20 @@ void ProgressLine::finish() noexcept {
 
 std::string ProgressLine::describe(const ProgressState& state) const {
   const std::int64_t steps = options_.epochs * options_.steps_per_epoch;
+  const auto done = static_cast<double>(state.step - options_.first_step);
+  const double elapsed = seconds_between(started_, options_.now());
   std::string text =
-      fmt::format("epoch {}/{}  step {}/{}  {} images/s  loss {:.4f}", state.epoch, options_.epochs,
-                  state.step, steps, rate_text(state.images_per_second), state.loss);
+      fmt::format("epoch {}/{}  step {}/{}", state.epoch, options_.epochs, state.step, steps);
+  if (done > 0 && elapsed > 0) {
+    const double images = done * static_cast<double>(options_.images_per_step);
+    text += fmt::format("  {} images/s", rate_text(images / elapsed));
+  }
+  text += fmt::format("  loss {:.4f}", state.loss);
   if (state.consensus_distance)
     text += fmt::format("  consensus {:.2e}", *state.consensus_distance);
-  const std::int64_t done = state.step - options_.first_step;
   if (done > 0 && steps >= state.step) {
-    const double elapsed = seconds_between(started_, options_.now());
-    text +=
-        fmt::format("  left {}", duration_text(elapsed * static_cast<double>(steps - state.step) /
-                                               static_cast<double>(done)));
+    const auto left = static_cast<double>(steps - state.step);
+    text += fmt::format("  left {}", duration_text(elapsed * left / done));
   }
   return text;
 }

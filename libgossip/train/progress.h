@@ -19,9 +19,8 @@ namespace gossip::train {
 
 /// How a run stands.
 struct ProgressState {
-  std::int64_t epoch = 0;        ///< training epoch under way, from 1
-  std::int64_t step = 0;         ///< steps done since the start of the run
-  double images_per_second = 0;  ///< of the whole job
+  std::int64_t epoch = 0;  ///< training epoch under way, from 1
+  std::int64_t step = 0;   ///< steps done since the start of the run
   double loss = 0;
   std::optional<double> consensus_distance = std::nullopt;
 };
@@ -31,6 +30,7 @@ struct ProgressOptions {
   std::int64_t epochs = 0;                           ///< of the whole run
   std::int64_t steps_per_epoch = 0;                  ///< of each rank
   std::int64_t first_step = 0;                       ///< steps that an earlier run had done already
+  std::int64_t images_per_step = 0;                  ///< of the whole job
   std::FILE* stream = stderr;                        ///< must outlive the progress line
   std::optional<bool> is_terminal = std::nullopt;    ///< found out from `stream` when not given
   std::chrono::milliseconds terminal_interval{100};  ///< between two updates on a terminal
@@ -39,11 +39,13 @@ struct ProgressOptions {
 };
 
 /// One line that tells epoch, step, images per second, loss, consensus distance and the remaining
-/// time: rewritten in place on a terminal, a new line every few seconds elsewhere. Ranks other than
-/// 0 print nothing.
+/// time: rewritten in place on a terminal, a new line every few seconds elsewhere. Both figures of
+/// time are those of all steps since the start, without what is left out. Ranks other than 0 print
+/// nothing.
 ///
 ///     gossip::train::ProgressLine progress({.rank = rank, .epochs = 8, .steps_per_epoch = steps});
 ///     if (progress.is_due()) progress.update({.epoch = epoch, .step = step});  // in every step
+///     progress.leave_out(Clock::now() - evaluation_began);
 ///     progress.print("epoch 1: accuracy 0.85");  // whole lines in between
 ///     progress.finish();
 ///
@@ -60,6 +62,9 @@ class ProgressLine {
   /// The steps up to `step` were done by an earlier run; the time counts from now. In place of
   /// ProgressOptions::first_step where that is not known yet.
   void start_after(std::int64_t step);
+
+  /// So much of the time that has passed was no training: an evaluation, for instance.
+  void leave_out(Clock::duration time) { started_ += time; }
 
   /// True when update() would print: ask first where the figures cost something. Always false on
   /// ranks other than 0.
@@ -80,7 +85,7 @@ class ProgressLine {
   ProgressOptions options_;
   bool is_terminal_;
   bool is_line_open_ = false;
-  Clock::time_point started_;
+  Clock::time_point started_;  // moved on by what is left out
   std::optional<Clock::time_point> printed_;
 };
 

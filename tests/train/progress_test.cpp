@@ -31,6 +31,7 @@ class ProgressTest : public testing::Test {
             .epochs = 8,
             .steps_per_epoch = 100,
             .first_step = 0,
+            .images_per_step = 1000,
             .stream = stream_,
             .is_terminal = is_terminal,
             .now = [this] { return now_; }};
@@ -42,11 +43,7 @@ class ProgressTest : public testing::Test {
   }
 
   static ProgressState state(std::int64_t step) {
-    return {.epoch = step / 100 + 1,
-            .step = step,
-            .images_per_second = 9876,
-            .loss = 0.31234,
-            .consensus_distance = 0.00123};
+    return {.epoch = step / 100 + 1, .step = step, .loss = 0.31234, .consensus_distance = 0.00123};
   }
 
   Clock::time_point now_ = Clock::now();
@@ -64,7 +61,8 @@ TEST_F(ProgressTest, ShowsEpochStepRateLossConsensusAndRemainingTime) {
   progress.update(state(200));
 
   EXPECT_EQ(text(),
-            "epoch 3/8  step 200/800  9876 images/s  loss 0.3123  consensus 1.23e-03  left 1:00\n");
+            "epoch 3/8  step 200/800  10.0k images/s  loss 0.3123  consensus 1.23e-03  left "
+            "1:00\n");
 }
 
 TEST_F(ProgressTest, RewritesOneLineOnATerminal) {
@@ -169,6 +167,26 @@ TEST_F(ProgressTest, CountsRemainingTimeFromTheFirstStepOfAResumedRun) {
   EXPECT_THAT(text(), HasSubstr("left 5:00"));
 }
 
+TEST_F(ProgressTest, CountsNoTimeThatWasNoTraining) {
+  ProgressLine progress(options(false));
+
+  now_ += 20s;
+  progress.update(state(100));
+  now_ += 1000s;
+  progress.leave_out(1000s);
+  now_ += 2s;  // the first step after an evaluation waits for other ranks
+  progress.update(state(101));
+  now_ += 18s;
+  progress.update(state(200));
+
+  EXPECT_THAT(text(), HasSubstr("step 100/800  5000 images/s"));
+  EXPECT_THAT(text(), HasSubstr("left 2:20\n"));
+  EXPECT_THAT(text(), HasSubstr("step 101/800  4591 images/s"));
+  EXPECT_THAT(text(), HasSubstr("left 2:32\n"));
+  EXPECT_THAT(text(), HasSubstr("step 200/800  5000 images/s"));
+  EXPECT_THAT(text(), HasSubstr("left 2:00\n"));
+}
+
 TEST_F(ProgressTest, SaysNothingOfWhatIsNotKnown) {
   ProgressLine progress(options(false));
   ProgressState unknown = state(0);
@@ -178,15 +196,16 @@ TEST_F(ProgressTest, SaysNothingOfWhatIsNotKnown) {
 
   EXPECT_THAT(text(), Not(HasSubstr("consensus")));
   EXPECT_THAT(text(), Not(HasSubstr("left")));
+  EXPECT_THAT(text(), Not(HasSubstr("images/s")));
 }
 
 TEST_F(ProgressTest, WritesLargeNumbersShort) {
-  ProgressLine progress(options(false));
-  ProgressState fast = state(1);
+  ProgressOptions fast = options(false);
+  fast.images_per_step = 21'111'102;
+  ProgressLine progress(fast);
 
   now_ += 9s;
-  fast.images_per_second = 2'345'678;
-  progress.update(fast);
+  progress.update(state(1));
 
   EXPECT_THAT(text(), HasSubstr("2.35M images/s"));
   EXPECT_THAT(text(), HasSubstr("left 1:59:51"));
@@ -202,7 +221,7 @@ TEST(ProgressLine, FindsOutWhetherTheStreamIsATerminalAndFitsItsWidth) {
   ASSERT_EQ(setenv("TERM", "xterm", 1), 0);
   {
     ProgressLine progress({.rank = 0, .epochs = 8, .steps_per_epoch = 100, .stream = stream});
-    progress.update({.epoch = 1, .step = 1, .images_per_second = 1, .loss = 1});
+    progress.update({.epoch = 1, .step = 0, .loss = 1});
   }
 
   char buffer[256];
@@ -211,7 +230,7 @@ TEST(ProgressLine, FindsOutWhetherTheStreamIsATerminalAndFitsItsWidth) {
   close(controller);
   ASSERT_GT(length, 0);
   const std::string seen(buffer, static_cast<std::size_t>(length));
-  EXPECT_EQ(seen, "\repoch 1/8  step 1/800  1 imag\x1b[K\r\n");
+  EXPECT_EQ(seen, "\repoch 1/8  step 0/800  loss 1\x1b[K\r\n");
 }
 
 }  // namespace
