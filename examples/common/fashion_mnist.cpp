@@ -21,18 +21,9 @@ at::Tensor normalized(const at::Tensor& bytes) {
   return bytes.to(at::kFloat).sub_(255 * kMean).mul_(1 / (255 * kDeviation));
 }
 
-std::filesystem::path existing(const std::filesystem::path& file) {
-  GOSSIP_CHECK(std::filesystem::exists(file),
-               "There is no file '{}'. Install Fashion-MNIST (apt-get install "
-               "dataset-fashion-mnist puts it into {}) "
-               "or name the folder that holds its four .gz files",
-               file.string(), kFashionMnistFolder);
-  return file;
-}
-
 ImageDataset load(const std::filesystem::path& folder, const std::string& part) {
-  return {existing(folder / (part + "-images-idx3-ubyte.gz")),
-          existing(folder / (part + "-labels-idx1-ubyte.gz"))};
+  return {fashion_mnist_file(folder, part + "-images-idx3-ubyte"),
+          fashion_mnist_file(folder, part + "-labels-idx1-ubyte")};
 }
 
 }  // namespace

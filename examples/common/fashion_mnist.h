@@ -10,6 +10,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "common/idx.h"
+
 namespace gossip::examples {
 
 /// Images as a network wants them, with their classes.
@@ -51,9 +53,6 @@ struct FashionMnist {
   ImageDataset train;
   ImageDataset test;
 };
-
-/// Where Debian's package dataset-fashion-mnist puts the files.
-inline constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
 
 /// Reads the four files of `folder`, whose names are those of Debian's package. Throws
 /// gossip::Error as ImageDataset does, with the package's name when a file is missing.

@@ -91,6 +91,19 @@ std::vector<std::uint8_t> read_data(Reader& reader, std::size_t count, const cha
 
 }  // namespace
 
+std::filesystem::path fashion_mnist_file(const std::filesystem::path& folder,
+                                         const std::string& name) {
+  const std::filesystem::path packed = folder / (name + ".gz");
+  const std::filesystem::path plain = folder / name;
+  if (!std::filesystem::exists(packed) && std::filesystem::exists(plain)) return plain;
+  GOSSIP_CHECK(std::filesystem::exists(packed),
+               "There is no file '{}', nor one without .gz. Install Fashion-MNIST (apt-get install "
+               "dataset-fashion-mnist puts it into {}) or name the folder that holds its four "
+               "files.",
+               packed.string(), kFashionMnistFolder);
+  return packed;
+}
+
 IdxImages read_idx_images(const std::filesystem::path& path) {
   Reader reader(path);
   expect_magic(reader, kImagesMagic, "images");

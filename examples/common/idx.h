@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace gossip::examples {
@@ -17,6 +18,14 @@ struct IdxImages {
   std::int64_t columns = 0;
   std::vector<std::uint8_t> pixels = {};
 };
+
+/// Where Debian's package dataset-fashion-mnist puts the files.
+inline constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
+
+/// The path of a file of Fashion-MNIST in a folder: `name`.gz, or `name` where it is not packed, as
+/// torchvision leaves it. Throws gossip::Error, saying where to get it, when there is neither.
+[[nodiscard]] std::filesystem::path fashion_mnist_file(const std::filesystem::path& folder,
+                                                       const std::string& name);
 
 /// Reads a file of images (magic number 0x00000803). Throws gossip::Error, naming the file, what
 /// was expected and what was found, when it is missing, is not such a file, or is damaged or

@@ -60,16 +60,8 @@ Samples fashion_mnist_pair(const std::filesystem::path& folder, int positive, in
   GOSSIP_CHECK(
       positive >= 0 && positive < 10 && negative >= 0 && negative < 10 && positive != negative,
       "The classes {} and {} are not two of the ten, 0 to 9.", positive, negative);
-  const auto file = [&](const char* name) {
-    const std::filesystem::path path = folder / name;
-    GOSSIP_CHECK(std::filesystem::exists(path),
-                 "There is no file '{}'. Install Fashion-MNIST (apt-get install "
-                 "dataset-fashion-mnist) or name the folder that holds its four .gz files.",
-                 path.string());
-    return path;
-  };
-  const IdxImages images = read_idx_images(file("train-images-idx3-ubyte.gz"));
-  const auto labels = read_idx_labels(file("train-labels-idx1-ubyte.gz"));
+  const IdxImages images = read_idx_images(fashion_mnist_file(folder, "train-images-idx3-ubyte"));
+  const auto labels = read_idx_labels(fashion_mnist_file(folder, "train-labels-idx1-ubyte"));
   GOSSIP_CHECK(std::cmp_equal(labels.size(), images.count),
                "'{}' holds {} images, but there are {} labels.", folder.string(), images.count,
                labels.size());

@@ -213,6 +213,19 @@ TEST_F(IdxTest, DatasetRefusesImagesOfAnotherSize) {
   EXPECT_THAT(error_of_dataset(), AllOf(HasSubstr("32 x 32"), HasSubstr("28 x 28 were expected")));
 }
 
+TEST_F(IdxTest, FashionMnistIsReadPackedOrNot) {
+  write_images(path("train-images-idx3-ubyte.gz"), 3);
+  write_file(path("train-labels-idx1-ubyte"), idx_bytes(0x801, {3}, {3, 1, 4}));
+  write_images(path("t10k-images-idx3-ubyte.gz"), 2);
+  write_labels(path("t10k-labels-idx1-ubyte.gz"), {5, 9});
+  write_file(path("t10k-labels-idx1-ubyte"), "a packed file is taken first");
+
+  const FashionMnist data = load_fashion_mnist(path(""));
+
+  EXPECT_THAT(data.train.labels(), ElementsAre(3, 1, 4));
+  EXPECT_THAT(data.test.labels(), ElementsAre(5, 9));
+}
+
 TEST_F(IdxTest, AMissingFashionMnistNamesTheFileAndThePackage) {
   write_images(path("train-images-idx3-ubyte.gz"), 3);
 
