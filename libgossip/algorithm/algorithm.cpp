@@ -99,9 +99,11 @@ Stage mean(int vector, Fragment fragment) {
 }
 
 void check_local_steps(std::int64_t steps) {
-  GOSSIP_CHECK(steps >= 1,
-               "local_steps is {}: the steps between two communications must be at least 1.",
-               steps);
+  constexpr std::int64_t kMost = 1'000'000'000'000;
+  GOSSIP_CHECK(steps >= 1 && steps <= kMost,
+               "local_steps is {}: the steps between two communications must be at least 1 and at "
+               "most {}.",
+               steps, kMost);
 }
 
 void check_range(std::string_view what, double value, double lower, double upper) {

@@ -35,22 +35,29 @@ std::vector<std::vector<Stage>> steps_of_diloco(double outer_rate, double moment
   return kinds;
 }
 
+/// Before anything is made for each of them.
+int checked(int fragments, std::int64_t local_steps) {
+  check_local_steps(local_steps);
+  constexpr int kMost = 4096;
+  GOSSIP_CHECK(
+      fragments >= 1 && fragments <= local_steps && fragments <= kMost,
+      "fragments is {}: it must be at least 1 and at most local_steps, {}, and at most {}.",
+      fragments, local_steps, kMost);
+  return fragments;
+}
+
 }  // namespace
 
 DiLoCo::DiLoCo(std::int64_t local_steps, double outer_rate, double momentum, int fragments)
     : Algorithm({.name = "diloco",
                  .mixing_needs = MixingNeeds::kNone,
                  .state = {"start", "outer_momentum"},
-                 .kinds = steps_of_diloco(outer_rate, momentum, std::max(1, fragments))}),
+                 .kinds = steps_of_diloco(outer_rate, momentum, checked(fragments, local_steps))}),
       local_steps_(local_steps),
       fragments_(fragments) {
-  check_local_steps(local_steps);
   check_range("outer_rate", outer_rate, std::numeric_limits<double>::min(),
               std::numeric_limits<double>::infinity());
   check_range("outer_momentum", momentum, 0.0, 1.0);
-  GOSSIP_CHECK(fragments >= 1 && fragments <= local_steps,
-               "fragments is {}: it must be at least 1 and at most local_steps, {}.", fragments,
-               local_steps);
 }
 
 std::size_t DiLoCo::kind_of(std::int64_t step) const {

@@ -167,6 +167,8 @@ TEST_F(MethodsTest, RefuseWhatTheyDoNotBear) {
   }
   refused("slowmo", ring, {.method_momentum = -0.1}, {"slow_momentum is -0.1"});
   refused("diloco", ring, {.local_steps = 2, .fragments = 3}, {"fragments is 3", "local_steps, 2"});
+  refused("diloco", ring, {.local_steps = 1'000'000'000, .fragments = 1'000'000'000},
+          {"fragments is 1000000000", "at most 4096"});
   refused("diloco", ring, {.outer_rate = 0.0}, {"outer_rate is 0"});
   refused("hierarchical-local-sgd", ring, {.local_steps = 2, .outer_steps = 3},
           {"outer_steps is 3", "multiple of local_steps, 2"});
