@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "link.h"
 
-#include <charconv>
+#include <algorithm>
 #include <vector>
 
 #include <mpi.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 
 namespace gossip::bench {
 
@@ -14,13 +15,16 @@ double link_bytes_per_second(std::string_view link) {
   if (link == "none") return 0.0;
   constexpr double kPayloadOfFrame = 1448.0 / 1514.0;
   constexpr double kBits = 8.0;
-  double number = 0.0;
-  const auto [end, error] = std::from_chars(link.data(), link.data() + link.size(), number);
-  const std::string_view unit = link.substr(static_cast<std::size_t>(end - link.data()));
+  constexpr std::size_t kUnit = 4;
+  constexpr double kMost = 1e6;
+  const std::size_t digits = link.size() - std::min(kUnit, link.size());
+  const std::string_view unit = link.substr(digits);
   const double scale = unit == "gbit" ? 1e9 : unit == "mbit" ? 1e6 : unit == "kbit" ? 1e3 : 0.0;
-  GOSSIP_CHECK(error == std::errc() && number > 0 && scale > 0,
-               "'{}' is no rate of a link: none, or like 1gbit, 200mbit.", link);
-  return number * scale / kBits * kPayloadOfFrame;
+  const auto number = parse_number<double>(link.substr(0, digits));
+  GOSSIP_CHECK(number && *number > 0 && *number <= kMost && scale > 0,
+               "'{}' is no rate of a link: none, or like 1gbit, 200mbit, with a number up to {}.",
+               link, kMost);
+  return *number * scale / kBits * kPayloadOfFrame;
 }
 
 std::string mpi_library() {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the library. scripts/bench starts it with the ranks that each measurement needs.
+#include <common/command_line.h>
 #include <set>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include <libgossip/runtime/run_main.h>
 #include <libgossip/transport/agreement.h>
@@ -16,22 +15,26 @@ namespace {
 /// Without LibTorch (GOSSIP_WITH_TORCH=OFF) the commands that train are not built.
 constexpr bool kWithTorch = GOSSIP_WITH_TORCH != 0;
 
-CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
+using gossip::examples::add_number;
+
+constexpr std::size_t kLeastBytes = 8;
+constexpr std::size_t kMostBytes = std::size_t{1} << 36U;
+constexpr int kMostCount = 1'000'000'000;
+constexpr int kMostMilliseconds = 3'600'000;
+constexpr double kMostSeconds = 1e6;
+
+CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options, int& milliseconds) {
   CLI::App* hosts =
       app.add_subcommand("hosts", "One rank a host: steps with gossip, all-reduce and neither");
   options.bytes = 46137344;
-  options.step = std::chrono::milliseconds(100);
   options.seconds = 4.0;
-  hosts->add_option("--bytes", options.bytes, "Bytes of the model")->capture_default_str();
-  hosts->add_option_function<int>(
-      "--step", [&](int time) { options.step = std::chrono::milliseconds(time); },
-      "Milliseconds that a step waits or computes (100)");
-  hosts->add_option("--seconds", options.seconds, "Seconds of each contender and repetition")
-      ->capture_default_str();
-  hosts
-      ->add_option("--exchanges-per-step", options.exchanges_per_step,
-                   "Exchanges that a rank starts per step")
-      ->capture_default_str();
+  add_number(*hosts, "--bytes", options.bytes, "Bytes of the model", kLeastBytes, kMostBytes);
+  add_number(*hosts, "--step", milliseconds, "Milliseconds that a step waits or computes", 0,
+             kMostMilliseconds);
+  add_number(*hosts, "--seconds", options.seconds, "Seconds of each contender and repetition", 0.0,
+             kMostSeconds);
+  add_number(*hosts, "--exchanges-per-step", options.exchanges_per_step,
+             "Exchanges that a rank starts per step", 1e-6, 1e6);
   hosts->add_option("--figures", options.figures, "Only these, separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -42,13 +45,11 @@ CLI::App* add_hosts(CLI::App& app, gossip::bench::HostsOptions& options) {
   return hosts;
 }
 
-CLI::App* add_doctor(CLI::App& app, gossip::bench::DoctorOptions& options) {
+CLI::App* add_doctor(CLI::App& app, gossip::bench::DoctorOptions& options, int& seconds) {
   CLI::App* doctor = app.add_subcommand(
       "doctor", "Which transports work between these hosts, how well, and what to set");
-  options.time = std::chrono::seconds(60);
-  doctor->add_option_function<int>(
-      "--time", [&](int time) { options.time = std::chrono::seconds(time); },
-      "Seconds after which no further pairs of hosts are tested (60)");
+  add_number(*doctor, "--time", seconds, "Seconds after which no further pairs of hosts are tested",
+             0, kMostMilliseconds);
   doctor->add_option("--out", options.out, "Writes the results as JSON to this file");
   return doctor;
 }
@@ -64,25 +65,27 @@ int main(int argc, char** argv) {
     std::size_t small_bytes = 4096;
     int rounds = 2000;
     int iterations = 50;
+    int step_milliseconds = 100;
+    int doctor_seconds = 60;
     gossip::bench::HostsOptions hosts_options;
-    app.add_option("--repetitions", repetitions, "Measurements of each contender")
-        ->capture_default_str();
+    add_number(app, "--repetitions", repetitions, "Measurements of each contender", 1, kMostCount);
     CLI::App* pair =
         app.add_subcommand("pair", "2 ranks: the pair average against memcpy and all-reduce");
-    pair->add_option("--bytes", bytes, "Bytes of the vector")->capture_default_str();
+    add_number(*pair, "--bytes", bytes, "Bytes of the vector", kLeastBytes, kMostBytes);
     CLI::App* neighbor =
         app.add_subcommand("neighbor", "A ring: the neighbor average against Sendrecv");
-    neighbor->add_option("--bytes", small_bytes, "Bytes of the vector")->capture_default_str();
-    neighbor->add_option("--rounds", rounds, "Rounds of one measurement")->capture_default_str();
-    CLI::App* hosts = add_hosts(app, hosts_options);
+    add_number(*neighbor, "--bytes", small_bytes, "Bytes of the vector", kLeastBytes, kMostBytes);
+    add_number(*neighbor, "--rounds", rounds, "Rounds of one measurement", 1, kMostCount);
+    CLI::App* hosts = add_hosts(app, hosts_options, step_milliseconds);
     gossip::bench::DoctorOptions doctor_options;
-    CLI::App* doctor = add_doctor(app, doctor_options);
+    CLI::App* doctor = add_doctor(app, doctor_options, doctor_seconds);
     CLI::App* drift = app.add_subcommand("drift", "How far averaging moves the mean model");
     int steps = 200;
     std::vector<std::string> only;
-    drift->add_option("--steps", steps, "Steps of each rank, on average")->capture_default_str();
+    add_number(*drift, "--steps", steps, "Steps of each rank, on average", 1, kMostCount);
     CLI::App* dadao = app.add_subcommand("dadao", "1 rank: the flow of DADAO against memcpy");
-    dadao->add_option("--bytes", bytes, "Bytes of each of the six vectors")->capture_default_str();
+    add_number(*dadao, "--bytes", bytes, "Bytes of each of the six vectors", kLeastBytes,
+               kMostBytes);
     CLI::App* setup = nullptr;
     CLI::App* checkpoint = nullptr;
     std::size_t model_bytes = 100'000'000;
@@ -94,17 +97,18 @@ int main(int argc, char** argv) {
       optimizers = app.add_subcommand("optimizers", "2 ranks: steps of all optimizers");
       optimizers->add_option("--only", only, "Only these, separated by commas")->delimiter(',');
       checkpoint = app.add_subcommand("checkpoint", "1 rank: what a checkpoint holds up");
-      checkpoint
-          ->add_option("--bytes", model_bytes, "Bytes of the model; the state is five times that")
-          ->capture_default_str();
-      overhead->add_option("--iterations", iterations, "Iterations of one measurement")
-          ->capture_default_str();
+      add_number(*checkpoint, "--bytes", model_bytes,
+                 "Bytes of the model; the state is five times that", kLeastBytes, kMostBytes);
+      add_number(*overhead, "--iterations", iterations, "Iterations of one measurement", 1,
+                 kMostCount);
     }
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return session.rank() == 0 ? app.exit(error) : error.get_exit_code();
-    }
+    bool is_asked = false;
+    gossip::transport::check_together(session, [&] {
+      is_asked = gossip::examples::parse_command_line(app, argc, argv, session.rank() == 0);
+    });
+    if (!is_asked) return 0;
+    hosts_options.step = std::chrono::milliseconds(step_milliseconds);
+    doctor_options.time = std::chrono::seconds(doctor_seconds);
     using namespace gossip::bench;
     if (*pair) pair_command(session, bytes, repetitions);
     if (*neighbor) neighbor_command(session, small_bytes, rounds, repetitions);

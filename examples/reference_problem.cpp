@@ -15,6 +15,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/runtime/run_main.h>
+#include <libgossip/transport/agreement.h>
 #include <libgossip/transport/local/cluster.h>
 
 namespace {
@@ -36,9 +37,8 @@ std::optional<Options> parse(int argc, const char* const* argv, bool speaks) {
   CLI::App app("Runs a method on the quadratic problem of a JSON file and writes its iterates.");
   app.add_option("problem", options.problem, "File in the format of quadratic_n8.json");
   app.add_option("--algorithm", options.algorithm, "One that the file has parameters for");
-  app.add_option("--iterations", options.iterations, "Which iterates, ascending")
-      ->delimiter(',')
-      ->capture_default_str();
+  gossip::examples::add_number(app, "--iterations", options.iterations, "Which iterates, ascending")
+      ->delimiter(',');
   app.add_option("--out", options.out, "File to write; without: standard output");
   app.add_flag("--list", is_list_wanted, "Print the algorithms");
   if (!gossip::examples::parse_command_line(app, argc, argv, speaks)) return std::nullopt;
@@ -91,7 +91,9 @@ void write(const ordered_json& result, const std::string& path) {
 
 int main(int argc, char** argv) {
   return gossip::run_main(argc, argv, [&](gossip::Session& session) {
-    const std::optional<Options> options = parse(argc, argv, session.rank() == 0);
+    std::optional<Options> options;
+    gossip::transport::check_together(session,
+                                      [&] { options = parse(argc, argv, session.rank() == 0); });
     if (!options) return EXIT_SUCCESS;
     const ReferenceProblem problem(options->problem);
     const ordered_json records =

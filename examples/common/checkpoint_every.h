@@ -4,13 +4,13 @@
 /// @file
 /// How often checkpoints are written, as the command line says it.
 
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <system_error>
+#include <string_view>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 
 namespace gossip::examples {
 
@@ -24,17 +24,16 @@ struct CheckpointEvery {
 inline CheckpointEvery read_checkpoint_every(const std::string& text) {
   if (text.empty()) return {};
   constexpr std::int64_t kMost = 1'000'000'000;
-  const char* end = text.data() + text.size();
-  std::int64_t count = 0;
-  const auto number = std::from_chars(text.data(), end, count);
-  const std::string unit(number.ptr, end);
-  const bool is_known = unit.empty() || unit == "s" || unit == "m" || unit == "h";
-  GOSSIP_CHECK(number.ec == std::errc() && is_known && count >= 1 && count <= kMost,
+  const char unit = text.back();
+  const bool is_time = unit == 's' || unit == 'm' || unit == 'h';
+  const std::string_view digits = std::string_view(text).substr(0, text.size() - (is_time ? 1 : 0));
+  const auto count = parse_number<std::int64_t>(digits);
+  GOSSIP_CHECK(count && *count >= 1 && *count <= kMost,
                "--checkpoint-every is '{}': it must be a number of steps, such as 500, or a time, "
-               "such as 90s, 10m or 2h.",
-               text);
-  if (unit.empty()) return {.steps = count};
-  return {.time = std::chrono::seconds(count * (unit == "h" ? 3600 : unit == "m" ? 60 : 1))};
+               "such as 90s, 10m or 2h, with {}.",
+               text, expected_number<std::int64_t>(1, kMost));
+  if (!is_time) return {.steps = *count};
+  return {.time = std::chrono::seconds(*count * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1))};
 }
 
 }  // namespace gossip::examples

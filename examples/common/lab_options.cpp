@@ -21,58 +21,47 @@ void add_problem(CLI::App& app, LabOptions& o) {
   app.add_option("--problem", o.problem,
                  "quad, quadratic, logistic, fashion-mnist[:CLASS,CLASS] or libsvm:FILE")
       ->capture_default_str();
-  app.add_option("--dimension", o.dimension, "Unknowns of a made-up problem")
-      ->capture_default_str();
-  app.add_option("--samples", o.samples, "Components of a worker's function")
-      ->capture_default_str();
-  app.add_option("--mu", o.mu,
-                 "Strong convexity; 1 unless given, by --kappa where L is the data's");
-  app.add_option("--L", o.lipschitz, "Smoothness of a made-up problem; kappa mu unless given");
-  app.add_option("--kappa", o.condition, "L / mu")->capture_default_str();
-  app.add_option("--heterogeneity", o.heterogeneity,
-                 "How much workers differ: a factor (1), or of samples from a file the share dealt "
-                 "by label (0)");
+  add_number(app, "--dimension", o.dimension, "Unknowns of a made-up problem");
+  add_number(app, "--samples", o.samples, "Components of a worker's function");
+  add_number(app, "--mu", o.mu,
+             "Strong convexity; 1 unless given, by --kappa where L is the data's");
+  add_number(app, "--L", o.lipschitz, "Smoothness of a made-up problem; kappa mu unless given");
+  add_number(app, "--kappa", o.condition, "L / mu");
+  add_number(app, "--heterogeneity", o.heterogeneity,
+             "How much workers differ: a factor (1), or of samples from a file the share dealt "
+             "by label (0)");
   app.add_option("--data", o.data, "Folder with Fashion-MNIST")->capture_default_str();
 }
 
 void add_run(CLI::App& app, LabOptions& o) {
-  app.add_option("--workers", o.workers, "In virtual time; on ranks there is one a rank")
-      ->capture_default_str();
+  add_number(app, "--workers", o.workers, "In virtual time; on ranks there is one a rank");
   app.add_option("--method", o.methods, "One or more, run after each other; --list shows them")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--topology", o.topologies, "One, or several that take turns; --list shows them")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--graph-period", o.graph_period, "Time, or rounds, that each of several lasts")
-      ->capture_default_str();
-  app.add_option("--safety", o.safety, "dadao: times the least rate of events (2; --replay: 1)");
+  add_number(app, "--graph-period", o.graph_period, "Time, or rounds, that each of several lasts");
+  add_number(app, "--safety", o.safety, "dadao: times the least rate of events (2; --replay: 1)");
   app.add_flag("--bear-divergence", o.bears_divergence, "dadao: takes a --safety below 1");
-  app.add_option("--lr", o.lr, "Step of the methods that have one; by their theory unless given");
-  app.add_option("--events-per-gradient", o.events_per_gradient,
-                 "ad-psgd, a2cid2: events that a worker takes part in a gradient")
-      ->capture_default_str();
-  app.add_option("--active", o.active, "push-pull-device-sampling: share of active workers")
-      ->capture_default_str();
+  add_number(app, "--lr", o.lr, "Step of the methods that have one; by their theory unless given");
+  add_number(app, "--events-per-gradient", o.events_per_gradient,
+             "ad-psgd, a2cid2: events that a worker takes part in a gradient");
+  add_number(app, "--active", o.active, "push-pull-device-sampling: share of active workers");
   app.add_option("--slow-rank", o.slow_ranks, "R:FACTOR makes worker R FACTOR times slower")
       ->delimiter(',');
-  app.add_option("--seed", o.seed, "Of problem and events")->capture_default_str();
-  app.add_option("--accuracy", o.accuracy, "Ends when the mean of |x_i - x*|^2 is this share")
-      ->capture_default_str();
-  app.add_option("--until", o.until, "Ends at this model time; 0: no limit")->capture_default_str();
-  app.add_option("--max-gradients", o.max_gradients, "Ends after so many of a worker")
-      ->capture_default_str();
-  app.add_option("--gradient-seconds", o.gradient_seconds, "On ranks: that a gradient takes")
-      ->capture_default_str();
+  add_number(app, "--seed", o.seed, "Of problem and events");
+  add_number(app, "--accuracy", o.accuracy, "Ends when the mean of |x_i - x*|^2 is this share");
+  add_number(app, "--until", o.until, "Ends at this model time; 0: no limit");
+  add_number(app, "--max-gradients", o.max_gradients, "Ends after so many of a worker");
+  add_number(app, "--gradient-seconds", o.gradient_seconds, "On ranks: that a gradient takes");
   app.add_option("--out", o.out, "File of JSON lines to write; of --replay: the JSON file");
 }
 
 void add_replay(CLI::App& app, LabOptions& o) {
   app.add_option("--replay", o.replay,
                  "Replays dadao event by event on the problem of this JSON file");
-  app.add_option("--events", o.events, "--replay: after which events, ascending")
-      ->delimiter(',')
-      ->capture_default_str();
+  add_number(app, "--events", o.events, "--replay: after which events, ascending")->delimiter(',');
 }
 
 void print_lists() {
@@ -100,10 +89,24 @@ void check_positive(const char* option, double value) {
                value);
 }
 
+/// What is made up is kept in memory, a number for each.
+void check_size(const LabOptions& o) {
+  constexpr double kMost = 1 << 28;
+  const double numbers = static_cast<double>(o.workers) * static_cast<double>(o.dimension) *
+                         static_cast<double>(o.samples);
+  GOSSIP_CHECK(numbers <= kMost,
+               "--workers {}, --dimension {} and --samples {} stand for {:.3g} numbers, more than "
+               "the {:.0f} that are made up at most.",
+               o.workers, o.dimension, o.samples, numbers, kMost);
+}
+
 void check_ranges(const LabOptions& o) {
-  GOSSIP_CHECK(o.workers >= 2, "--workers is {}: it must be at least 2.", o.workers);
+  constexpr int kMostWorkers = 16384;  // of a complete graph
+  GOSSIP_CHECK(o.workers >= 2 && o.workers <= kMostWorkers,
+               "--workers is {}: it must be between 2 and {}.", o.workers, kMostWorkers);
   GOSSIP_CHECK(o.dimension >= 1, "--dimension is 0: it must be at least 1.");
   GOSSIP_CHECK(o.samples >= 1, "--samples is 0: it must be at least 1.");
+  check_size(o);
   GOSSIP_CHECK(std::isfinite(o.condition) && o.condition >= 1,
                "--kappa is {}: it must be a number of at least 1.", o.condition);
   GOSSIP_CHECK(o.accuracy > 0 && o.accuracy < 1, "--accuracy is {}: it must be between 0 and 1.",

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <common/lab_options.h>
 #include <common/libsvm.h>
 #include <common/logistic_problem.h>
 #include <common/quadratic_problem.h>
 #include <common/samples.h>
+#include <optional>
 #include <string_view>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/base/suggest.h>
 
 namespace gossip::examples {
@@ -25,23 +27,30 @@ QuadraticSize quadratic_size(const LabOptions& options) {
 
 /// "A,B"; trousers and ankle boots unless given.
 std::array<int, 2> classes(std::string_view text) {
-  std::array<int, 2> result{1, 9};
-  if (text.empty()) return result;
-  const char* end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, result[0]);
-  const bool has_comma = first.ec == std::errc() && first.ptr != end && *first.ptr == ',';
-  const bool is_read = has_comma && std::from_chars(first.ptr + 1, end, result[1]).ptr == end;
-  GOSSIP_CHECK(is_read,
+  if (text.empty()) return {1, 9};
+  constexpr int kMost = 9;
+  const std::size_t comma = std::min(text.find(','), text.size());
+  const auto first = parse_number<int>(text.substr(0, comma));
+  const auto second = parse_number<int>(text.substr(std::min(comma + 1, text.size())));
+  const auto is_class = [&](const std::optional<int>& number) {
+    return number && *number >= 0 && *number <= kMost;
+  };
+  GOSSIP_CHECK(is_class(first) && is_class(second),
                "'{}' is not a pair of classes: it must be two numbers from 0 to 9, such as "
                "fashion-mnist:1,9.",
                text);
-  return result;
+  return {*first, *second};
 }
 
 std::unique_ptr<const ConvexProblem> of_data(const Samples& samples, const LabOptions& options) {
   GOSSIP_CHECK(!options.lipschitz,
                "--L is {}, but the samples of '{}' decide about it: give --mu or --kappa.",
                *options.lipschitz, samples.name);
+  constexpr std::size_t kMost = std::size_t{1} << 26U;
+  GOSSIP_CHECK(samples.dimension <= kMost / static_cast<std::size_t>(options.workers),
+               "'{}' has {} features, and {} workers keep vectors of so many numbers: together "
+               "they may have at most {}.",
+               samples.name, samples.dimension, options.workers, kMost);
   return std::make_unique<const LogisticProblem>(
       split(samples, options.workers, options.heterogeneity.value_or(0.0), options.seed),
       LogisticProblem::Curvature{.mu = options.mu, .condition = options.condition});

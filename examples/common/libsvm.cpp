@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <common/libsvm.h>
 #include <fstream>
 #include <string_view>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 
 namespace gossip::examples {
 namespace {
@@ -37,12 +36,9 @@ class Lines {
   }
 
   double number(std::string_view text, std::string_view word, std::string_view expected) const {
-    if (text.starts_with('+')) text.remove_prefix(1);
-    double value = 0.0;
-    const char* end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || rest != end || !std::isfinite(value)) fail(word, expected);
-    return value;
+    const auto value = parse_number<double>(text);
+    if (!value) fail(word, expected);
+    return *value;
   }
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -56,16 +52,18 @@ class Lines {
   int number_ = 0;
 };
 
+// Vectors have so many numbers.
+constexpr std::uint32_t kMostFeatures = std::uint32_t{1} << 24U;
+
 constexpr std::string_view kFeature =
-    "INDEX:VALUE with a whole INDEX from 1 on and a number, such as 3:0.25";
+    "INDEX:VALUE with a whole INDEX between 1 and 16777216 and a number, such as 3:0.25";
 
 Samples::Feature feature(const Lines& lines, std::string_view word) {
   const std::size_t colon = word.find(':');
   if (colon == std::string_view::npos) lines.fail(word, kFeature);
-  std::uint32_t index = 0;
-  const auto [rest, error] = std::from_chars(word.data(), word.data() + colon, index);
-  if (error != std::errc() || rest != word.data() + colon || index == 0) lines.fail(word, kFeature);
-  return {index - 1, lines.number(word.substr(colon + 1), word, kFeature)};
+  const auto index = parse_number<std::uint32_t>(word.substr(0, colon));
+  if (!index || *index == 0 || *index > kMostFeatures) lines.fail(word, kFeature);
+  return {*index - 1, lines.number(word.substr(colon + 1), word, kFeature)};
 }
 
 void read_row(Lines& lines, Samples& samples) {

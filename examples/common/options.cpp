@@ -24,6 +24,8 @@ namespace {
 
 const std::vector<std::string> kLocalOptimizers{"sgd", "adam", "adamw"};
 constexpr double kMostSeconds = 1e6;
+constexpr std::int64_t kMostEpochs = 1'000'000;
+constexpr int kMostThreads = 65536;
 const std::vector<std::string> kLrSchedules{"one-cycle", "constant"};
 
 void check_name(std::string_view kind, const std::string& name,
@@ -59,67 +61,49 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
   app.add_option("--transport", o.transport, "How bytes move: auto, shared, rma or message")
       ->capture_default_str();
   app.add_option("--order", o.order, "gossip-sgd: atc, cta or diffusion")->capture_default_str();
-  app.add_option("--local-steps", o.local_steps, "Steps between two mixings")
-      ->capture_default_str();
-  app.add_option("--outer-steps", o.outer_steps,
-                 "hierarchical-local-sgd: steps between two means of all")
-      ->capture_default_str();
-  app.add_option("--group-size", o.group_size, "hierarchical-local-sgd: ranks of a group")
-      ->capture_default_str();
-  app.add_option("--switch-step", o.switch_step, "local-sgd: mean of all in every step before")
-      ->capture_default_str();
+  add_number(app, "--local-steps", o.local_steps, "Steps between two mixings");
+  add_number(app, "--outer-steps", o.outer_steps,
+             "hierarchical-local-sgd: steps between two means of all");
+  add_number(app, "--group-size", o.group_size, "hierarchical-local-sgd: ranks of a group");
+  add_number(app, "--switch-step", o.switch_step, "local-sgd: mean of all in every step before");
   app.add_option("--tracking-order", o.tracking_order, "gradient-tracking: semi-atc, diging or atc")
       ->capture_default_str();
-  app.add_option("--method-momentum", o.method_momentum,
-                 "Momentum of slowmo, diloco, qg-dsgdm, decentlam, momentum-tracking")
-      ->capture_default_str();
-  app.add_option("--outer-lr", o.outer_lr, "diloco: learning rate of the outer optimizer")
-      ->capture_default_str();
-  app.add_option("--fragments", o.fragments, "diloco: parts of the model that take turns")
-      ->capture_default_str();
-  app.add_option("--active", o.active, "push-pull-device-sampling: share of active ranks")
-      ->capture_default_str();
-  app.add_option("--compression", o.compression,
-                 "choco-sgd, deep-squeeze, ef-sgd: share of the entries that is sent")
-      ->capture_default_str();
-  app.add_option("--consensus-rate", o.consensus_rate, "choco-sgd, deep-squeeze: gamma")
-      ->capture_default_str();
+  add_number(app, "--method-momentum", o.method_momentum,
+             "Momentum of slowmo, diloco, qg-dsgdm, decentlam, momentum-tracking");
+  add_number(app, "--outer-lr", o.outer_lr, "diloco: learning rate of the outer optimizer");
+  add_number(app, "--fragments", o.fragments, "diloco: parts of the model that take turns");
+  add_number(app, "--active", o.active, "push-pull-device-sampling: share of active ranks");
+  add_number(app, "--compression", o.compression,
+             "choco-sgd, deep-squeeze, ef-sgd: share of the entries that is sent");
+  add_number(app, "--consensus-rate", o.consensus_rate, "choco-sgd, deep-squeeze: gamma");
   app.add_flag("--lazy,!--not-lazy", o.lazy, "exact-diffusion, led: mix with (I + W) / 2")
       ->capture_default_str();
-  app.add_option("--exchanges-per-step", o.exchanges_per_step,
-                 "ad-psgd, a2cid2: exchanges that a rank starts per step")
-      ->capture_default_str();
-  app.add_option("--lipschitz", o.lipschitz,
-                 "dadao: L of the loss; 0: 1 / (4 lr), so that gradients move the model by lr")
-      ->capture_default_str();
-  app.add_option("--safety", o.safety, "dadao: pair events, in multiples of the least rate")
-      ->capture_default_str();
+  add_number(app, "--exchanges-per-step", o.exchanges_per_step,
+             "ad-psgd, a2cid2: exchanges that a rank starts per step");
+  add_number(app, "--lipschitz", o.lipschitz,
+             "dadao: L of the loss; 0: 1 / (4 lr), so that gradients move the model by lr");
+  add_number(app, "--safety", o.safety, "dadao: pair events, in multiples of the least rate");
   app.add_flag("--overlap", o.overlap, "push-sum: nobody waits");
   app.add_option("--on-lost-neighbor", o.on_lost_neighbor,
                  "When a neighbor is silent too long: error, or drop it and go on")
       ->capture_default_str();
-  app.add_option("--neighbor-timeout", o.neighbor_timeout, "Seconds that are too long")
-      ->capture_default_str();
-  app.add_option("--dirichlet", o.dirichlet,
-                 "Ranks get classes by this Dirichlet concentration, such as 0.1; 0: all alike")
-      ->capture_default_str();
+  add_number(app, "--neighbor-timeout", o.neighbor_timeout, "Seconds that are too long");
+  add_number(app, "--dirichlet", o.dirichlet,
+             "Ranks get classes by this Dirichlet concentration, such as 0.1; 0: all alike");
   app.add_option("--local-optimizer", o.local_optimizer, "sgd, adam or adamw")
       ->capture_default_str();
   app.add_option("--lr-schedule", o.lr_schedule, "one-cycle or constant")->capture_default_str();
-  app.add_option("--epochs", o.epochs, "Training epochs")->capture_default_str();
-  app.add_option("--batch-size", o.batch_size, "Images of a batch of each rank")
+  add_number(app, "--epochs", o.epochs, "Training epochs");
+  add_number(app, "--batch-size", o.batch_size, "Images of a batch of each rank");
+  add_number(app, "--lr", o.lr, "Learning rate (peak of the schedule)");
+  add_number(app, "--momentum", o.momentum, "Momentum of sgd (Nesterov)");
+  add_number(app, "--weight-decay", o.weight_decay, "Weight decay");
+  add_number(app, "--seed", o.seed, "Seed of model, data order and random topologies");
+  add_number(app, "--threads", o.threads, "Threads a rank; 0: its share of the cores");
+  app.add_option("--data", o.data, "Folder with the four idx files, packed (.gz) or not")
       ->capture_default_str();
-  app.add_option("--lr", o.lr, "Learning rate (peak of the schedule)")->capture_default_str();
-  app.add_option("--momentum", o.momentum, "Momentum of sgd (Nesterov)")->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay, "Weight decay")->capture_default_str();
-  app.add_option("--seed", o.seed, "Seed of model, data order and random topologies")
-      ->capture_default_str();
-  app.add_option("--threads", o.threads, "Threads a rank; 0: its share of the cores")
-      ->capture_default_str();
-  app.add_option("--data", o.data, "Folder with the four idx .gz files")->capture_default_str();
   app.add_option("--out", o.out, "Folder for metrics and results")->capture_default_str();
-  app.add_option("--log-every", o.log_every, "Steps between two step records")
-      ->capture_default_str();
+  add_number(app, "--log-every", o.log_every, "Steps between two step records");
   app.add_option("--slow-rank", o.slow_rank, "R:FACTOR makes rank R FACTOR times slower")
       ->capture_default_str();
   app.add_option(
@@ -128,7 +112,7 @@ void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
       "the run ends with status 99");
   app.add_option("--checkpoint-every", o.checkpoint_every,
                  "Also every so many steps (500) or so often (90s, 10m, 2h)");
-  app.add_option("--keep", o.keep, "Checkpoints that stay")->capture_default_str();
+  add_number(app, "--keep", o.keep, "Checkpoints that stay");
   app.add_flag("--resume", o.resume, "Go on from the newest checkpoint, if there is one");
   app.add_flag("--resume-from-mean", o.resume_from_mean,
                "The same from the mean model of the ranks whose files are there");
@@ -140,7 +124,8 @@ void check_ranges(const Options& o) {
                "--momentum is {}: it must be at least 0 and below 1.", o.momentum);
   GOSSIP_CHECK(std::isfinite(o.weight_decay) && o.weight_decay >= 0,
                "--weight-decay is {}: it must be a number of at least 0.", o.weight_decay);
-  GOSSIP_CHECK(o.epochs >= 1, "--epochs is {}: it must be at least 1.", o.epochs);
+  GOSSIP_CHECK(o.epochs >= 1 && o.epochs <= kMostEpochs,
+               "--epochs is {}: it must be between 1 and {}.", o.epochs, kMostEpochs);
   GOSSIP_CHECK(o.batch_size >= 1, "--batch-size is {}: it must be at least 1.", o.batch_size);
   GOSSIP_CHECK(o.local_steps >= 1, "--local-steps is {}: it must be at least 1.", o.local_steps);
   GOSSIP_CHECK(std::isfinite(o.exchanges_per_step) && o.exchanges_per_step > 0,
@@ -156,8 +141,9 @@ void check_ranges(const Options& o) {
   GOSSIP_CHECK(
       !o.checkpoint.empty() || (!o.resume && !o.resume_from_mean && o.checkpoint_every.empty()),
       "--resume and --checkpoint-every need the folder of the checkpoints: --checkpoint.");
-  GOSSIP_CHECK(o.threads >= 0, "--threads is {}: it must be at least 1, or 0 for the rank's share.",
-               o.threads);
+  GOSSIP_CHECK(o.threads >= 0 && o.threads <= kMostThreads,
+               "--threads is {}: it must be between 1 and {}, or 0 for the rank's share.",
+               o.threads, kMostThreads);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 #include <common/reference_problem.h>
 #include <fstream>
@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/topology/weights.h>
 
 namespace gossip::examples {
@@ -22,11 +23,10 @@ double value_of(const nlohmann::json& json, const std::string& what) {
                what, json.dump());
   const auto text = json.get<std::string>();
   const auto parse = [&](std::string_view part) {
-    double value = 0.0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    GOSSIP_CHECK(error == std::errc() && end == part.data() + part.size(),
-                 "{} is \"{}\": it must be a number or a fraction such as \"1/16\".", what, text);
-    return value;
+    const auto value = parse_number<double>(part);
+    GOSSIP_CHECK(value, "{} is \"{}\": it must be a number or a fraction such as \"1/16\".", what,
+                 text);
+    return *value;
   };
   const std::size_t slash = text.find('/');
   if (slash == std::string::npos) return parse(text);
@@ -70,19 +70,36 @@ ReferenceProblem::ReferenceProblem(const std::string& path)
 
 ReferenceProblem::ReferenceProblem(nlohmann::json json, std::string name)
     : path_(std::move(name)), json_(std::move(json)) {
-  num_workers_ = at("/problem/n").get<int>();
-  dimension_ = at("/problem/d").get<std::size_t>();
+  num_workers_ = static_cast<int>(size("/problem/n"));
+  dimension_ = size("/problem/d");
   a_ = at("/problem/A").get<std::vector<Rows>>();
   b_ = at("/problem/b").get<Rows>();
   GOSSIP_CHECK(std::cmp_equal(a_.size(), num_workers_) && std::cmp_equal(b_.size(), num_workers_),
                "The problem '{}' is for n = {} workers, but A has {} matrices and b {} rows.",
                path_, num_workers_, a_.size(), b_.size());
+  const auto is_row = [&](const std::vector<double>& row) { return row.size() == dimension_; };
+  const auto is_square = [&](const Rows& rows) {
+    return rows.size() == dimension_ && std::ranges::all_of(rows, is_row);
+  };
+  GOSSIP_CHECK(std::ranges::all_of(a_, is_square) && std::ranges::all_of(b_, is_row),
+               "The problem '{}' has d = {}, but A or b have rows of another length.", path_,
+               dimension_);
 }
 
 const nlohmann::json& ReferenceProblem::at(const std::string& pointer) const {
   const nlohmann::json::json_pointer place(pointer);
   GOSSIP_CHECK(json_.contains(place), "The problem '{}' lacks '{}'.", path_, pointer);
   return json_.at(place);
+}
+
+std::size_t ReferenceProblem::size(const std::string& pointer) const {
+  constexpr std::uint64_t kMost = 1U << 24U;
+  const nlohmann::json& value = at(pointer);
+  GOSSIP_CHECK(value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
+                   value.get<std::uint64_t>() <= kMost,
+               "'{}' of the problem '{}' is {}: it must be {}.", pointer, path_, value.dump(),
+               expected_number<std::uint64_t>(1, kMost));
+  return value.get<std::size_t>();
 }
 
 std::vector<std::string> ReferenceProblem::algorithms() const {
@@ -109,9 +126,10 @@ double ReferenceProblem::number(const std::string& algorithm, const std::string&
 std::int64_t ReferenceProblem::count(const std::string& algorithm,
                                      const std::string& parameter) const {
   const double value = number(algorithm, parameter);
-  GOSSIP_CHECK(value == std::floor(value) && value >= 1.0,
-               "The parameter '{}' of '{}' is {}: it must be a positive whole number.", parameter,
-               algorithm, value);
+  constexpr double kMost = 1e9;
+  GOSSIP_CHECK(value == std::floor(value) && value >= 1.0 && value <= kMost,
+               "The parameter '{}' of '{}' is {}: it must be a whole number between 1 and {}.",
+               parameter, algorithm, value, kMost);
   return static_cast<std::int64_t>(value);
 }
 

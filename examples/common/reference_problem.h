@@ -52,6 +52,7 @@ class ReferenceProblem {
  private:
   [[nodiscard]] const nlohmann::json& parameters(const std::string& algorithm) const;
   [[nodiscard]] const nlohmann::json& at(const std::string& pointer) const;
+  [[nodiscard]] std::size_t size(const std::string& pointer) const;  // a count in the file
 
   std::string path_;
   nlohmann::json json_;

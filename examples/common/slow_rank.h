@@ -4,12 +4,12 @@
 /// @file
 /// Ranks that are made slow, to see what that costs.
 
-#include <charconv>
-#include <cmath>
+#include <algorithm>
 #include <string>
-#include <system_error>
+#include <string_view>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/numbers.h>
 #include <libgossip/base/types.h>
 
 namespace gossip::examples {
@@ -22,17 +22,16 @@ struct SlowRank {
 
 /// From "R:FACTOR", of `size` ranks. Throws gossip::Error.
 inline SlowRank read_slow_rank(const std::string& text, int size) {
-  SlowRank result;
-  const char* end = text.data() + text.size();
-  const auto rank = std::from_chars(text.data(), end, result.rank);
-  const bool has_colon = rank.ec == std::errc() && rank.ptr != end && *rank.ptr == ':';
-  const bool is_read = has_colon && std::from_chars(rank.ptr + 1, end, result.factor).ptr == end;
-  GOSSIP_CHECK(is_read && result.rank >= 0 && result.rank < size && result.factor >= 1 &&
-                   std::isfinite(result.factor),
-               "--slow-rank is '{}': it must be R:FACTOR with a rank R below {} and a FACTOR of at "
-               "least 1, such as 1:4.",
-               text, size);
-  return result;
+  constexpr double kMost = 1e6;
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  const auto rank = parse_number<Rank>(std::string_view(text).substr(0, colon));
+  const auto factor =
+      parse_number<double>(std::string_view(text).substr(std::min(colon + 1, text.size())));
+  GOSSIP_CHECK(rank && factor && *rank >= 0 && *rank < size && *factor >= 1 && *factor <= kMost,
+               "--slow-rank is '{}': it must be R:FACTOR with a rank R below {} and a FACTOR "
+               "between 1 and {}, such as 1:4.",
+               text, size, kMost);
+  return {*rank, *factor};
 }
 
 }  // namespace gossip::examples

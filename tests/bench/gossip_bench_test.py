@@ -57,6 +57,15 @@ class GossipBench(unittest.TestCase):
     def test_overhead(self):
         self.check(1, ["overhead", "--iterations", "2"], ["single_rank_overhead"])
 
+    def test_numbers_out_of_range_are_refused(self):
+        for arguments in (["pair", "--bytes", "-1"], ["pair", "--bytes", "18446744073709551616"],
+                          ["neighbor", "--rounds", "10x"], ["drift", "--steps", "0"]):
+            run = bench(1, *arguments)
+
+            self.assertNotEqual(run.returncode, 0)
+            self.assertIn(f"{arguments[1]}: '{arguments[2]}' is not a whole number between ",
+                          run.stderr)
+
     def test_wrong_number_of_ranks_is_refused(self):
         run = bench(1, "pair")
 

@@ -5,6 +5,7 @@
 #include <common/lab_options.h>
 #include <common/lab_run.h>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -155,6 +156,36 @@ TEST(ConvexLab, DadaoDivergesBelowTheLeastRateAndTheLabSaysSo) {
               testing::HasSubstr("it planned 27.79 events per unit of time"));
 }
 
+TEST(ConvexLab, ReadsNumbersWholeOrRefusesThemWithTheirRange) {
+  const std::vector<std::vector<std::string>> cases{
+      {"--seed", "18446744073709551616", "between 0 and 18446744073709551615"},
+      {"--seed", "-1", "between 0 and 18446744073709551615"},
+      {"--seed", "0x10", "a whole number"},
+      {"--workers", "99999999999", "between -2147483648 and 2147483647"},
+      {"--workers", "8x", "a whole number"},
+      {"--kappa", "1e400", "a number between"},
+      {"--kappa", "nan", "a number between"},
+      {"--mu", "1,5", "a number between"},
+      {"--accuracy", "", "a number between"},
+  };
+  for (const auto& one : cases) {
+    expect_throw<Error>(
+        [&] {
+          static_cast<void>(options({one[0], one[1]}));
+        },
+        {one[0], "'" + one[1] + "' is not", one[2]});
+  }
+  expect_throw<Error>(
+      [&] {
+        static_cast<void>(options({"--events", "1,2x"}));
+      },
+      {"--events", "'2x' is not a whole number"});
+  EXPECT_EQ(options({"--workers", "010"}).workers, 10);
+  EXPECT_EQ(options({"--seed", "18446744073709551615"}).seed,
+            std::numeric_limits<std::uint64_t>::max());
+  EXPECT_THAT(options({"--events", "1,20"}).events, testing::ElementsAre(1, 20));
+}
+
 TEST(ConvexLab, RefusesWhatCannotBeRight) {
   const auto refuses = [](const std::vector<std::string>& arguments,
                           const std::vector<std::string>& texts) {
@@ -175,10 +206,15 @@ TEST(ConvexLab, RefusesWhatCannotBeRight) {
   refuses({"--problem", "qad"}, {"'qad'", "Did you mean 'quad'"});
   refuses({"--problem", "quad:3"}, {"'quad'", "colon"});
   refuses({"--problem", "fashion-mnist:1"}, {"'1'", "pair of classes"});
+  refuses({"--problem", "fashion-mnist:1,99999999999"}, {"pair of classes"});
   refuses({"--problem", "libsvm"}, {"libsvm:FILE"});
+  refuses({"--dimension", "18446744073709551615"},
+          {"--dimension 18446744073709551615", "268435456"});
+  refuses({"--slow-rank", "1:1e999"}, {"'1:1e999'", "between 1 and"});
   refuses({"--workers", "1"}, {"--workers is 1"});
+  refuses({"--workers", "2000000000"}, {"--workers is 2000000000", "between 2 and 16384"});
   refuses({"--slow-rank", "16:2"}, {"'16:2'", "below 16"});
-  refuses({"--slow-rank", "1:0.1"}, {"'1:0.1'", "at least 1"});
+  refuses({"--slow-rank", "1:0.1"}, {"'1:0.1'", "between 1 and"});
   refuses({"--problem", "logistic", "--method", "msda"}, {"conjugates", "quadratic"});
   refuses({"--topology", "ring,star", "--method", "msda"}, {"msda", "one topology"});
 }

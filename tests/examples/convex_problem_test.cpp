@@ -219,6 +219,11 @@ TEST(Libsvm, NamesFileLineAndWhatWasExpected) {
   const std::vector<std::pair<std::string, std::string>> faults{
       {"1 1:0.5\n-1 1;0.5\n", "data.txt:2: '1;0.5' is not INDEX:VALUE"},
       {"1 1:0.5\n-1 0:0.5\n", "data.txt:2: '0:0.5' is not INDEX:VALUE"},
+      {"1 1:0.5\n-1 4294967295:1\n",
+       "data.txt:2: '4294967295:1' is not INDEX:VALUE with a whole INDEX between 1 and 16777216"},
+      {"1 1:0.5\n-1 16777217:1\n", "data.txt:2: '16777217:1' is not INDEX:VALUE"},
+      {"1 1:0.5\n-1 18446744073709551617:1\n", "data.txt:2: '18446744073709551617:1' is not"},
+      {"1 1:0.5\n-1 1:1e999\n", "data.txt:2: '1:1e999' is not INDEX:VALUE"},
       {"1 1:0.5\n-1 1:x\n", "data.txt:2: '1:x' is not INDEX:VALUE"},
       {"1 1:0.5\n-1 1:nan\n", "data.txt:2: '1:nan' is not INDEX:VALUE"},
       {"1 1:0.5\n\nyes 1:2\n", "data.txt:3: 'yes' is not a label"},

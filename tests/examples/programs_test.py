@@ -244,11 +244,19 @@ class Programs(ExampleTest):
 
     def test_numbers_out_of_range_are_named(self):
         for option, value in (("--lr", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--epochs", "0"),
-                              ("--momentum", "1"),
+                              ("--momentum", "1"), ("--seed", "18446744073709551616"),
+                              ("--seed", "-1"), ("--log-every", "99999999999999999999"),
                               ("--local-steps", "0"), ("--exchanges-per-step", "0"),
                               ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"),
                               ("--slow-rank", "1-2")):
             self.assert_refused(self.train(option, value), option, value)
+
+    def test_numbers_out_of_range_in_a_file_of_options_are_named(self):
+        config = self.folder / "options.toml"
+        config.write_text("seed = 18446744073709551616\n")
+
+        self.assert_refused(self.train("--config", config), "--seed", "'18446744073709551616'",
+                            "between 0 and 18446744073709551615")
 
     def test_a_batch_larger_than_the_shard_names_both(self):
         self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301",
