@@ -171,30 +171,39 @@ struct Number {
   torch::nn::Linear model{torch::nn::LinearOptions(1, 1).bias(false)};
 };
 
+std::vector<Method> all_methods() {
+  std::vector<Method> methods{{"push-sum", true}, {"choco-sgd", true}};
+  for (const OptimizerName& entry : optimizer_names()) {
+    methods.push_back({entry.name.data(), false});
+  }
+  return methods;
+}
+
+/// Of any method, in the middle of a round after the first step.
+std::unique_ptr<Decentralized> make_any(const Method& method, transport::Group& group,
+                                        Number& number, std::chrono::milliseconds timeout) {
+  return make_optimizer(method.name, group, *number.model,
+                        std::make_unique<torch::optim::SGD>(test::sgd(*number.model)),
+                        topology::ring(group.size()),
+                        {.local_steps = 3,
+                         .outer_steps = 6,
+                         .fragments = 2,
+                         .compression = 1.0,
+                         .mu = 0.1,
+                         .lipschitz = 10.0,
+                         .overlap = method.overlap,
+                         .timeout = timeout});
+}
+
 /// Nothing moves it then, whatever the ranks were before the load and at whatever pace they go on.
 TEST_F(AsynchronousTest, AModelThatIsLoadedIsMixedWithNothingFromBeforeTheLoad) {
-  std::vector<Method> methods{{"push-sum", true}, {"choco-sgd", true}};
-  for (const OptimizerName& entry : optimizer_names())
-    methods.push_back({entry.name.data(), false});
-  for (const Method& method : methods) {
-    const auto make_number = [&](Number& number) {
-      return make_optimizer(method.name, world(), *number.model,
-                            std::make_unique<torch::optim::SGD>(test::sgd(*number.model)),
-                            topology::ring(size()),
-                            {.local_steps = 3,
-                             .outer_steps = 6,
-                             .fragments = 2,
-                             .compression = 1.0,
-                             .mu = 0.1,
-                             .lipschitz = 10.0,
-                             .overlap = method.overlap,
-                             .timeout = std::chrono::milliseconds::max()});
-    };
+  constexpr auto kLongest = std::chrono::milliseconds::max();
+  for (const Method& method : all_methods()) {
     std::string model_state;
     std::string optimizer_state;
     {
       Number number(1.0);
-      const auto optimizer = make_number(number);
+      const auto optimizer = make_any(method, world(), number, kLongest);
       number.step(*optimizer);
       optimizer->paused([&] {
         model_state = saved(*number.model);
@@ -202,7 +211,7 @@ TEST_F(AsynchronousTest, AModelThatIsLoadedIsMixedWithNothingFromBeforeTheLoad) 
       });
     }
     Number number(100.0);
-    const auto optimizer = make_number(number);
+    const auto optimizer = make_any(method, world(), number, kLongest);
     for (int step = 0; step < 20; ++step) number.step(*optimizer);
     optimizer->paused([&] {
       load(*number.model, model_state);
@@ -223,6 +232,28 @@ TEST_F(AsynchronousTest, AModelThatIsLoadedIsMixedWithNothingFromBeforeTheLoad) 
     const auto know_all_steps = [&] { return optimizer->job_steps() == (1 + kSteps) * size(); };
     EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), know_all_steps)) << method;
     world().barrier();
+  }
+}
+
+/// The last rank does not come. A group of its own for each method, in which what is started stays.
+TEST_F(AsynchronousTest, TheShortestTimeoutIsAnErrorThatCanBeCaught) {
+  if (size() == 1) return;
+  for (const Method& method : all_methods()) {
+    std::vector<std::string> failures;
+    try {
+      const auto group =
+          transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD));
+      Number number(1.0);
+      const auto optimizer = make_any(method, *group, number, std::chrono::milliseconds(1));
+      for (int step = 0; step < 50 && rank() != last(); ++step) number.step(*optimizer);
+      failures = world().all_gather("");
+      throw Error("the end of the ranks that did not fail, which unwinds as the others'");
+    } catch (const Error& error) {
+      if (failures.empty()) failures = world().all_gather(error.what());
+    }
+    const bool has_failed =
+        std::ranges::any_of(failures, [](const auto& text) { return !text.empty(); });
+    EXPECT_TRUE(has_failed || is_free(method)) << method;
   }
 }
 
