@@ -112,8 +112,10 @@ void check_ranges(const LabOptions& o) {
   GOSSIP_CHECK(o.accuracy > 0 && o.accuracy < 1, "--accuracy is {}: it must be between 0 and 1.",
                o.accuracy);
   GOSSIP_CHECK(o.until >= 0, "--until is {}: it must be at least 0.", o.until);
-  GOSSIP_CHECK(std::isfinite(o.gradient_seconds) && o.gradient_seconds >= 0,
-               "--gradient-seconds is {}: it must be at least 0.", o.gradient_seconds);
+  constexpr double kMostSeconds = 1e6;
+  GOSSIP_CHECK(o.gradient_seconds >= 0 && o.gradient_seconds <= kMostSeconds,
+               "--gradient-seconds is {}: it must be between 0 and {}.", o.gradient_seconds,
+               kMostSeconds);
   GOSSIP_CHECK(o.active > 0 && o.active <= 1, "--active is {}: it must be above 0 and at most 1.",
                o.active);
   check_positive("--max-gradients", o.max_gradients);
