@@ -23,6 +23,11 @@ std::vector<std::string> synchronous_names() {
   return names;
 }
 
+/// With the learning rate 0.
+std::unique_ptr<torch::optim::Optimizer> still(torch::nn::Module& model) {
+  return std::make_unique<torch::optim::SGD>(test::sgd(model, 0.0));
+}
+
 TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
   const SharedFolder folder(world());
   for (const std::string& name : synchronous_names()) {
@@ -94,9 +99,6 @@ TEST_F(CheckpointerTest, PushSumKeepsTheWeightedSumOfItsModels) {
   const SharedFolder folder(world());
   optim::OptimizerOptions options = test::method_options();
   options.initial = optim::Initial::kKeep;
-  const auto still = [](torch::nn::Module& model) -> std::unique_ptr<torch::optim::Optimizer> {
-    return std::make_unique<torch::optim::SGD>(test::sgd(model, 0.0));
-  };
   const Trainee run(world(), "push-sum", still, 2 + static_cast<std::uint64_t>(rank()), options);
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 3, .keep = 5});
@@ -219,6 +221,36 @@ TEST_F(CheckpointerTest, RandomNumbersGoOn) {
   ASSERT_TRUE(checkpoints.resume());
   EXPECT_TRUE(torch::equal(torch::rand({4}), next));
   EXPECT_FALSE(checkpoints.finish());
+}
+
+/// At whatever pace they go on; the learning rate is 0.
+TEST_F(CheckpointerTest, ResumedModelsAreMixedWithNothingFromBefore) {
+  const SharedFolder folder(world());
+  for (const Free& method : {Free{"push-sum", true}, Free{"async-gossip", false},
+                             Free{"ad-psgd", false}, Free{"a2cid2", false}}) {
+    const CheckpointOptions where{.folder = folder.path() / method.name};
+    optim::OptimizerOptions options = test::method_options();
+    options.overlap = method.overlap;
+    std::vector<torch::Tensor> saved;
+    {
+      const Trainee run(world(), method.name, still, 2, options);
+      Checkpointer checkpoints(world(), *run.model, *run.optimizer, where);
+      checkpoints.start();
+      if (rank() == last()) raise(SIGTERM);
+      EXPECT_TRUE(train(run, checkpoints, 100000));
+      EXPECT_TRUE(checkpoints.finish());
+      saved = test::copies_of(run.model->parameters());
+    }
+    const Trainee again(world(), method.name, still, 77, options);
+    Checkpointer checkpoints(world(), *again.model, *again.optimizer, where);
+    EXPECT_TRUE(checkpoints.resume()) << method.name;
+    for (int i = 0; i < 5 && rank() != last(); ++i) again.step();
+    world().barrier();
+    for (int i = 0; i < 5 && rank() == last(); ++i) again.step();
+    test::expect_near(again.model->parameters(), saved);
+    EXPECT_FALSE(HasFailure()) << method.name;
+    world().barrier();
+  }
 }
 
 }  // namespace
