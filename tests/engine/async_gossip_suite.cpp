@@ -38,20 +38,27 @@ TEST_P(AsyncGossipTest, RanksOfDifferentPacesMeetWithinTheirRange) {
         group, topology::ring(group.size()), {std::span<double>(own), std::span<float>(single)},
         [] {}, kOptions);
 
-    const auto has_news_of_all = [&] {  // at paces of 100 us to 500 us
-      worker.finish();
-      std::this_thread::sleep_for(std::chrono::microseconds(100 * (1 + rank)));
-      return worker.job_steps() >= 400 * group.size();
+    // In parts, of which some suffice when the ranks have a core at the same time.
+    const auto is_near_the_others = [&] {
+      for (int step = 0; step < 200; ++step) {
+        worker.finish();
+        std::this_thread::sleep_for(std::chrono::microseconds(100 * (1 + rank)));
+      }
+      worker.leave();
+      const double distance = std::abs(own[0] - transport::mean_of(group, own[0]));
+      worker.come_back();
+      const bool is_near = distance <= 1e-3 * (most - least) + 1e-12;
+      return transport::mean_of(group, is_near ? 1.0 : 0.0) == 1.0;
     };
-    EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(25)), has_news_of_all));
-    worker.leave();
+    int parts = 1;
+    while (!is_near_the_others() && parts < 100) ++parts;
 
-    const double mean = transport::mean_of(group, own[0]);
-    EXPECT_NEAR(own[0], mean, 1e-3 * (most - least) + 1e-12);
+    EXPECT_LT(parts, 100);
     EXPECT_GE(own[0], least - 1e-12);
     EXPECT_LE(own[0], most + 1e-12);
     EXPECT_GE(single[0], 0.0F);
     EXPECT_LE(single[0], static_cast<float>(group.size() - 1));
+    worker.leave();
     worker.come_back();
   });
 }

@@ -23,15 +23,15 @@ using test::start_value;
 using transport::local::Cluster;
 
 constexpr std::chrono::milliseconds kShort{200};
-constexpr std::chrono::milliseconds kPatient{
-    1000};  // a rank that only waits for a core is not lost
+/// A rank that only waits for a core is not lost.
+constexpr std::chrono::milliseconds kPatient{2000};
 
 TEST(MixerUnderFaults, ARankWhoseMessagesStopIsNamed) {
   Cluster cluster(4);
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own(3, 1.0);
-    Mixer mixer(*group, topology::ring(4), {{std::span<double>(own)}}, kShort);
+    Mixer mixer(*group, topology::ring(4), {{std::span<double>(own)}}, kPatient);
     for (std::int64_t round = 0; round < 3; ++round) mixer.mix(round);
     group->barrier();
     if (rank == 0) cluster.faults().pause(2);
@@ -120,7 +120,7 @@ TEST(MixerUnderFaults, ALostMessageIsNoticed) {
   run_ranks(2, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{1.0};
-    Mixer mixer(*group, topology::ring(2), {{std::span<double>(own)}}, kShort);
+    Mixer mixer(*group, topology::ring(2), {{std::span<double>(own)}}, kPatient);
     const auto train = [&] {
       for (std::int64_t round = 0; round < 9; ++round) mixer.mix(round);
     };
@@ -137,7 +137,7 @@ TEST(MixerUnderFaults, RanksInDifferentRoundsAreNoticed) {
   run_ranks(3, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{1.0};
-    Mixer mixer(*group, topology::complete(3), {{std::span<double>(own)}}, kShort);
+    Mixer mixer(*group, topology::complete(3), {{std::span<double>(own)}}, kPatient);
     if (rank == 2) {
       test::expect_throw<Error>([&] { mixer.mix(8); },
                                 {"Rank 0 is in round 7 while rank 2 is in round 8"});

@@ -223,10 +223,14 @@ TEST_P(PairExchangeTest, AveragesToTheMean) {
   });
 }
 
+/// A rank that only waits for a core is not lost.
+constexpr std::chrono::milliseconds kPatient{1500};
+
 /// Rank 0 keeps its exchange open, so nobody gets an answer from it.
-PairExchangeOptions options_with_silent_rank(const Group& group, OnLostNeighbor on_lost) {
+PairExchangeOptions options_with_silent_rank(const Group& group, OnLostNeighbor on_lost,
+                                             std::chrono::milliseconds timeout) {
   PairExchangeOptions options = options_for(group, all_others(group));
-  options.timeout = std::chrono::milliseconds(400);
+  options.timeout = timeout;
   options.on_lost_neighbor = on_lost;
   return options;
 }
@@ -234,8 +238,9 @@ PairExchangeOptions options_with_silent_rank(const Group& group, OnLostNeighbor 
 TEST_P(PairExchangeTest, ASilentNeighborIsAnErrorThatNamesIt) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
-    PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10),
-                          options_with_silent_rank(group, OnLostNeighbor::kError));
+    PairExchange exchange(
+        group, std::make_shared<algorithm::ADPSGD>(), doubles(10),
+        options_with_silent_rank(group, OnLostNeighbor::kError, std::chrono::milliseconds(200)));
     fill(exchange, group.rank());
     if (group.rank() != 0) {
       exchange.close();
@@ -260,7 +265,7 @@ TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() < 3) return;
     PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10),
-                          options_with_silent_rank(group, OnLostNeighbor::kDrop));
+                          options_with_silent_rank(group, OnLostNeighbor::kDrop, kPatient));
     fill(exchange, group.rank());
     const double before = transport::mean_of(group, sum_of(exchange.model()[0]));
     if (group.rank() != 0) {

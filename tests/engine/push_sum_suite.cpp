@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Push-sum in rounds and without, on every kind of group: see transport/on_ranks.h.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -176,19 +177,31 @@ TEST_P(PushSumTest, WithoutRoundsRanksOfDifferentPacesAgree) {
     OverlapWorker worker(
         group, topology::ring(group.size()), {std::span<double>(own)}, [] {}, kOptions);
 
-    const int steps = 200 * (group.rank() + 1);
-    for (int step = 0; step < steps; ++step) {
-      worker.finish();
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
-    }
-    worker.leave();
+    // In parts, of which some suffice when the ranks have a core at the same time.
+    const int steps = 100 * (group.rank() + 1);
+    int parts = 0;
+    double largest_error = 1.0;
+    while (largest_error > 1e-3 && parts < 100) {
+      for (int step = 0; step < steps; ++step) {
+        worker.finish();
+        std::this_thread::sleep_for(std::chrono::microseconds(300));
+      }
+      worker.leave();
+      ++parts;
 
-    // The weights tell how much each model counts.
-    const double mean = transport::mean_of(group, worker.position().weight * own[0]);
-    EXPECT_NEAR(mean, mean_start(group.size(), 0), 1e-12);
-    EXPECT_NEAR(own[0], mean, 1e-3);
-    EXPECT_EQ(worker.position().step, steps);
-    worker.come_back();
+      // The weights tell how much each model counts.
+      const double mean = transport::mean_of(group, worker.position().weight * own[0]);
+      EXPECT_NEAR(mean, mean_start(group.size(), 0), 1e-12);
+      EXPECT_EQ(worker.position().step, parts * steps);
+      largest_error = 0.0;
+      for (Rank rank = 0; rank < group.size(); ++rank) {
+        const double error = group.rank() == rank ? std::abs(own[0] - mean) : 0.0;
+        largest_error = std::max(largest_error, group.size() * transport::mean_of(group, error));
+      }
+      worker.come_back();
+    }
+
+    EXPECT_LE(largest_error, 1e-3);
   });
 }
 

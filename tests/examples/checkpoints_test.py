@@ -22,6 +22,7 @@ PROGRAMS, MPIRUN = pathlib.Path(sys.argv[1]), sys.argv[2]
 RANKS = 4
 STEPS = 18  # of a rank in an epoch: 600 images, 4 ranks, batches of 8
 EPOCHS = 3
+SLOWLY = ["--slow-rank", "0:10"]  # so that a synchronous run is not over before it can be stopped
 
 
 def children(pid):
@@ -93,7 +94,7 @@ class Checkpoints(ExampleTest):
         every = ["--checkpoint-every", total, *arguments]
         status, output = self.run_to_end("whole", *every)
         self.assertEqual(status, 0, output)
-        status, output = self.stop("parts", *every)
+        status, output = self.stop("parts", *every, *SLOWLY)
         self.assertEqual(status, 99, output)
         (stopped,) = self.sets("parts")
         self.assertGreater(stopped, 0)
@@ -143,7 +144,7 @@ class Checkpoints(ExampleTest):
     def test_a_signal_to_one_rank_stops_all_at_one_cut(self):
         for number in (signal.SIGTERM, signal.SIGUSR2):
             name = f"signal-{number}"
-            status, output = self.stop(name, "--optimizer", "gossip-sgd", number=number,
+            status, output = self.stop(name, "--optimizer", "gossip-sgd", *SLOWLY, number=number,
                                        of_one_rank=True)
             self.assertEqual(status, 99, output)
             (stopped,) = self.sets(name)

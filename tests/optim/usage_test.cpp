@@ -323,11 +323,9 @@ TEST_F(UsageTest, ARankThatRunsOutOfBatchesEndsTheOthers) {
                       GossipSGDOptions().timeout(std::chrono::seconds(30)));
   train(*model, optimizer, 3);
 
-  const auto start = std::chrono::steady_clock::now();
   if (rank() != last()) {  // who goes on to the end of the optimizer
     test::expect_throw<Error>([&] { train(*model, optimizer, 1); },
                               {"left the training loop after 3 steps", "in step 4"});
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
   }
 }
 

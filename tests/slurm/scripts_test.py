@@ -89,8 +89,7 @@ class Launch(OnLoginNode):
         for script in ("train", "train-mpirun"):
             job = self.submit(script, options=PAIR, env={"GOSSIP_PROGRAM": str(program)})
 
-            self.assert_ends(job, "FAILED", "the program ended with status", "docs/slurm.md",
-                             seconds=30)
+            self.assert_ends(job, "FAILED", "the program ended with status", "docs/slurm.md")
 
     def test_each_task_sees_the_gpus_of_its_node(self):
         program = self.program(
@@ -127,7 +126,7 @@ class Launch(OnLoginNode):
 
         run(CLUSTER, "fail", "node3")
 
-        self.assert_ends(job, "NODE_FAIL", "Node failure on node3", seconds=60)
+        self.assert_ends(job, "NODE_FAIL", "Node failure on node3")
 
 
 class Site(OnLoginNode):
@@ -262,7 +261,7 @@ class FaultTolerant(OnLoginNode):
     def test_a_program_that_fails_by_itself_does_not(self):
         job = self.train("exit 9")
 
-        self.assert_ends(job, "FAILED", "ended with status 9", seconds=60)
+        self.assert_ends(job, "FAILED", "ended with status 9")
         self.assertNotIn("starts again", job.output())
 
     def test_the_program_gets_its_options(self):

@@ -57,7 +57,7 @@ class Training(TrainingTest):
                                  ("/none", 0.1, "/none")):
             job = self.submit("train", "--data", data, "--lr", rate, options=PAIR)
 
-            self.assert_ends(job, "FAILED", "the program ended with status", seconds=60)
+            self.assert_ends(job, "FAILED", "the program ended with status")
             self.assertIn(text, re.search(r"gossip\[\d\]: error: .*", job.output()).group(0))
 
     def test_a_sweep_leaves_a_folder_for_each_run(self):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A process that writes sets all the time is killed at random moments.
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -51,13 +52,15 @@ void write_set(const std::filesystem::path& folder, const CheckpointFolder& take
   taken.keep_newest(2);
 }
 
-/// Goes on from the newest set, as a resumed run does, until it is killed.
-[[noreturn]] void write_sets(const std::filesystem::path& folder) {
+/// Goes on from the newest set, as a resumed run does, until it is killed; tells of each set that
+/// it begins by a byte in `begun`.
+[[noreturn]] void write_sets(const std::filesystem::path& folder, int begun) {
   try {
     const CheckpointFolder taken(folder);
     const std::vector<std::int64_t> sets = complete_sets(folder);
     taken.remove_incomplete();
     for (std::int64_t step = sets.empty() ? 1 : sets.back() + 1;; ++step) {
+      if (write(begun, "", 1) != 1) break;
       write_set(folder, taken, step);
     }
   } catch (const std::exception& error) {
@@ -79,18 +82,25 @@ TEST(CheckpointKill, NeverLeavesAStateThatCannotBeResumed) {
   constexpr int kKills = 50;
   const test::TemporaryFolder temporary;
   const std::filesystem::path folder = temporary.path() / "sets";
-  const std::uint64_t longest = 6 * microseconds_of_a_set(temporary.path() / "timed");
+  const std::uint64_t time_of_a_set = microseconds_of_a_set(temporary.path() / "timed");
   SplitMix64 random = SplitMix64::at(11, 0);
   std::int64_t newest = 0;
   int kills_with_news = 0;
   for (int kill_number = 0; kill_number < kKills; ++kill_number) {
+    std::array<int, 2> begun{};
+    ASSERT_EQ(pipe(begun.data()), 0);
     const pid_t child = fork();
-    if (child == 0) write_sets(folder);
+    if (child == 0) write_sets(folder, begun[1]);
+    close(begun[1]);
+    // Somewhere in one of the next sets, however fast the disk is at the moment.
+    char byte = 0;
+    for (std::uint64_t set = random.below(6); read(begun[0], &byte, 1) == 1 && set > 0;) --set;
     std::this_thread::sleep_for(
-        std::chrono::microseconds(500 + static_cast<std::int64_t>(random.below(longest))));
+        std::chrono::microseconds(static_cast<std::int64_t>(random.below(time_of_a_set))));
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
+    close(begun[0]);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the writer could not go on after kill " << kill_number;
 
     const std::vector<std::int64_t> sets = complete_sets(folder);

@@ -35,6 +35,8 @@ TEST(Background, LooksAtAllWorkInTurn) {
   Background background;
   std::atomic<int> first = 0;
   std::atomic<int> second = 0;
+  std::atomic<int> out_of_turn = 0;
+  int seen = 0;
   const auto one = background.add(
       [&] {
         ++first;
@@ -43,13 +45,14 @@ TEST(Background, LooksAtAllWorkInTurn) {
       ignore_error);
   const auto two = background.add(
       [&] {
-        ++second;
+        if (second++ > 0 && first != seen + 1) ++out_of_turn;
+        seen = first;
         return Activity::kUnderWay;
       },
       ignore_error);
 
-  expect_soon([&] { return first >= 20 && second >= 20; });
-  EXPECT_NEAR(first, second, 2);
+  expect_soon([&] { return second >= 20; });
+  EXPECT_EQ(out_of_turn, 0);
 }
 
 TEST(Background, DoesNotLookAfterTheEndOfTheWork) {
@@ -106,11 +109,9 @@ TEST(Background, BusyWorkDoesNotKeepOthersFromComingAndGoing) {
       },
       ignore_error);
   expect_soon([&] { return looks > 0; });
-  const Deadline clock(kLong);
-  for (int k = 0; k < 100; ++k) {
+  for (int k = 0; k < 100; ++k) {  // without an end, should the busy one keep the mutex
     const auto other = background.add([] { return Activity::kIdle; }, ignore_error);
   }
-  EXPECT_LT(clock.elapsed_seconds(), 10.0);
 }
 
 TEST(Background, AnExceptionEndsThatWorkAndIsToldOnce) {

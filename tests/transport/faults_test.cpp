@@ -17,6 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 using test::run_ranks;
 
+constexpr std::chrono::milliseconds kHour{3'600'000};
+
 void send(Channel& channel, Rank to, std::int64_t round) {
   std::ignore = channel.acquire(std::vector{to});
   channel.commit({.round = round});
@@ -79,8 +81,9 @@ TEST(Faults, ALostMessageEndsInATimeoutThatNamesTheSender) {
 
 TEST(Faults, ADelayedMessageArrivesLaterAndInOrder) {
   Cluster cluster(2);
-  cluster.faults().delay = [](Rank, Rank, std::uint64_t sequence) {
-    return sequence == 1 ? 30ms : 0ms;
+  std::atomic<std::chrono::milliseconds> delay = kHour;
+  cluster.faults().delay = [&](Rank, Rank, std::uint64_t sequence) {
+    return sequence == 1 ? delay.load() : 0ms;
   };
 
   run_ranks(2, [&](int rank) {
@@ -94,6 +97,7 @@ TEST(Faults, ADelayedMessageArrivesLaterAndInOrder) {
     if (rank == 1) {
       const Deadline clock(10s);
       EXPECT_FALSE(channel->try_next(0));
+      delay = 30ms;
       EXPECT_EQ(channel->next(0).header().round, 1);
       EXPECT_GE(clock.elapsed_seconds(), 0.03);
       EXPECT_EQ(channel->next(0).header().round, 2);
@@ -128,8 +132,9 @@ TEST(Faults, APausedRankIsHeardAfterItResumes) {
 TEST(Faults, HoldForTheLatestMessageToo) {
   Cluster cluster(2);
   cluster.faults().drop = [](Rank, Rank, std::uint64_t sequence) { return sequence == 1; };
-  cluster.faults().delay = [](Rank, Rank, std::uint64_t sequence) {
-    return sequence == 3 ? 20ms : 0ms;
+  std::atomic<std::chrono::milliseconds> delay = kHour;
+  cluster.faults().delay = [&](Rank, Rank, std::uint64_t sequence) {
+    return sequence == 3 ? delay.load() : 0ms;
   };
 
   run_ranks(2, [&](int rank) {
@@ -160,6 +165,7 @@ TEST(Faults, HoldForTheLatestMessageToo) {
     publish();
     if (rank == 1) {
       EXPECT_EQ(sequence(), 0U);  // late
+      delay = 20ms;
       EXPECT_TRUE(wait_until(Deadline(10s), [&] { return sequence() == 3; }));
     }
     group->barrier();

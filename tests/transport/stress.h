@@ -12,11 +12,12 @@
 
 namespace gossip::test {
 
-/// A channel of the group that tells of a message before its payload is there. Collective.
+/// A channel of the group whose readers find, each time they look, that half of the payload is not
+/// there yet: the interleaving that a broken channel has now and then, forced. Collective.
 std::unique_ptr<transport::Channel> make_early_channel(transport::Group& group,
                                                        const transport::ChannelOptions& options);
 
-/// The reads of the full test are divided by this; 1 where GOSSIP_TEST_STRESS is `full`.
+/// What the reads of the full test are divided by, unless GOSSIP_TEST_STRESS is `full`.
 std::int64_t stress_divisor();
 
 }  // namespace gossip::test
