@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
@@ -8,6 +9,7 @@
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/hosts.h>
+#include <libgossip/transport/mean_ring.h>
 #include <libgossip/transport/memory_channel.h>
 #include <libgossip/transport/mixed_channel.h>
 #include <libgossip/transport/process_group.h>
@@ -140,6 +142,7 @@ class ProcessGroup final : public Group {
     }
     if (options_.kind == TransportKind::kShared) check_one_host();
     if (has_one_memory()) return;
+    make_ring();
     for (const std::string& size : communicator_.all_gather(std::to_string(host_.size()))) {
       has_memories_ |= size != "1";
     }
@@ -165,6 +168,9 @@ class ProcessGroup final : public Group {
 
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
                                                 const Patience& patience) override {
+    if (ring_ && MeanRing::is_faster_for(vector, size())) {
+      return ring_->make_mean(vector, patience);
+    }
     return std::make_unique<ProcessMean>(communicator_, vector, patience);
   }
 
@@ -187,6 +193,7 @@ class ProcessGroup final : public Group {
  private:
   [[nodiscard]] bool has_one_memory() const { return host_.size() == communicator_.size(); }
   [[nodiscard]] Network& network(const std::vector<Rank>& peers);
+  void make_ring();
   [[nodiscard]] std::unique_ptr<MemoryChannel> make_memory_channel(const ChannelOptions& options);
   [[nodiscard]] std::vector<Rank> distant(const ChannelOptions& options) const;
   void check_one_host();
@@ -200,6 +207,7 @@ class ProcessGroup final : public Group {
   bool has_memories_ = false;  // several hosts, and some of them with several ranks
   Background background_;
   std::unique_ptr<Network> network_;  // made with the first channel that needs it
+  std::unique_ptr<MeanRing> ring_;    // on several hosts
 };
 
 std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
@@ -218,6 +226,18 @@ Network& ProcessGroup::network(const std::vector<Rank>& peers) {
     name_ = fmt::format("{}{}", has_memories_ ? "shared+" : "", network_->mover().name());
   }
   return *network_;
+}
+
+void ProcessGroup::make_ring() {
+  std::map<std::string, std::vector<Rank>> hosts;  // by the first rank of each
+  Rank rank = 0;
+  for (const std::string& first : communicator_.all_gather(std::to_string(members_.front()))) {
+    hosts[first].push_back(rank++);
+  }
+  std::vector<std::vector<Rank>> ranks;
+  for (auto& [first, members] : hosts) ranks.push_back(std::move(members));
+  ring_ = std::make_unique<MeanRing>(mpi::Communicator::duplicate(communicator_.get()), ranks,
+                                     background_);
 }
 
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {

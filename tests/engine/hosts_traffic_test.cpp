@@ -55,5 +55,31 @@ TEST(HostsTraffic, IsThatOfTheMessagesBetweenHosts) {
   });
 }
 
+TEST(HostsTraffic, OfAMeanIsTheLeastThatHostsCanDoWith) {
+  test::on_ranks(0, [](Group& group) {
+    constexpr int kMeans = 8;
+    const topology::Hosts hosts = transport::hosts_of(group);
+    const int num_hosts = hosts.num_hosts();
+    ASSERT_GT(num_hosts, 1) << "to be run by scripts/hosts";
+    std::vector<float> values(1 << 18, 1.0F);
+    const auto mean = group.make_mean(std::span<float>(values), std::chrono::seconds(30));
+    group.barrier();
+    const double before = bytes_sent_by_this_host();
+    group.barrier();
+
+    for (int i = 0; i < kMeans; ++i) {
+      mean->start();
+      mean->wait();
+    }
+
+    group.barrier();
+    const double sent = bytes_sent_by_this_host() - before;
+    const auto bytes = static_cast<double>(values.size() * sizeof(float));
+    const double least = kMeans * 2.0 * (num_hosts - 1) / num_hosts * bytes;
+    EXPECT_GE(sent, least);
+    EXPECT_LE(sent, 1.1 * least);
+  });
+}
+
 }  // namespace
 }  // namespace gossip::engine

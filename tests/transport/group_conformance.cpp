@@ -189,7 +189,8 @@ std::vector<T> values_of(Rank rank, std::size_t size, std::uint64_t seed) {
 
 template <class T>
 void check_mean(Group& group) {
-  for (const std::size_t size : {0U, 1U, 7U, 1001U, 100003U}) {
+  // From fewer elements than ranks to more than go around between hosts at a time.
+  for (const std::size_t size : {0U, 1U, 7U, 1001U, 5003U, 100003U, 1000003U}) {
     std::vector<T> x(size);
     const auto mean = group.make_mean(std::span<T>(x), kLong);
     for (const std::uint64_t seed : {1U, 2U}) {  // made once, started often
@@ -242,6 +243,44 @@ TEST_P(GroupTest, TwoMeansRunAtOnce) {
     EXPECT_FLOAT_EQ(x.back(), static_cast<float>(middle));
     EXPECT_DOUBLE_EQ(y.front(), 10.0 * middle);
     EXPECT_DOUBLE_EQ(y.back(), 10.0 * middle);
+  });
+}
+
+TEST_P(GroupTest, MeansOfAllSizesFollowEachOtherWhoeverIsLate) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<std::size_t> sizes{300007, 3, 20011, 0, 5003, 1, 100003};
+    const auto ranks = static_cast<std::size_t>(group.size());
+    std::vector<std::vector<float>> vectors;
+    std::vector<std::unique_ptr<Mean>> means;
+    for (const std::size_t size : sizes) vectors.emplace_back(size);
+    for (std::vector<float>& vector : vectors) {
+      means.push_back(group.make_mean(std::span<float>(vector), kLong));
+    }
+    std::size_t wrong = 0;
+    for (std::size_t round = 0; round < 10; ++round) {
+      const auto value = [&](std::size_t rank, std::size_t vector, std::size_t k) {
+        return static_cast<float>(rank + 10 * round + 100 * vector + k % 1000);
+      };
+      for (std::size_t v = 0; v < sizes.size(); ++v) {
+        for (std::size_t k = 0; k < sizes[v]; ++k) {
+          vectors[v][k] = value(static_cast<std::size_t>(group.rank()), v, k);
+        }
+        means[v]->start();
+        // Another rank in each round, and for each vector, moves on what is in flight.
+        for (std::size_t i = 0; (round + v + i) % ranks == 0 && i < 50; i += ranks) {
+          means[v / 2]->progress();
+        }
+      }
+      for (const std::unique_ptr<Mean>& mean : means) mean->wait();
+
+      for (std::size_t v = 0; v < sizes.size(); ++v) {
+        for (std::size_t k = 0; k < sizes[v]; ++k) {
+          const float expected = value(0, v, k) + static_cast<float>(ranks - 1) / 2.0F;
+          wrong += std::abs(vectors[v][k] - expected) > 1e-6F * expected ? 1U : 0U;
+        }
+      }
+    }
+    EXPECT_EQ(wrong, 0U);
   });
 }
 

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the means between ranks that do not all share memory have to do besides. See on_ranks.h.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <libgossip/base/error.h>
+#include <libgossip/transport/group.h>
+
+#include "transport/on_ranks.h"
+
+namespace gossip::transport {
+namespace {
+
+using namespace std::chrono_literals;
+using test::on_ranks;
+
+constexpr std::chrono::seconds kLong{30};
+
+class NetworkMeanTest : public testing::TestWithParam<int> {};
+
+/// The rank, in every element.
+std::vector<float> own_numbers(const Group& group, std::size_t size) {
+  return std::vector<float>(size, static_cast<float>(group.rank()));
+}
+
+TEST_P(NetworkMeanTest, AMeanThatWasGivenUpKeepsNobodyFromItsEndNorFromTheNext) {
+  on_ranks(GetParam(), [](Group& group) {
+    const float middle = static_cast<float>(group.size() - 1) / 2.0F;
+    constexpr std::size_t kSize = 200'000;
+    std::vector<float> next = own_numbers(group, kSize);
+    const auto next_mean = group.make_mean(std::span<float>(next), kLong);
+    {
+      std::vector<float> x = own_numbers(group, kSize);
+      const bool is_early = group.rank() == 0;
+      const auto mean = group.make_mean(std::span<float>(x), is_early ? Patience(50ms) : kLong);
+      if (is_early) {
+        mean->start();
+        EXPECT_THROW(mean->wait(), TimeoutError);
+        std::ranges::fill(x, -1.0F);  // nobody takes these
+      }
+      group.barrier();
+
+      if (!is_early) {
+        mean->start();
+        mean->wait();
+        EXPECT_EQ(std::ranges::count(x, middle), static_cast<std::ptrdiff_t>(kSize));
+      }
+    }
+
+    next_mean->start();
+    next_mean->wait();
+
+    EXPECT_EQ(std::ranges::count(next, middle), static_cast<std::ptrdiff_t>(kSize));
+  });
+}
+
+TEST_P(NetworkMeanTest, AMeanMayBeLetGoWhileItsValuesAreInFlight) {
+  on_ranks(GetParam(), [](Group& group) {
+    const float middle = static_cast<float>(group.size() - 1) / 2.0F;
+    std::vector<float> x = own_numbers(group, 1'000'003);
+    auto vector = std::make_unique<std::vector<float>>(own_numbers(group, 1'000'003));
+    const auto mean = group.make_mean(std::span<float>(x), kLong);
+    auto ended = group.make_mean(std::span<float>(*vector), kLong);
+
+    ended->start();
+    mean->start();
+    if (group.rank() == 0) {
+      ended.reset();
+      vector.reset();
+    }
+    mean->wait();
+
+    EXPECT_EQ(std::ranges::count(x, middle), static_cast<std::ptrdiff_t>(x.size()));
+    if (group.rank() != 0) {
+      ended->wait();
+      EXPECT_EQ(std::ranges::count(*vector, middle), static_cast<std::ptrdiff_t>(x.size()));
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, NetworkMeanTest, testing::ValuesIn(test::rank_counts()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gossip::transport
