@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <random>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/train/checkpoint_folder.h>
@@ -48,12 +50,22 @@ std::vector<std::int64_t> all_sets(const std::filesystem::path& folder) {
   return steps;
 }
 
-/// The manifest goes first: what is left behind by a kill in between is no set. Files that are not
-/// of a set stay, and so does their folder.
+void say_that_it_stays(const std::filesystem::path& set, const std::string& why) {
+  log(LogLevel::kWarning, 0, "cannot remove the old checkpoint '{}': {}", set.string(), why);
+}
+
+/// The manifest goes first: what is left behind by a kill in between is no set. While it stays, so
+/// does the rest. Of a link only the link goes. Files that are not of a set stay, and so does their
+/// folder.
 void remove_set(const std::filesystem::path& set) {
   std::error_code error;
+  if (remove_link(set) || !std::filesystem::is_directory(set, error)) return;
   std::filesystem::remove(manifest_file(set), error);
-  if (!error) sync_folder(set);
+  if (error) {
+    say_that_it_stays(set, fmt::format("manifest.json stays ({})", error.message()));
+    return;
+  }
+  sync_folder(set);
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(set, error)) {
     const std::string name = entry.path().filename().string();
@@ -61,10 +73,7 @@ void remove_set(const std::filesystem::path& set) {
   }
   for (const std::filesystem::path& file : files) std::filesystem::remove(file, error);
   std::filesystem::remove(set, error);
-  if (error) {
-    log(LogLevel::kWarning, 0, "cannot remove the old checkpoint '{}': {}", set.string(),
-        error.message());
-  }
+  if (error) say_that_it_stays(set, error.message());
 }
 
 std::string new_run_name() {
@@ -86,9 +95,23 @@ std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder) {
   return steps;
 }
 
+void check_is_shared(const std::filesystem::path& folder, const std::string& run) {
+  constexpr std::chrono::seconds kPatience{5};
+  const auto has_taken_it = [&] {
+    std::error_code error;
+    const std::filesystem::path lock = folder / "lock";
+    return std::filesystem::exists(lock, error) && read_text(lock).ends_with(run);
+  };
+  GOSSIP_CHECK(wait_until(Deadline(kPatience), has_taken_it),
+               "The folder '{}' of the checkpoints, as {} sees it, is not the one that rank 0 has "
+               "taken: it must be one that all ranks share.",
+               folder.string(), this_process());
+}
+
 CheckpointFolder::CheckpointFolder(std::filesystem::path folder)
     : folder_((make_output_folder(folder), std::move(folder))), run_(new_run_name()) {
   const std::filesystem::path path = folder_ / "lock";
+  remove_link(path);
   lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   GOSSIP_CHECK(lock_, "Cannot write the file '{}': {}", path.string(), std::strerror(errno));
   const bool is_free = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
@@ -99,7 +122,8 @@ CheckpointFolder::CheckpointFolder(std::filesystem::path folder)
   const std::string text = fmt::format("{}, run {}", this_process(), run_);
   const bool is_written =
       ::ftruncate(lock_.get(), 0) == 0 &&
-      ::pwrite(lock_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+      ::pwrite(lock_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
+      ::fsync(lock_.get()) == 0;
   GOSSIP_CHECK(is_written, "Cannot write to the file '{}': {}", path.string(),
                std::strerror(errno));
 }

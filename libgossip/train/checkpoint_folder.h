@@ -18,12 +18,19 @@ namespace gossip::train {
 /// there is no such folder. Local.
 [[nodiscard]] std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder);
 
+/// Throws gossip::Error unless `folder` is, on this rank, the one that the run of that name has
+/// taken: all ranks of a run must share it. Looks for some seconds, since network file systems may
+/// be late with the files of others. Local.
+void check_is_shared(const std::filesystem::path& folder, const std::string& run);
+
 /// The right to write into a folder of checkpoints, for one rank of a run: nobody else has it at
 /// the same time.
 ///
 /// The file DIR/lock says who has it, and is locked as long as this object lives, also towards
 /// other hosts where the file system can do that. Where it cannot, another run takes the right away
 /// without noticing: then check() of this one throws, before anything of the other one is touched.
+///
+/// Of links, in the place of a set or of a file in one, only the link is removed.
 ///
 /// Local. Threads: calls must not overlap. Errors: gossip::Error naming the file and the reason.
 class CheckpointFolder {

@@ -73,6 +73,12 @@ void make_output_folder(const std::filesystem::path& folder) {
                "Cannot write to the output folder '{}': {}", folder.string(), std::strerror(errno));
 }
 
+bool remove_link(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(path, error)) return false;
+  return ::unlink(path.c_str()) == 0;  // it takes no folder, should one stand there by now
+}
+
 std::string read_text(const std::filesystem::path& path) {
   const FileHandle file = open_to_read(path);
   std::string text;
@@ -102,13 +108,18 @@ void replace_file(const std::filesystem::path& path, std::string_view contents) 
 void replace_file(const std::filesystem::path& path, std::span<const std::string_view> parts) {
   std::filesystem::path temporary = path;
   temporary += ".tmp";
-  {
+  ::unlink(temporary.c_str());  // it may be a link, or another name of a file that is to stay
+  try {
     const FileHandle file = open_anew(temporary);
     for (const std::string_view part : parts) write_all(file.get(), part, temporary);
     sync(file.get(), temporary);
+    GOSSIP_CHECK(std::rename(temporary.c_str(), path.c_str()) == 0,
+                 "Cannot rename '{}' to '{}': {}", temporary.string(), path.string(),
+                 std::strerror(errno));
+  } catch (...) {
+    ::unlink(temporary.c_str());  // a full disk needs the room
+    throw;
   }
-  GOSSIP_CHECK(std::rename(temporary.c_str(), path.c_str()) == 0, "Cannot rename '{}' to '{}': {}",
-               temporary.string(), path.string(), std::strerror(errno));
   sync_folder(path.has_parent_path() ? path.parent_path() : ".");
 }
 

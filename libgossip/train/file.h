@@ -30,6 +30,10 @@ struct FileTraits {
 /// the reason, when it cannot be made or cannot be written.
 void make_output_folder(const std::filesystem::path& folder);
 
+/// Removes `path` if it is a symbolic link, whatever it leads to, which stays. True when it did.
+/// Local; safe while other ranks do the same and then make a folder there.
+bool remove_link(const std::filesystem::path& path);
+
 /// The whole of a file. Throws gossip::Error naming the file and the reason.
 [[nodiscard]] std::string read_text(const std::filesystem::path& path);
 
@@ -38,8 +42,9 @@ void make_output_folder(const std::filesystem::path& folder);
 void read_bytes(const std::filesystem::path& path, std::span<std::byte> memory);
 
 /// Writes `contents` under a temporary name beside `path`, brings it to the disk and renames it to
-/// `path`: whoever sees `path` sees the whole of it, also after a crash. Throws gossip::Error
-/// naming the file and the reason.
+/// `path`: whoever sees `path` sees the whole of it, also after a crash. Links in the place of either
+/// name go, and what they lead to stays. Throws gossip::Error naming the file and the reason; then
+/// `path` is as it was, and the temporary file is gone.
 void replace_file(const std::filesystem::path& path, std::string_view contents);
 
 /// The same for a file that lies in several parts.

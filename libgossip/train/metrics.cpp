@@ -44,6 +44,16 @@ void remove_old_results(const std::filesystem::path& folder, int size, LineFile:
   }
 }
 
+/// The file of a run that starts is a new one: the old name may be a link to a file that is to stay,
+/// or one of its names. Devices stay.
+std::filesystem::path renewed(const std::filesystem::path& path, LineFile::Start start) {
+  std::error_code error;
+  if (start == LineFile::Start::kAnew && std::filesystem::is_regular_file(path, error)) {
+    std::filesystem::remove(path, error);
+  }
+  return path;  // what cannot be removed, opening it says
+}
+
 void add(Json& json, const char* name, const std::optional<double>& value) {
   if (value) json[name] = *value;
 }
@@ -101,7 +111,7 @@ MetricsWriter::MetricsWriter(std::filesystem::path folder, Rank rank, int size,
     : folder_((make_output_folder(folder), std::move(folder))),
       rank_(rank),
       size_(size),
-      file_(folder_ / file_name(rank), start) {
+      file_(renewed(folder_ / file_name(rank), start), start) {
   if (rank_ == 0) remove_old_results(folder_, size_, start);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -78,6 +79,152 @@ TEST_F(CheckpointFolderTest, LeavesFilesOfOthersInASet) {
   taken.remove_incomplete();
   EXPECT_TRUE(exists("step-4/mine.txt"));
   EXPECT_FALSE(exists("step-4/rank-0.json"));
+}
+
+/// A run that goes on from a set of another one finds it under a link, or all of its files.
+class CheckpointLinkTest : public CheckpointFolderTest {
+ protected:
+  /// What lies in `other`, beside the folder.
+  [[nodiscard]] std::filesystem::path other() const { return folder().parent_path() / "other"; }
+
+  /// A complete set there.
+  void make_other_set() const {
+    make_set(12);
+    std::filesystem::create_directories(other());
+    std::filesystem::rename(folder() / "step-12", other() / "step-12");
+  }
+
+  [[nodiscard]] bool is_link(const std::string& name) const {
+    return std::filesystem::is_symlink(folder() / name);
+  }
+
+  [[nodiscard]] std::vector<std::string> files_of_other() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(other())) {
+      names.push_back(std::filesystem::relative(entry.path(), other()).string());
+    }
+    return names;
+  }
+};
+
+TEST_F(CheckpointLinkTest, OfALinkedSetOnlyTheLinkIsRemoved) {
+  make_other_set();
+  const CheckpointFolder taken(folder());
+  std::filesystem::create_directory_symlink("../other/step-12", folder() / "step-12");
+  make_set(14);
+  EXPECT_THAT(complete_sets(folder()), ElementsAre(12, 14));
+  const auto before = files_of_other();
+  taken.keep_newest(1);
+  EXPECT_THAT(complete_sets(folder()), ElementsAre(14));
+  EXPECT_FALSE(is_link("step-12"));
+  EXPECT_EQ(files_of_other(), before);
+}
+
+TEST_F(CheckpointLinkTest, OfASetOfLinksOnlyTheLinksAreRemoved) {
+  make_other_set();
+  const CheckpointFolder taken(folder());
+  std::filesystem::create_directory(folder() / "step-12");
+  for (const auto& entry : std::filesystem::directory_iterator(other() / "step-12")) {
+    std::filesystem::create_symlink(entry.path(), folder() / "step-12" / entry.path().filename());
+  }
+  make_set(14);
+  const auto before = files_of_other();
+  taken.keep_newest(1);
+  EXPECT_FALSE(exists("step-12"));
+  EXPECT_EQ(files_of_other(), before);
+}
+
+TEST_F(CheckpointLinkTest, LinksToWhatIsNoSetAreRemovedAlone) {
+  const CheckpointFolder taken(folder());
+  std::filesystem::create_directories(other() / "step-3");
+  test::write_file(other() / "step-3" / "rank-0.json", "of a set that is incomplete");
+  test::write_file(other() / "file", "a file");
+  std::filesystem::create_directory_symlink(other() / "step-3", folder() / "step-3");
+  std::filesystem::create_symlink(other() / "file", folder() / "step-4");
+  std::filesystem::create_symlink("nowhere", folder() / "step-5");
+  std::filesystem::create_symlink("step-6", folder() / "step-6");
+  std::filesystem::create_symlink(other() / "file", folder() / "mine");
+  const auto before = files_of_other();
+  EXPECT_THAT(complete_sets(folder()), IsEmpty());
+  taken.remove_incomplete();
+  for (const char* name : {"step-3", "step-4", "step-5", "step-6"}) EXPECT_FALSE(is_link(name));
+  EXPECT_TRUE(is_link("mine"));
+  EXPECT_EQ(files_of_other(), before);
+}
+
+TEST_F(CheckpointLinkTest, WhatIsWrittenReachesNothingBehindALink) {
+  make_other_set();
+  const auto contents = [&] {
+    std::string all;
+    for (const std::string& name : files_of_other()) {
+      if (std::filesystem::is_regular_file(other() / name)) all += test::read_file(other() / name);
+    }
+    return all;
+  };
+  const std::string before = contents();
+  {  // the set itself, and the lock of the folder
+    test::write_file(other() / "lock", "of the other run");
+    std::filesystem::create_symlink("../other/lock", folder() / "lock");
+    std::filesystem::create_directory_symlink("../other/step-12", folder() / "step-12");
+    const CheckpointFolder taken(folder());
+    EXPECT_EQ(test::read_file(other() / "lock"), "of the other run");
+    std::filesystem::remove(other() / "lock");
+    make_set(12);
+    EXPECT_FALSE(is_link("step-12"));
+    EXPECT_EQ(contents(), before);
+  }
+  const std::filesystem::path set = folder() / "step-14";
+  std::filesystem::create_directory(set);
+  for (const std::string name : {"rank-0.json", "rank-0.safetensors", "manifest.json"}) {
+    std::filesystem::create_symlink(other() / "step-12" / name, set / name);
+    std::filesystem::create_hard_link(other() / "step-12" / name, set / (name + ".tmp"));
+  }
+  make_set(14);
+  EXPECT_EQ(contents(), before);
+  std::filesystem::remove_all(set);
+  std::filesystem::create_directory(set);
+  for (const std::string name : {"rank-0.json", "rank-0.safetensors", "manifest.json"}) {
+    std::filesystem::create_symlink(other() / "step-12" / name, set / (name + ".tmp"));
+  }
+  make_set(14);
+  EXPECT_EQ(contents(), before);
+  EXPECT_THAT(complete_sets(folder()), ElementsAre(12, 14));
+}
+
+TEST_F(CheckpointLinkTest, ALinkedFolderIsTheFolderThatItLeadsTo) {
+  std::filesystem::create_directories(other());
+  std::filesystem::create_directory_symlink("other", folder());
+  const CheckpointFolder taken(folder());
+  for (const int step : {1, 2, 3}) make_set(step);
+  taken.keep_newest(1);
+  EXPECT_THAT(complete_sets(other()), ElementsAre(3));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder()));
+}
+
+TEST_F(CheckpointFolderTest, FilesWithTheNameOfASetStay) {
+  const CheckpointFolder taken(folder());
+  test::write_file(folder() / "step-4", "mine");
+  taken.remove_incomplete();
+  EXPECT_TRUE(exists("step-4"));
+}
+
+/// A set that counts as complete has all of its files: here a folder stands in the manifest's place.
+TEST_F(CheckpointFolderTest, ASetWhoseManifestCannotBeRemovedStaysWhole) {
+  const CheckpointFolder taken(folder());
+  make_set(4, false);
+  std::filesystem::create_directories(folder() / "step-4" / "manifest.json" / "folder");
+  make_set(5);
+  EXPECT_THAT(complete_sets(folder()), ElementsAre(4, 5));
+  taken.keep_newest(1);
+  EXPECT_TRUE(exists("step-4/rank-0.json"));
+  EXPECT_TRUE(exists("step-4/rank-0.safetensors"));
+}
+
+TEST_F(CheckpointFolderTest, IsSharedByRanksThatSeeIt) {
+  const CheckpointFolder taken(folder());
+  check_is_shared(folder(), taken.run());
+  test::expect_throw<Error>([&] { check_is_shared(folder(), "another"); },
+                            {folder().string(), "all ranks share"});
 }
 
 TEST_F(CheckpointFolderTest, BelongsToOneRun) {

@@ -333,6 +333,30 @@ TEST(MetricsWriter, RankZeroRemovesWhatAnEarlierRunLeft) {
   EXPECT_EQ(read_file(folder.path() / "metrics.rank0.jsonl"), "");
 }
 
+TEST(MetricsWriter, WritesNothingIntoFilesOfAnotherRunThatAreLinkedHere) {
+  TemporaryFolder other;
+  TemporaryFolder folder;
+  for (const std::string name : {"metrics.rank0.jsonl", "metrics.rank1.jsonl", "result.json"}) {
+    std::ofstream(other.path() / name) << "of another run";
+  }
+  const auto link = [&](const std::string& name) {
+    std::filesystem::create_symlink(other.path() / name, folder.path() / name);
+  };
+  link("metrics.rank0.jsonl");
+  link("result.json");
+  std::filesystem::create_hard_link(other.path() / "metrics.rank1.jsonl",
+                                    folder.path() / "metrics.rank1.jsonl");
+  MetricsWriter first(folder.path(), 0, 2);
+  MetricsWriter second(folder.path(), 1, 2);
+  first.write_start(kStart);
+  second.write_start(kStart);
+
+  for (const std::string name : {"metrics.rank0.jsonl", "metrics.rank1.jsonl", "result.json"}) {
+    EXPECT_EQ(read_file(other.path() / name), "of another run") << name;
+  }
+  EXPECT_EQ(lines_of(folder.path() / "metrics.rank1.jsonl").size(), 1U);
+}
+
 TEST(MetricsWriter, OtherRanksLeaveTheResultAlone) {
   TemporaryFolder folder;
   write_file(folder.path() / "result.json", "of rank 0");
