@@ -32,6 +32,9 @@ constexpr std::array kKinds{TransportKind::kRma, TransportKind::kMessage};
 constexpr std::size_t kRma = 0;
 constexpr std::size_t kMessage = 1;
 
+/// Of a host's name, say, that is not UTF-8.
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+
 /// More pairs than that are summed up in one row.
 constexpr std::size_t kMostRows = 28;
 
@@ -150,7 +153,7 @@ class Doctor {
         result.tests[i] =
             test_pair(pair, kKinds[i], transport::TransportOptions().piece_bytes, background_);
       }
-      if (pair.rank() == 0) text = nlohmann::json(result).dump();
+      if (pair.rank() == 0) text = nlohmann::json(result).dump(-1, ' ', false, kReplace);
     }
     for (const std::string& one : session_.world().all_gather(text)) {
       if (!one.empty()) results_.push_back(nlohmann::json::parse(one).get<PairResult>());
@@ -263,7 +266,7 @@ class Doctor {
       all["tested"].push_back(std::move(pair));
     }
     std::ofstream file(options_.out);
-    file << all.dump(2) << '\n';
+    file << all.dump(2, ' ', false, kReplace) << '\n';
     GOSSIP_CHECK(file.good(), "Cannot write {}: does its folder exist?", options_.out);
   }
 

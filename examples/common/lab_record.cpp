@@ -93,7 +93,9 @@ void LabRecord::write(const char* event, nlohmann::ordered_json line) {
   if (!file_) return;
   nlohmann::ordered_json whole{{"event", event}};
   whole.update(line);
-  file_->append(whole.dump() + "\n");
+  // The remark may name a file whose name is not UTF-8.
+  file_->append(whole.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+                "\n");
 }
 
 void LabRecord::write_moment() {

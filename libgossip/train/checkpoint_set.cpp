@@ -7,16 +7,15 @@
 #include <system_error>
 #include <utility>
 
-#include <nlohmann/json.hpp>
 #include <zlib.h>
 
 #include <libgossip/train/checkpoint_set.h>
 #include <libgossip/train/file.h>
+#include <libgossip/train/ordered_entries.h>
+#include <libgossip/train/utf8.h>
 
 namespace gossip::train {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kFormat = 1;
 
@@ -31,6 +30,7 @@ Json json_of(const Value& value) {
   if (const double* number = std::get_if<double>(&value); number && !std::isfinite(*number)) {
     return {{"double", std::isnan(*number) ? "nan" : *number > 0 ? "inf" : "-inf"}};
   }
+  if (const auto* text = std::get_if<std::string>(&value)) return utf8_of(*text);
   return std::visit([](const auto& typed) { return Json(typed); }, value);
 }
 
@@ -38,7 +38,7 @@ Value value_of(const Json& json) {
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (json.is_number_float()) return json.get<double>();
-  if (json.is_string()) return json.get<std::string>();
+  if (json.is_string()) return text_of(json.get_ref<const std::string&>());
   return std::stod(json.at("double").get<std::string>());
 }
 
@@ -79,7 +79,7 @@ Json with_checksum(Json json) {
 
 Json json_of(const RankRecord& record) {
   Json values = Json::object();
-  for (const NamedValue& entry : record.values) values[entry.name] = json_of(entry.value);
+  for (const NamedValue& entry : record.values) values[utf8_of(entry.name)] = json_of(entry.value);
   return {{"format", kFormat},
           {"run", record.run},
           {"step", record.step},
@@ -101,7 +101,7 @@ RankRecord record_of(const Json& json) {
                     .tensor_bytes = json.at("tensors").at("bytes").get<std::uint64_t>(),
                     .tensor_crc32 = json.at("tensors").at("crc32").get<std::uint32_t>()};
   for (const auto& [name, value] : json.at("values").items()) {
-    record.values.push_back({name, value_of(value)});
+    record.values.push_back({text_of(name), value_of(value)});
   }
   return record;
 }
@@ -142,6 +142,7 @@ std::filesystem::path manifest_file(const std::filesystem::path& set) {
 
 void write_rank(const std::filesystem::path& set, RankRecord record,
                 const std::vector<TensorInfo>& tensors, std::span<const std::byte> data) {
+  remove_link(set);
   make_output_folder(set);
   sync_folder(set.parent_path());
   const std::string header = safetensors_header(
@@ -156,7 +157,7 @@ void write_rank(const std::filesystem::path& set, RankRecord record,
 
 void write_manifest(const std::filesystem::path& set, const std::string& run, std::int64_t step,
                     int ranks) {
-  Json json = {{"format", kFormat}, {"run", run}, {"step", step}, {"ranks", Json::array()}};
+  Json entries = Json::array();
   for (Rank rank = 0; rank < ranks; ++rank) {
     const std::filesystem::path path = record_file(set, rank);
     std::error_code error;
@@ -172,12 +173,13 @@ void write_manifest(const std::filesystem::path& set, const std::string& run, st
         "The file '{}' was written by another run: two runs write into one folder. Give "
         "each a folder of its own.",
         path.string());
-    json["ranks"].push_back({{"rank", rank},
-                             {"steps", record.steps},
-                             {"weight", record.weight},
-                             {"bytes", text.size()},
-                             {"crc32", crc32_of(bytes_of(text))}});
+    entries.push_back({{"rank", rank},
+                       {"steps", record.steps},
+                       {"weight", record.weight},
+                       {"bytes", text.size()},
+                       {"crc32", crc32_of(bytes_of(text))}});
   }
+  const Json json = {{"format", kFormat}, {"run", run}, {"step", step}, {"ranks", entries}};
   replace_file(manifest_file(set), dump(with_checksum(json)));
 }
 

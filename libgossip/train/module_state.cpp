@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include <libgossip/train/module_state.h>
+#include <libgossip/train/saved_tensor.h>
 
 namespace gossip::train {
 
@@ -32,8 +33,7 @@ std::function<void()> plan_module_state(const torch::nn::Module& module,
     copies.emplace_back(entry.tensor, saved.tensor(entry.name, entry.tensor));
   }
   return [copies] {
-    const at::NoGradGuard no_grad;
-    for (const auto& [to, from] : copies) at::Tensor(to).copy_(from);
+    for (const auto& [to, from] : copies) write_to(to, from);
   };
 }
 

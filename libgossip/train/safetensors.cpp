@@ -2,18 +2,16 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include <libgossip/base/error.h>
+#include <libgossip/train/ordered_entries.h>
 #include <libgossip/train/safetensors.h>
+#include <libgossip/train/utf8.h>
 
 namespace gossip::train {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kMetadata = "__metadata__";
 constexpr std::size_t kLengthBytes = 8;
@@ -21,10 +19,11 @@ constexpr std::size_t kAlignment = 64;
 constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // as other readers
 constexpr std::uint64_t kMostElements = std::uint64_t{1} << 62U;
 
-constexpr std::array kDtypes{std::pair{"F64", 8},  std::pair{"F32", 4}, std::pair{"F16", 2},
-                             std::pair{"BF16", 2}, std::pair{"I64", 8}, std::pair{"I32", 4},
-                             std::pair{"I16", 2},  std::pair{"I8", 1},  std::pair{"U8", 1},
-                             std::pair{"BOOL", 1}};
+constexpr std::array kDtypes{
+    std::pair{"F64", 8},     std::pair{"F32", 4},     std::pair{"F16", 2}, std::pair{"BF16", 2},
+    std::pair{"F8_E4M3", 1}, std::pair{"F8_E5M2", 1}, std::pair{"C64", 8}, std::pair{"I64", 8},
+    std::pair{"I32", 4},     std::pair{"I16", 2},     std::pair{"I8", 1},  std::pair{"U64", 8},
+    std::pair{"U32", 4},     std::pair{"U16", 2},     std::pair{"U8", 1},  std::pair{"BOOL", 1}};
 
 /// Little-endian, whatever the machine.
 std::string length_text(std::uint64_t length) {
@@ -51,18 +50,9 @@ void require(bool holds, std::string_view file, const std::string& why) {
   if (!holds) refuse(file, why);
 }
 
-/// Of two entries of one name a parser would keep one in silence.
 Json parse(std::string_view text, std::string_view file) {
-  std::set<std::string> names;
-  const auto note = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::key && depth == 1) {
-      const auto name = parsed.get<std::string>();
-      require(names.insert(name).second, file, fmt::format("it has two entries '{}'", name));
-    }
-    return true;
-  };
   try {
-    return Json::parse(text, note);
+    return Json::parse(text);
   } catch (const Json::exception& error) {
     refuse(file, fmt::format("its header is not JSON ({})", error.what()));
   }
@@ -115,9 +105,9 @@ TensorInfo read_tensor(const std::string& name, const Json& json, std::size_t da
   return tensor;
 }
 
-void check_cover(std::vector<TensorInfo> tensors, std::size_t data_bytes, std::string_view file) {
-  std::ranges::sort(tensors, {},
-                    [](const TensorInfo& t) { return std::pair(t.offset_bytes, t.bytes); });
+/// Of tensors in the order of their places.
+void check_cover(const std::vector<TensorInfo>& tensors, std::size_t data_bytes,
+                 std::string_view file) {
   std::size_t end = 0;
   for (const TensorInfo& tensor : tensors) {
     require(tensor.offset_bytes == end, file,
@@ -127,6 +117,8 @@ void check_cover(std::vector<TensorInfo> tensors, std::size_t data_bytes, std::s
   }
   require(end == data_bytes, file, fmt::format("its tensors take {} of {} bytes", end, data_bytes));
 }
+
+std::string as_json(std::string_view text) { return Json(utf8_of(text)).dump(); }
 
 }  // namespace
 
@@ -141,7 +133,10 @@ std::size_t place(std::vector<TensorInfo>& tensors) {
   std::ranges::stable_sort(tensors, std::greater(),
                            [](const TensorInfo& tensor) { return dtype_bytes(tensor.dtype); });
   std::size_t end = 0;
+  std::unordered_set<std::string_view> names;
   for (TensorInfo& tensor : tensors) {
+    GOSSIP_CHECK(names.insert(tensor.name).second,
+                 "Two tensors have the name '{}': only one of them could be saved.", tensor.name);
     const std::size_t element = dtype_bytes(tensor.dtype);
     GOSSIP_CHECK(element > 0, "The tensor '{}' has the dtype '{}', which cannot be saved.",
                  tensor.name, tensor.dtype);
@@ -154,15 +149,22 @@ std::size_t place(std::vector<TensorInfo>& tensors) {
 
 std::string safetensors_header(const std::vector<TensorInfo>& tensors,
                                const std::map<std::string, std::string>& metadata) {
-  Json json;
-  json[kMetadata] = metadata;
-  for (const TensorInfo& tensor : tensors) {
-    json[tensor.name] = {
-        {"dtype", tensor.dtype},
-        {"shape", tensor.shape},
-        {"data_offsets", {tensor.offset_bytes, tensor.offset_bytes + tensor.bytes}}};
+  std::string text = fmt::format("{{\"{}\":{{", kMetadata);
+  const char* comma = "";
+  for (const auto& [name, meaning] : metadata) {
+    text += fmt::format("{}{}:{}", std::exchange(comma, ","), as_json(name), as_json(meaning));
   }
-  std::string text = json.dump();
+  text += '}';
+  for (const TensorInfo& tensor : tensors) {
+    text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                        as_json(tensor.name), tensor.dtype, fmt::join(tensor.shape, ","),
+                        tensor.offset_bytes, tensor.offset_bytes + tensor.bytes);
+  }
+  text += '}';
+  GOSSIP_CHECK(text.size() + kAlignment <= kMostHeaderBytes,
+               "The names and shapes of {} tensors take {} bytes, but a safetensors file holds at "
+               "most {}: fewer tensors, or shorter names.",
+               tensors.size(), text.size(), kMostHeaderBytes);
   text.resize(
       (text.size() + kLengthBytes + kAlignment - 1) / kAlignment * kAlignment - kLengthBytes, ' ');
   return length_text(text.size()) + text;
@@ -178,17 +180,22 @@ SafetensorsContents read_safetensors(std::span<const std::byte> file, std::strin
   const Json json = parse(text, name);
   require(json.is_object(), name, "its header is not an object");
   SafetensorsContents contents{.data = file.subspan(kLengthBytes + length)};
+  std::unordered_set<std::string> names;
   for (const auto& [key, value] : json.items()) {
+    const bool is_new = names.insert(text_of(key)).second;
+    require(is_new, name, fmt::format("it has two entries '{}'", text_of(key)));
     if (key != kMetadata) {
-      contents.tensors.push_back(read_tensor(key, value, contents.data.size(), name));
+      contents.tensors.push_back(read_tensor(text_of(key), value, contents.data.size(), name));
       continue;
     }
     require(value.is_object(), name, "its metadata are not an object");
     for (const auto& [entry, meaning] : value.items()) {
       require(meaning.is_string(), name, fmt::format("its metadata '{}' is not a text", entry));
-      contents.metadata[entry] = meaning.get<std::string>();
+      contents.metadata[text_of(entry)] = text_of(meaning.get_ref<const std::string&>());
     }
   }
+  std::ranges::sort(contents.tensors, {},
+                    [](const TensorInfo& t) { return std::pair(t.offset_bytes, t.bytes); });
   check_cover(contents.tensors, contents.data.size(), name);
   return contents;
 }

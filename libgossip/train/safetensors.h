@@ -17,8 +17,9 @@ namespace gossip::train {
 /// A tensor of a file.
 struct TensorInfo {
   std::string name = {};
-  std::string dtype =
-      {};  ///< "F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8" or "BOOL"
+  /// "F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "C64" (complex, of two F32), "I64", "I32",
+  /// "I16", "I8", "U64", "U32", "U16", "U8" or "BOOL"
+  std::string dtype = {};
   std::vector<std::int64_t> shape = {};
   std::size_t offset_bytes = 0;  ///< within the data, which begins behind the header
   std::size_t bytes = 0;
@@ -29,14 +30,16 @@ struct TensorInfo {
 
 /// Gives the tensors their places: one behind the other without holes, as the format demands, and
 /// those with larger elements first, so that each is aligned to its elements. Changes their order.
-/// Returns the bytes of all. Throws gossip::Error for an unknown dtype.
+/// Returns the bytes of all. Throws gossip::Error for an unknown dtype and for two of one name.
 std::size_t place(std::vector<TensorInfo>& tensors);
 
 /// What stands in front of the data: 8 bytes of length and the header, together a multiple of 64.
+/// Names that are not UTF-8 are written as utf8_of() has them. Throws gossip::Error for a header of
+/// more than 100 MB, which no reader takes.
 [[nodiscard]] std::string safetensors_header(const std::vector<TensorInfo>& tensors,
                                              const std::map<std::string, std::string>& metadata);
 
-/// What a file holds.
+/// What a file holds: its tensors in the order of their places.
 struct SafetensorsContents {
   std::vector<TensorInfo> tensors = {};
   std::map<std::string, std::string> metadata = {};

@@ -64,7 +64,9 @@ class CheckpointSet : public testing::Test {
             {"minus", -0.0},
             {"infinite", -std::numeric_limits<double>::infinity()},
             {"none", std::numeric_limits<double>::quiet_NaN()},
-            {"text", std::string("a \"b\" \n\u00e9")}};
+            {"text", std::string("a \"b\" \n\u00e9")},
+            {"latin-1", std::string("/data/caf\xe9")},
+            {"caf\xe9", std::string("%bytes:caf%e9")}};
   }
 
   /// Reads all of the set, as a resume does.
@@ -213,6 +215,25 @@ TEST_F(CheckpointSet, ANewerFormatSaysWhatIsNeeded) {
                             {"manifest.json", "format 2", "formats up to 1", "newer"});
 }
 
+TEST_F(CheckpointSet, MayHaveTensOfThousandsOfEntries) {
+  constexpr int kEntries = 40'000;
+  std::vector<TensorInfo> tensors;
+  std::vector<NamedValue> values;
+  for (int i = 0; i < kEntries; ++i) {
+    tensors.push_back({.name = fmt::format("layer.{}.weight", i), .dtype = "F32", .shape = {1}});
+    values.push_back({fmt::format("layer.{}.step", i), std::int64_t{i}});
+  }
+  const std::vector<std::byte> data(place(tensors));
+  write_rank(set(), {.run = kRun, .step = 7, .values = values}, tensors, data);
+  write_manifest(set(), kRun, 7, 1);
+  const RankRecord record = read_record(set(), read_manifest(set()), 0);
+  std::vector<std::byte> memory(record.tensor_bytes);
+  EXPECT_EQ(read_tensors(set(), record, memory).tensors.size(), tensors.size());
+  ASSERT_EQ(record.values.size(), values.size());
+  EXPECT_EQ(record.values.back().name, values.back().name);
+  EXPECT_EQ(record.values.back().value, values.back().value);
+}
+
 /// As on a full disk, which a test cannot make without being root.
 TEST_F(CheckpointSet, AWriteThatFailsLeavesEarlierSetsAlone) {
   write_set();
@@ -231,6 +252,7 @@ TEST_F(CheckpointSet, AWriteThatFailsLeavesEarlierSetsAlone) {
   std::signal(SIGXFSZ, previous);
   EXPECT_FALSE(std::filesystem::exists(record_file(set(9), 0)));
   EXPECT_FALSE(std::filesystem::exists(tensor_file(set(9), 0)));
+  EXPECT_TRUE(std::filesystem::is_empty(set(9))) << "what was written takes room";
   EXPECT_EQ(read_all(), before);
 }
 

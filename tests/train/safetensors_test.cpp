@@ -8,6 +8,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/train/safetensors.h>
+#include <libgossip/train/utf8.h>
 
 #include "support/expect_throw.h"
 
@@ -79,8 +80,58 @@ TEST(Safetensors, TheBytesAreThoseOfTheFormat) {
 }
 
 TEST(Safetensors, AnUnknownTypeCannotBeWritten) {
-  std::vector<TensorInfo> tensors{{.name = "z", .dtype = "C64", .shape = {1}}};
-  test::expect_throw<Error>([&] { place(tensors); }, {"'z'", "'C64'"});
+  std::vector<TensorInfo> tensors{{.name = "z", .dtype = "C128", .shape = {1}}};
+  test::expect_throw<Error>([&] { place(tensors); }, {"'z'", "'C128'"});
+}
+
+TEST(Safetensors, TwoTensorsOfOneNameCannotBeWritten) {
+  std::vector<TensorInfo> tensors{{.name = "z", .dtype = "F32", .shape = {1}},
+                                  {.name = "z", .dtype = "F64", .shape = {1}}};
+  test::expect_throw<Error>([&] { place(tensors); }, {"Two tensors", "'z'"});
+}
+
+TEST(Safetensors, AHeaderThatNoReaderTakesCannotBeWritten) {
+  std::vector<TensorInfo> tensors{
+      {.name = std::string(100'000'000, 'n'), .dtype = "F32", .shape = {1}}};
+  place(tensors);
+  test::expect_throw<Error>([&] { static_cast<void>(safetensors_header(tensors, {})); },
+                            {"1 tensors", "at most 100000000"});
+}
+
+TEST(Safetensors, NamesMayHoldAnyBytes) {
+  std::vector<TensorInfo> tensors;
+  for (const std::string name : {"", "a/b", "two\nlines", "\"quoted\"", "caf\xc3\xa9", "caf\xe9",
+                                 "%bytes:caf%e9", "\xff%41", "%bytes:", "__metadata", "100%"}) {
+    tensors.push_back({.name = name, .dtype = "F32", .shape = {1}});
+  }
+  tensors.push_back({.name = std::string("nul\0\xfe", 5), .dtype = "F32", .shape = {1}});
+  const std::size_t bytes = place(tensors);
+  const std::string file =
+      safetensors_header(tensors, {{"\xe9", "\xfc"}}) + std::string(bytes, 'd');
+  const SafetensorsContents contents = read_safetensors(bytes_of(file), "name");
+  ASSERT_EQ(contents.tensors.size(), tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    EXPECT_EQ(contents.tensors[i].name, tensors[i].name);
+  }
+  EXPECT_EQ(contents.metadata.at("\xe9"), "\xfc");
+}
+
+TEST(Utf8, TellsTextsThatAreNot) {
+  for (const char* text : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                           "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(is_utf8(text)) << text;
+    EXPECT_EQ(utf8_of(text), text);
+  }
+  for (const char* text :
+       {"\x80", "\xc1\xbf", "\xc2", "\xc2\xc2", "\xe0\x9f\xbf", "\xe0\xa0", "\xed\xa0\x80",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5", "\xff"}) {
+    EXPECT_FALSE(is_utf8(text)) << text;
+    EXPECT_TRUE(is_utf8(utf8_of(text)));
+    EXPECT_EQ(text_of(utf8_of(text)), text);
+  }
+  EXPECT_EQ(utf8_of("caf\xe9 50%"), "%bytes:caf%e9 50%25");
+  EXPECT_EQ(text_of("%bytes:%zz"), "%bytes:%zz");
+  EXPECT_EQ(text_of("%bytes:%e"), "%bytes:%e");
 }
 
 TEST(Safetensors, RefusesALengthThatCannotBe) {
