@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <exception>
 #include <utility>
 
 #include <libgossip/train/background_writer.h>
@@ -7,61 +8,64 @@ namespace gossip::train {
 
 BackgroundWriter::~BackgroundWriter() {
   if (!thread_.joinable()) return;
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return jobs_.empty(); });
-  }
+  wait();
   thread_.request_stop();
   changed_.notify_all();
 }
 
-void BackgroundWriter::add(Job job) {
+void BackgroundWriter::add(std::int64_t set, Job job) {
   const std::lock_guard lock(mutex_);
-  if (error_) return;
-  jobs_.push_back(std::move(job));
-  changed_.notify_all();
   if (!thread_.joinable()) {
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
+  jobs_.push_back({set, std::move(job)});
+  changed_.notify_all();
 }
 
 void BackgroundWriter::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return !jobs_.empty(); })) {
-    const Job job = jobs_.front();
+    const Entry entry = std::move(jobs_.front());
     lock.unlock();
-    std::exception_ptr error;
+    std::optional<std::string> why;
     try {
-      job();
+      entry.job();
+    } catch (const std::exception& error) {
+      why = error.what();
     } catch (...) {
-      error = std::current_exception();
+      why = "an error without a message";
     }
     lock.lock();
     jobs_.pop_front();
-    if (error) {
-      error_ = error;
-      jobs_.clear();
-    }
+    if (why) failures_.push_back({entry.set, *std::move(why)});
     changed_.notify_all();
   }
 }
 
-void BackgroundWriter::check() {
+bool BackgroundWriter::has_failed() const {
   const std::lock_guard lock(mutex_);
-  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  return !failures_.empty();
+}
+
+std::vector<BackgroundWriter::Failure> BackgroundWriter::take_failures() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(failures_, {});
+}
+
+std::optional<std::int64_t> BackgroundWriter::current() const {
+  const std::lock_guard lock(mutex_);
+  if (jobs_.empty()) return std::nullopt;
+  return jobs_.front().set;
 }
 
 void BackgroundWriter::wait() {
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return jobs_.empty(); });
-  }
-  check();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return jobs_.empty(); });
 }
 
-bool BackgroundWriter::is_idle() const {
-  const std::lock_guard lock(mutex_);
-  return jobs_.empty();
+void BackgroundWriter::wait_for(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, most, [this] { return jobs_.empty(); });
 }
 
 }  // namespace gossip::train

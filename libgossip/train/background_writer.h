@@ -4,47 +4,69 @@
 /// @file
 /// A thread that writes files while others compute.
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 namespace gossip::train {
 
 /// Does jobs in their order, in a thread of its own, which starts with the first. The end waits for
-/// all of them. After a job that throws the others are dropped.
+/// all of them. A job that throws keeps none of the others from being done.
 ///
 /// Threads: all functions may be called from any, but from jobs.
 class BackgroundWriter {
  public:
   using Job = std::function<void()>;
 
+  /// What a job has thrown.
+  struct Failure {
+    std::int64_t set = 0;
+    std::string why = {};
+  };
+
   BackgroundWriter() = default;
   BackgroundWriter(const BackgroundWriter&) = delete;
   BackgroundWriter& operator=(const BackgroundWriter&) = delete;
   ~BackgroundWriter();
 
-  /// Does `job` after those before. Does not block.
-  void add(Job job);
+  /// Does `job`, which is a part of saving the set of that number, after those before. Does not
+  /// block.
+  void add(std::int64_t set, Job job);
 
-  /// Throws what a job threw, once. Does not block.
-  void check();
+  /// Whether a job has failed that take_failures() has not told of. Does not block.
+  [[nodiscard]] bool has_failed() const;
 
-  /// Blocks until all jobs are done; throws as check().
+  /// The jobs that have failed since the last call. Does not block.
+  [[nodiscard]] std::vector<Failure> take_failures();
+
+  /// The set whose job is being done; nothing when all jobs are done. Does not block.
+  [[nodiscard]] std::optional<std::int64_t> current() const;
+
+  /// Blocks until all jobs are done.
   void wait();
 
-  /// Whether all jobs are done.
-  [[nodiscard]] bool is_idle() const;
+  /// The same for so long at most.
+  void wait_for(std::chrono::milliseconds most);
 
  private:
+  struct Entry {
+    std::int64_t set;
+    Job job;
+  };
+
   void run(const std::stop_token& stop);
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<Job> jobs_;  // the first one is being done
-  std::exception_ptr error_;
+  std::deque<Entry> jobs_;  // the first one is being done
+  std::vector<Failure> failures_;
   std::jthread thread_;
 };
 

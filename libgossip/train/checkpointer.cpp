@@ -1,66 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a run is saved; checkpointer_resume.cpp has how it is resumed.
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <sstream>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
-
-#include <torch/types.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/train/checkpointer.h>
 #include <libgossip/train/module_state.h>
+#include <libgossip/train/saved_tensor.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::train {
 namespace {
 
-std::string dtype_of(const model::NamedTensor& entry) {
-  switch (entry.tensor.scalar_type()) {
-    case at::kDouble:
-      return "F64";
-    case at::kFloat:
-      return "F32";
-    case at::kHalf:
-      return "F16";
-    case at::kBFloat16:
-      return "BF16";
-    case at::kLong:
-      return "I64";
-    case at::kInt:
-      return "I32";
-    case at::kShort:
-      return "I16";
-    case at::kChar:
-      return "I8";
-    case at::kByte:
-      return "U8";
-    case at::kBool:
-      return "BOOL";
-    default:
-      throw Error(fmt::format("The tensor '{}' is {}, which a checkpoint cannot hold.", entry.name,
-                              model::description_of(entry.tensor)));
-  }
-}
-
-void copy_to(std::byte* memory, const at::Tensor& tensor) {
-  if (tensor.numel() == 0) return;
-  if (tensor.is_cpu() && tensor.is_contiguous()) {
-    std::memcpy(memory, tensor.data_ptr(), tensor.nbytes());
-  } else {
-    const at::NoGradGuard no_grad;
-    torch::from_blob(memory, tensor.sizes(), tensor.options().device(at::kCPU)).copy_(tensor);
-  }
-}
+/// How long to wait for a rank that is steps behind.
+constexpr std::chrono::minutes kPatience{5};
 
 /// Writes into each page, so that the system provides them now.
 void touch(std::byte* memory, std::size_t size) {
   constexpr std::size_t kPage = 4096;
   for (std::size_t at = 0; at < size; at += kPage) memory[at] = std::byte{0};
+}
+
+/// The tensors of a state with their places in a file. Throws gossip::Error for what a set cannot
+/// hold.
+std::vector<TensorInfo> infos_of(const model::StateDict& state) {
+  std::unordered_set<std::string_view> names;
+  for (const NamedValue& entry : state.values) {
+    GOSSIP_CHECK(names.insert(entry.name).second,
+                 "Two values have the name '{}': only one of them could be saved.", entry.name);
+  }
+  std::vector<TensorInfo> tensors;
+  for (const model::NamedTensor& entry : state.tensors) tensors.push_back(info_of(entry));
+  place(tensors);
+  return tensors;
 }
 
 }  // namespace
@@ -69,6 +47,7 @@ void touch(std::byte* memory, std::size_t size) {
 void Checkpointer::Staging::reserve(std::size_t bytes) {
   if (bytes <= size) return;
   memory.reset();
+  size = 0;
   memory = std::make_unique_for_overwrite<std::byte[]>(bytes);
   size = bytes;
 }
@@ -92,7 +71,7 @@ Checkpointer::Checkpointer(transport::Group& group, torch::nn::Module& module,
 }
 
 Checkpointer::~Checkpointer() {
-  if (!is_open_ || std::uncaught_exceptions() > exceptions_) return;
+  if (!is_open_ || is_broken_ || std::uncaught_exceptions() > exceptions_) return;
   try {
     static_cast<void>(finish());
   } catch (const std::exception& error) {
@@ -115,31 +94,51 @@ std::filesystem::path Checkpointer::set_folder(std::int64_t number) const {
   return options_.folder / set_name(number);
 }
 
-void Checkpointer::take_folder() {
+/// What save() would refuse is refused before the run begins.
+void Checkpointer::check_state() const {
+  transport::check_together(group_, [&] {
+    GOSSIP_CHECK(!is_open_, "This Checkpointer has started or resumed a run already.");
+    static_cast<void>(safetensors_header(infos_of(state()), {}));
+  });
+}
+
+/// Takes the folder for this run, unless `check` throws, which it does on all ranks or none.
+void Checkpointer::take_folder(const std::function<void()>& check) {
   transport::check_together(group_, [&] {
     if (group_.rank() == 0) folder_ = std::make_unique<CheckpointFolder>(options_.folder);
   });
-  run_ = group_.all_gather(folder_ ? folder_->run() : "").front();
-  agreement_ = std::make_unique<SaveAgreement>(group_, optimizer_.is_synchronous());
+  try {
+    run_ = group_.all_gather(folder_ ? folder_->run() : "").front();
+    transport::check_together(group_, [&] { check_is_shared(options_.folder, run_); });
+    if (!agreement_) {
+      agreement_ = std::make_unique<SaveAgreement>(group_, optimizer_.is_synchronous(), kPatience);
+    }
+    check();
+  } catch (const JointError&) {
+    folder_.reset();
+    throw;
+  }
   if (folder_) folder_->remove_incomplete();
+  is_open_ = true;
+  last_save_ = Clock::now();
 }
 
 /// Paused, since a rank that takes the folder stands still, and one that trains may wait for it.
 void Checkpointer::start() {
-  optimizer_.paused([&] {
-    take_folder();
+  const auto take_new_folder = [&] {
+    check_state();
     transport::check_together(group_, [&] {
-      const std::vector<std::int64_t> old =
-          folder_ ? complete_sets(options_.folder) : std::vector<std::int64_t>{};
+      if (group_.rank() != 0) return;
+      const std::vector<std::int64_t> old = complete_sets(options_.folder);
       GOSSIP_CHECK(
           old.empty(),
           "The folder '{}' holds the checkpoints of an earlier run, '{}' the newest of them: "
           "resume from it (--resume), or give this run another folder.",
           options_.folder.string(), set_name(old.back()));
     });
-  });
-  is_open_ = true;
-  last_save_ = Clock::now();
+    take_folder([] {});
+  };
+  together([&] { optimizer_.paused(take_new_folder); });
 }
 
 model::StateDict Checkpointer::state() const {
@@ -154,20 +153,31 @@ model::StateDict Checkpointer::state() const {
   return result;
 }
 
-/// Copies the state, and has it written.
+/// Copies the state, and has it written. What goes wrong on this rank only is told later, when all
+/// ranks hear of it.
 void Checkpointer::save(std::int64_t number) {
   if (number == saved_) return;
   const Clock::time_point begin = Clock::now();
-  writer_.wait();  // it may still read the last copy
-  const model::StateDict state = this->state();
-  std::vector<TensorInfo> tensors;
-  std::unordered_map<std::string_view, const at::Tensor*> live;
-  for (const model::NamedTensor& entry : state.tensors) {
-    tensors.push_back(
-        {.name = entry.name, .dtype = dtype_of(entry), .shape = entry.tensor.sizes().vec()});
-    live.emplace(entry.name, &entry.tensor);
+  await_writers();  // one may still read its last copy
+  try {
+    copy_and_write(number);
+  } catch (...) {
+    writer_.add(number, [error = std::current_exception()] { std::rethrow_exception(error); });
   }
-  const std::size_t bytes = place(tensors);
+  writer_.add(number, [this, number] { settled_ = number; });
+  saved_ = number;
+  begun_.push_back(number);
+  last_save_ = Clock::now();
+  stalled_seconds_ += seconds_between(begin, last_save_);
+}
+
+void Checkpointer::copy_and_write(std::int64_t number) {
+  const model::StateDict state = this->state();
+  std::unordered_map<std::string_view, const at::Tensor*> live;
+  std::size_t bytes = 0;
+  for (const model::NamedTensor& entry : state.tensors) live.emplace(entry.name, &entry.tensor);
+  std::vector<TensorInfo> tensors = infos_of(state);
+  for (const TensorInfo& tensor : tensors) bytes += tensor.bytes;
   staging_.reserve(bytes);
   for (const TensorInfo& tensor : tensors) {
     copy_to(staging_.memory.get() + tensor.offset_bytes, *live.at(tensor.name));
@@ -179,38 +189,105 @@ void Checkpointer::save(std::int64_t number) {
                     .steps = optimizer_.steps(),
                     .weight = optimizer_.weight(),
                     .values = state.values};
-  writer_.add([this, number, bytes, record = std::move(record), tensors = std::move(tensors)] {
-    if (folder_) folder_->check();
-    write_rank(set_folder(number), record, tensors, {staging_.memory.get(), bytes});
-    written_ = number;
-  });
-  saved_ = number;
-  if (folder_) unfinished_.push_back(number);
-  last_save_ = Clock::now();
-  stalled_seconds_ += seconds_between(begin, last_save_);
+  writer_.add(number,
+              [this, number, bytes, record = std::move(record), tensors = std::move(tensors)] {
+                if (folder_) folder_->check();
+                write_rank(set_folder(number), record, tensors, {staging_.memory.get(), bytes});
+              });
 }
 
-/// All ranks have the sets up to `number` on the disk: rank 0 has them declared complete.
-void Checkpointer::note_written(std::int64_t number) {
-  while (!unfinished_.empty() && unfinished_.front() <= number) {
-    writer_.add([this, set = unfinished_.front()] {
-      folder_->check();
-      write_manifest(set_folder(set), run_, set, group_.size());
-      folder_->keep_newest(static_cast<std::size_t>(options_.keep));
-      folder_->remove_incomplete(set);
-    });
-    unfinished_.pop_front();
+/// All ranks have the sets up to `number` on the disk, or have told that they failed: rank 0 has
+/// them declared complete, or removed.
+void Checkpointer::note_settled(std::int64_t number) {
+  for (; !begun_.empty() && begun_.front() <= number; begun_.pop_front()) {
+    const std::int64_t set = begun_.front();
+    if (!folder_) continue;
+    if (failed_.contains(set)) {
+      writer_.add(set, [this, set] {
+        folder_->check();
+        folder_->remove_incomplete(set + 1);
+      });
+    } else {
+      writer_.add(set, [this, set] { make_complete(set); });
+    }
   }
+}
+
+void Checkpointer::make_complete(std::int64_t set) {
+  folder_->check();
+  try {
+    write_manifest(set_folder(set), run_, set, group_.size());
+  } catch (...) {
+    folder_->remove_incomplete(set + 1);
+    throw;
+  }
+  folder_->keep_newest(static_cast<std::size_t>(options_.keep));
+  folder_->remove_incomplete(set);
+}
+
+/// All ranks together: what has failed on one of them is known to all. It is thrown when all is done
+/// that they do together.
+void Checkpointer::share_failures() {
+  std::string own;
+  std::string why;
+  for (const BackgroundWriter::Failure& failure : writer_.take_failures()) {
+    own += fmt::format("{} ", failure.set);
+    if (why.empty()) why = failure.why;
+  }
+  const std::vector<std::string> all = group_.all_gather(own.empty() ? "" : own + '\n' + why);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].empty()) continue;
+    const std::size_t end = all[rank].find('\n');
+    std::istringstream numbers(all[rank].substr(0, end));
+    std::int64_t set = 0;
+    for (bool is_first = true; numbers >> set; is_first = false) {
+      failed_.insert(set);
+      if (!is_first || !failure_.empty()) continue;
+      failure_ = fmt::format(
+          "The checkpoint '{}' could not be saved. {}{}", set_folder(set).string(),
+          rank == 0 ? "" : fmt::format("On rank {}: ", rank), all[rank].substr(end + 1));
+    }
+  }
+}
+
+void Checkpointer::throw_failure() {
+  if (!failure_.empty()) throw JointError(std::exchange(failure_, ""));
 }
 
 /// Makes room for the copy of the state as large as it is now.
 void Checkpointer::reserve_early() {
-  if (!writer_.is_idle()) return;
-  std::size_t bytes = 0;
-  for (const model::NamedTensor& entry : state().tensors) bytes += entry.tensor.nbytes();
-  if (bytes <= staging_.size) return;
-  staging_.reserve(bytes);
-  writer_.add([memory = staging_.memory.get(), bytes] { touch(memory, bytes); });
+  if (writer_.current()) return;
+  try {
+    std::size_t bytes = 0;
+    for (const model::NamedTensor& entry : state().tensors) bytes += entry.tensor.nbytes();
+    if (bytes <= staging_.size) return;
+    staging_.reserve(bytes);
+    writer_.add(saved_, [memory = staging_.memory.get(), bytes] { touch(memory, bytes); });
+  } catch (const std::exception&) {
+    return;  // the next set that is due meets it again, and says so
+  }
+}
+
+/// Waits until no rank writes or reads, however long that takes: a rank that does says so many times
+/// a second, and one that is silent is missed.
+void Checkpointer::await_writers() {
+  constexpr std::chrono::milliseconds kBetweenWords{100};
+  constexpr std::chrono::seconds kBetweenNotices{10};
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point noticed = begin;
+  while (true) {
+    writer_.wait_for(kBetweenWords);
+    const std::optional<std::int64_t> current = writer_.current();
+    const std::vector<std::string> sets =
+        group_.all_gather(current ? std::to_string(*current) : "");
+    const auto busy = std::ranges::find_if(sets, [](const auto& set) { return !set.empty(); });
+    if (busy == sets.end()) return;
+    if (group_.rank() != 0 || Clock::now() - noticed < kBetweenNotices) continue;
+    noticed = Clock::now();
+    log(LogLevel::kInfo, 0, "rank {} is still busy with '{}' after {:.0f} s; all wait for it",
+        busy - sets.begin(), set_folder(std::stoll(*busy)).string(),
+        seconds_between(begin, noticed));
+  }
 }
 
 Wish Checkpointer::wish() const {
@@ -228,36 +305,57 @@ Wish Checkpointer::wish() const {
   return periods(now) > periods(std::max(saved_, before_.number)) ? Wish::kSave : Wish::kNone;
 }
 
+Report Checkpointer::report() const {
+  const std::int64_t settled = settled_;  // first: whoever reports a set tells of its failure, too
+  return {.wish = wish(), .settled = settled, .has_failed = writer_.has_failed()};
+}
+
 bool Checkpointer::after_step() {
+  if (is_stopped_) return true;
+  GOSSIP_CHECK(!is_finished_, "after_step() was called after finish(), which ends the saving.");
   if (!is_open_) start();
-  writer_.check();
+  const bool stops = together([&] { return act_after_step(); });
+  throw_failure();
+  return stops;
+}
+
+/// True when the run has stopped.
+bool Checkpointer::act_after_step() {
   const std::int64_t step = optimizer_.steps();
   const bool is_synchronous = optimizer_.is_synchronous();
   const std::int64_t number = before_.number + step;
   if (is_synchronous && options_.every_steps > 0 && number % options_.every_steps == 0)
     save(number);
   if (staging_.size == 0) reserve_early();
-  if (const auto agreed = agreement_->read(step)) {
-    note_written(agreed->written);
-    if (agreed->wish != Wish::kNone && !is_synchronous) {
-      bool are_all_done = false;
-      if (meet(false, are_all_done)) return stop();
-    } else if (agreed->wish != Wish::kNone) {
-      save(number);
-      if (agreed->wish == Wish::kSaveAndStop) return stop();
-    }
+  if (const auto all = agreement_->read(step)) {
+    if (is_synchronous ? act_in_step(*all, number) : act_out_of_step(*all)) return stop();
+    note_settled(all->settled);
     reserve_early();
   }
-  agreement_->start(step, wish(), written_);
+  agreement_->start(step, report());
   return false;
 }
 
-/// All ranks together, with nothing on its way between them: saves if one of them wants it. True
+/// All ranks are in the same step.
+bool Checkpointer::act_in_step(const Report& all, std::int64_t number) {
+  if (all.has_failed) share_failures();
+  if (all.wish != Wish::kNone) save(number);
+  return all.wish == Wish::kSaveAndStop;
+}
+
+/// They have read the same, and meet if there is something to do.
+bool Checkpointer::act_out_of_step(const Report& all) {
+  bool are_all_done = false;
+  return (all.wish != Wish::kNone || all.has_failed) && meet(false, are_all_done);
+}
+
+/// All ranks together, with nothing in flight between them: saves if one of them wants it. True
 /// when the run is to stop.
 bool Checkpointer::meet(bool is_done, bool& are_all_done) {
   bool stops = false;
   optimizer_.paused([&] {
     agreement_->drain();
+    share_failures();
     Wish agreed = Wish::kNone;
     std::int64_t job_steps = 0;
     are_all_done = true;
@@ -282,6 +380,12 @@ bool Checkpointer::meet(bool is_done, bool& are_all_done) {
 bool Checkpointer::finish() {
   if (is_finished_) return is_stopped_;
   if (!is_open_) start();
+  const bool stops = together([&] { return end(); });
+  throw_failure();
+  return stops;
+}
+
+bool Checkpointer::end() {
   for (bool are_all_done = false; !are_all_done;) {
     if (meet(true, are_all_done)) return stop();
   }
@@ -290,25 +394,27 @@ bool Checkpointer::finish() {
   return false;
 }
 
+/// When the last set has failed, which is to be thrown yet, the run does not stop: the next step
+/// tries again.
 bool Checkpointer::stop() {
   complete();
-  is_stopped_ = is_finished_ = true;
-  if (group_.rank() == 0) {
-    log(LogLevel::kInfo, 0, "stopped by a signal; all is saved in '{}'",
-        set_folder(saved_).string());
+  if (!failed_.contains(saved_)) {
+    is_stopped_ = is_finished_ = true;
+    if (group_.rank() == 0) {
+      log(LogLevel::kInfo, 0, "stopped by a signal; all is saved in '{}'",
+          set_folder(saved_).string());
+    }
   }
   return true;
 }
 
 /// Waits until all that was saved is on the disk and complete.
 void Checkpointer::complete() {
-  transport::check_together(group_, [&] { writer_.wait(); });
-  std::int64_t written = written_;
-  for (const std::string& text : group_.all_gather(std::to_string(written))) {
-    written = std::min(written, static_cast<std::int64_t>(std::stoll(text)));
-  }
-  note_written(written);
-  transport::check_together(group_, [&] { writer_.wait(); });
+  await_writers();
+  share_failures();
+  note_settled(saved_);
+  await_writers();
+  share_failures();
 }
 
 }  // namespace gossip::train

@@ -13,11 +13,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/train/background_writer.h>
@@ -70,8 +72,11 @@ struct Resumed {
 /// background before it is needed.
 ///
 /// Collective: construction, destruction, resume(), start(), finish(); all ranks call after_step()
-/// after each of their steps. Threads: one per rank. Errors: gossip::Error, also for what the
-/// writing thread met, with the file's name; sets that are complete stay so.
+/// after each of their steps. Threads: one per rank.
+///
+/// Errors: JointError, on all ranks, with the file's name, also for what the writing thread of one
+/// of them met; sets that are complete stay so, and this object can be used on. After any other
+/// error (TimeoutError) it cannot, and says so.
 class Checkpointer {
  public:
   /// `module` and `optimizer` must outlive this object. Throws gossip::Error, on all ranks, for
@@ -91,7 +96,8 @@ class Checkpointer {
     std::function<std::function<void()>(model::StateReader& saved)> plan;
   };
 
-  /// Before resume() and start(). Parts belong to a rank: they are not resumed from a mean.
+  /// Before resume() and start(). Parts belong to a rank: they are not resumed from a mean. `save`
+  /// is called by resume() and start(), too, to see whether it can be saved.
   void add(std::string name, Part part);
 
   /// A number or a text, which must outlive this object.
@@ -116,20 +122,22 @@ class Checkpointer {
   /// (weighted by push-sum weights) with a fresh optimizer. Rank 0 says in the log which.
   ///
   /// Throws JointError, before anything is changed, for the set of another model, optimizer or
-  /// program, a set of a newer format, and a damaged one, with what is wrong and what to do; when
-  /// another run has the folder.
+  /// program, a set of a newer format, and a damaged one, with what is wrong and what to do; for a
+  /// state that cannot be saved; when another run has the folder, or a rank sees another folder.
+  /// Then it may be called again, and so may start().
   std::optional<Resumed> resume();
 
   /// Takes the folder for a run that starts from the beginning. Throws JointError when it holds
-  /// complete sets of another run. after_step() does it unless it was done.
+  /// complete sets of another run, and as resume(). after_step() does it unless it was done.
   void start();
 
   /// Saves when it is time. True when a signal came on some rank, and the set is complete: the
-  /// program is to end.
+  /// program is to end. Throws JointError for a set that some rank could not save, once all know.
   [[nodiscard]] bool after_step();
 
   /// Ends the training loop of this rank: waits until all ranks are here, saving meanwhile when one
-  /// of them wants that, and until all sets are complete. True as after_step().
+  /// of them wants that, and until all sets are complete, however long a disk takes. True as
+  /// after_step(). Throws JointError for a set that some rank could not save, after all is done.
   [[nodiscard]] bool finish();
 
   /// Steps of this rank, those before a resume with another number of ranks included.
@@ -159,12 +167,31 @@ class Checkpointer {
     void reserve(std::size_t bytes);
   };
 
+  /// What the ranks do together. After an error that is not of all ranks they are not together any
+  /// more.
+  template <class Call>
+  auto together(const Call& call) {
+    GOSSIP_CHECK(!is_broken_,
+                 "An earlier call failed on this rank alone, or for want of another one: the ranks "
+                 "are not together any more, and this Checkpointer saves nothing more.");
+    try {
+      return call();
+    } catch (const JointError&) {
+      throw;
+    } catch (...) {
+      is_broken_ = true;
+      throw;
+    }
+  }
+
   [[nodiscard]] std::filesystem::path set_folder(std::int64_t number) const;
-  void take_folder();
+  void check_state() const;
+  void take_folder(const std::function<void()>& check);
   [[nodiscard]] model::StateDict state() const;
   [[nodiscard]] std::function<void()> plan(const model::StateDict& state);
   void check_part(const std::string& entry) const;
   void check_set(std::int64_t number, const std::function<void()>& check);
+  void read_set(std::int64_t number, const std::function<void()>& read);
   [[nodiscard]] std::string way_out(std::int64_t number) const;
   [[nodiscard]] std::optional<Resumed> load();
   void load_exactly(std::int64_t number, const Manifest& manifest);
@@ -175,9 +202,19 @@ class Checkpointer {
   [[nodiscard]] std::vector<Rank> ranks_present(std::int64_t number,
                                                 const Manifest& manifest) const;
   [[nodiscard]] Wish wish() const;
+  [[nodiscard]] Report report() const;
   void save(std::int64_t number);
-  void note_written(std::int64_t number);
+  void copy_and_write(std::int64_t number);
+  void note_settled(std::int64_t number);
+  void make_complete(std::int64_t set);
+  void share_failures();
+  void throw_failure();
   void reserve_early();
+  void await_writers();
+  bool act_after_step();
+  bool act_in_step(const Report& all, std::int64_t number);
+  bool act_out_of_step(const Report& all);
+  bool end();
   bool stop();
   void complete();
   bool meet(bool is_done, bool& are_all_done);
@@ -192,13 +229,16 @@ class Checkpointer {
   std::unique_ptr<CheckpointFolder> folder_;  // rank 0's
   std::string run_;
   bool is_open_ = false;
+  bool is_broken_ = false;
   bool is_stopped_ = false;
   bool is_finished_ = false;
   int exceptions_;
   Before before_;
-  std::int64_t saved_ = -1;              // the last set begun
-  std::deque<std::int64_t> unfinished_;  // rank 0: begun, and not known to be on all ranks' disks
-  std::atomic<std::int64_t> written_ = -1;
+  std::int64_t saved_ = -1;                 // the last set begun
+  std::deque<std::int64_t> begun_;          // and not known to be settled on all ranks
+  std::set<std::int64_t> failed_;           // on some rank
+  std::string failure_;                     // to be thrown, on all ranks
+  std::atomic<std::int64_t> settled_ = -1;  // on this rank: on the disk, or failed
   Clock::time_point last_save_ = Clock::now();
   double stalled_seconds_ = 0.0;
   Staging staging_;

@@ -2,6 +2,7 @@
 // How a run is resumed; checkpointer.cpp has how it is saved.
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -11,23 +12,11 @@
 #include <libgossip/base/log.h>
 #include <libgossip/train/checkpointer.h>
 #include <libgossip/train/module_state.h>
+#include <libgossip/train/saved_tensor.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::train {
 namespace {
-
-at::ScalarType scalar_type_of(const std::string& dtype) {
-  if (dtype == "F64") return at::kDouble;
-  if (dtype == "F32") return at::kFloat;
-  if (dtype == "F16") return at::kHalf;
-  if (dtype == "BF16") return at::kBFloat16;
-  if (dtype == "I64") return at::kLong;
-  if (dtype == "I32") return at::kInt;
-  if (dtype == "I16") return at::kShort;
-  if (dtype == "I8") return at::kChar;
-  if (dtype == "U8") return at::kByte;
-  return at::kBool;
-}
 
 std::int64_t number_of(const std::string& text) {
   std::int64_t number = -1;
@@ -59,12 +48,11 @@ std::int64_t job_steps_of(const Manifest& manifest) {
 
 std::optional<Resumed> Checkpointer::resume() {
   std::optional<Resumed> result;
-  optimizer_.paused([&] {
-    take_folder();
-    result = load();
-  });
-  is_open_ = true;
-  last_save_ = Clock::now();
+  const auto take_folder_and_load = [&] {
+    check_state();
+    take_folder([&] { result = load(); });
+  };
+  together([&] { optimizer_.paused(take_folder_and_load); });
   return result;
 }
 
@@ -88,7 +76,7 @@ std::optional<Resumed> Checkpointer::load() {
                  .is_exact = !options_.resumes_from_mean && has_just(manifest, group_.size()),
                  .ranks = static_cast<int>(manifest.ranks.size())};
   result.is_exact ? load_exactly(newest, manifest) : load_mean(newest, manifest);
-  saved_ = newest;
+  saved_ = settled_ = newest;
   return result;
 }
 
@@ -104,6 +92,22 @@ void Checkpointer::check_set(std::int64_t number, const std::function<void()>& c
     } catch (const std::exception& error) {
       throw Error(fmt::format("The checkpoint '{}' cannot be resumed. {}", set, error.what()));
     }
+  });
+}
+
+/// The same for what reads files: the ranks wait for each other however long it takes.
+void Checkpointer::read_set(std::int64_t number, const std::function<void()>& read) {
+  std::exception_ptr error;
+  writer_.add(number, [&] {
+    try {
+      read();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  });
+  await_writers();
+  check_set(number, [&] {
+    if (error) std::rethrow_exception(error);
   });
 }
 
@@ -129,8 +133,7 @@ model::StateDict Checkpointer::read_state(std::int64_t number, const RankRecord&
   for (const TensorInfo& tensor : contents.tensors) {
     std::byte* memory = staging_.memory.get() + (contents.data.data() - staging_.memory.get()) +
                         static_cast<std::ptrdiff_t>(tensor.offset_bytes);
-    state.add(tensor.name,
-              torch::from_blob(memory, tensor.shape, at::dtype(scalar_type_of(tensor.dtype))));
+    state.add(tensor.name, tensor_of(tensor, memory));
   }
   return state;
 }
@@ -180,11 +183,12 @@ void Checkpointer::check_part(const std::string& entry) const {
 }
 
 void Checkpointer::load_exactly(std::int64_t number, const Manifest& manifest) {
-  std::function<void()> write;
-  check_set(number, [&] {
-    const RankRecord record = read_record(set_folder(number), manifest, group_.rank());
-    write = plan(read_state(number, record));
+  model::StateDict state;
+  read_set(number, [&] {
+    state = read_state(number, read_record(set_folder(number), manifest, group_.rank()));
   });
+  std::function<void()> write;
+  check_set(number, [&] { write = plan(state); });
   write();
   if (group_.rank() == 0) {
     log(LogLevel::kInfo, 0, "resumed from '{}': all goes on after step {}",
@@ -236,7 +240,7 @@ void Checkpointer::load_mean(std::int64_t number, const Manifest& manifest) {
     saved.check_all_read();
     weights += record.weight;
   };
-  check_set(number, [&] {
+  read_set(number, [&] {
     if (present.empty()) throw DamagedSet("The files of all ranks are missing.");
     const auto size = static_cast<std::size_t>(group_.size());
     for (auto i = static_cast<std::size_t>(group_.rank()); i < present.size(); i += size) {
@@ -266,8 +270,8 @@ void Checkpointer::write_mean(const model::StateDict& live, const std::vector<at
     } else {
       group_.broadcast({static_cast<std::byte*>(sums[i].data_ptr()), sums[i].nbytes()}, 0);
     }
-    at::Tensor(live.tensors[i].tensor).copy_(sums[i]);
   }
+  for (std::size_t i = 0; i < sums.size(); ++i) write_to(live.tensors[i].tensor, sums[i]);
 }
 
 }  // namespace gossip::train

@@ -12,26 +12,30 @@ namespace gossip::train {
 namespace {
 
 /// What the ranks find the largest of.
-enum Number : std::size_t { kWish, kNotWritten, kSecondsPerStep, kNumbers };
+enum Number : std::size_t { kWish, kNotSettled, kHasFailed, kSecondsPerStep, kNumbers };
 
 constexpr std::int64_t kLeastSteps = 2;
 constexpr std::int64_t kMostSteps = 256;
 constexpr double kSeconds = 1.0;  // from a start to its reading
 constexpr std::chrono::milliseconds kBetweenStarts{100};
-constexpr std::chrono::minutes kPatience{5};
 
 }  // namespace
 
-SaveAgreement::SaveAgreement(transport::Group& group, bool is_synchronous)
-    : group_(group), is_synchronous_(is_synchronous), largest_(group.make_largest(kNumbers)) {}
+SaveAgreement::SaveAgreement(transport::Group& group, bool is_synchronous,
+                             std::chrono::milliseconds patience)
+    : group_(group),
+      is_synchronous_(is_synchronous),
+      patience_(patience),
+      largest_(group.make_largest(kNumbers)) {}
 
-void SaveAgreement::start(std::int64_t step, Wish wish, std::int64_t written) {
+void SaveAgreement::start(std::int64_t step, const Report& report) {
   const Clock::time_point now = Clock::now();
   if (is_under_way_) return;
   if (!is_synchronous_ && started_ && now - *started_ < kBetweenStarts) return;
   std::array<double, kNumbers> numbers{};
-  numbers[kWish] = static_cast<double>(wish);
-  numbers[kNotWritten] = -static_cast<double>(written);
+  numbers[kWish] = static_cast<double>(report.wish);
+  numbers[kNotSettled] = -static_cast<double>(report.settled);
+  numbers[kHasFailed] = report.has_failed ? 1.0 : 0.0;
   numbers[kSecondsPerStep] = seconds_per_step_;
   largest_->start(numbers);
   is_under_way_ = true;
@@ -41,7 +45,7 @@ void SaveAgreement::start(std::int64_t step, Wish wish, std::int64_t written) {
   reading_step_ = step + steps_to_reading_;
 }
 
-std::optional<SaveAgreement::Agreed> SaveAgreement::read(std::int64_t step) {
+std::optional<Report> SaveAgreement::read(std::int64_t step) {
   if (!is_under_way_) return std::nullopt;
   if (is_synchronous_) {
     if (step < reading_step_) return std::nullopt;
@@ -59,16 +63,17 @@ std::optional<SaveAgreement::Agreed> SaveAgreement::read(std::int64_t step) {
           ? std::clamp(static_cast<std::int64_t>(std::min(std::ceil(kSeconds / seconds), 1e6)),
                        kLeastSteps, kMostSteps)
           : kLeastSteps;
-  return Agreed{static_cast<Wish>(static_cast<int>(numbers[kWish])),
-                -static_cast<std::int64_t>(numbers[kNotWritten])};
+  return Report{.wish = static_cast<Wish>(static_cast<int>(numbers[kWish])),
+                .settled = -static_cast<std::int64_t>(numbers[kNotSettled]),
+                .has_failed = numbers[kHasFailed] > 0.0};
 }
 
 void SaveAgreement::wait() {
-  if (wait_until(Deadline(kPatience), [this] { return largest_->test(); })) return;
+  if (wait_until(Deadline(patience_), [this] { return largest_->test(); })) return;
   throw TimeoutError(
-      -1, fmt::format("Rank {} waited {} s for the other {} ranks to agree on when to save: one of "
-                      "them has ended or hangs.",
-                      group_.rank(), std::chrono::seconds(kPatience).count(), group_.size() - 1));
+      -1, fmt::format("Rank {} waited {} ms for the other {} ranks to agree on when to save: one "
+                      "of them has ended or hangs.",
+                      group_.rank(), patience_.count(), group_.size() - 1));
 }
 
 /// A rank may have come here one start behind others.
@@ -83,7 +88,7 @@ void SaveAgreement::drain() {
   is_under_way_ = false;
   if (starts_ == most) return;
   started_.reset();
-  start(0, Wish::kNone, 0);
+  start(0, {});
   wait();
   is_under_way_ = false;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <latch>
-#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,28 +10,27 @@
 #include <libgossip/base/error.h>
 #include <libgossip/train/background_writer.h>
 
-#include "support/expect_throw.h"
-
 namespace gossip::train {
 namespace {
 
 TEST(BackgroundWriter, DoesJobsInTheirOrder) {
   std::string done;
   BackgroundWriter writer;
-  EXPECT_TRUE(writer.is_idle());
+  EXPECT_FALSE(writer.current());
   writer.wait();
-  for (const char letter : std::string("abc")) writer.add([&done, letter] { done += letter; });
+  for (const char letter : std::string("abc")) writer.add(1, [&done, letter] { done += letter; });
   writer.wait();
   EXPECT_EQ(done, "abc");
-  EXPECT_TRUE(writer.is_idle());
+  EXPECT_FALSE(writer.current());
 }
 
 TEST(BackgroundWriter, DoesNotHoldItsCallerUp) {
   std::latch go(1);
   BackgroundWriter writer;
-  writer.add([&] { go.wait(); });
-  EXPECT_FALSE(writer.is_idle());
-  writer.check();
+  writer.add(7, [&] { go.wait(); });
+  writer.wait_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(writer.current(), 7);
+  EXPECT_FALSE(writer.has_failed());
   go.count_down();
   writer.wait();
 }
@@ -39,27 +39,33 @@ TEST(BackgroundWriter, FinishesBeforeItsEnd) {
   int done = 0;
   {
     BackgroundWriter writer;
-    for (int i = 0; i < 10; ++i) writer.add([&] { ++done; });
+    for (int i = 0; i < 10; ++i) writer.add(i, [&] { ++done; });
   }
   EXPECT_EQ(done, 10);
 }
 
-TEST(BackgroundWriter, ThrowsWhatAJobThrewOnce) {
-  bool is_dropped = true;
+TEST(BackgroundWriter, AFailedJobKeepsNoOtherFromBeingDone) {
+  std::string done;
   std::latch go(1);
   BackgroundWriter writer;
-  writer.add([&] {
+  writer.add(5, [&] {
     go.wait();
     throw Error("the disk is full");
   });
-  writer.add([&] { is_dropped = false; });
+  writer.add(6, [&] { done += 'b'; });
+  writer.add(7, [] { throw 7; });  // NOLINT
+  writer.add(8, [&] { done += 'd'; });
   go.count_down();
-  test::expect_throw<Error>([&] { writer.wait(); }, {"the disk is full"});
-  EXPECT_TRUE(is_dropped);
-  writer.check();
-  writer.add([&] { is_dropped = false; });
   writer.wait();
-  EXPECT_FALSE(is_dropped);
+  EXPECT_EQ(done, "bd");
+  EXPECT_TRUE(writer.has_failed());
+  const std::vector<BackgroundWriter::Failure> failures = writer.take_failures();
+  ASSERT_EQ(failures.size(), 2U);
+  EXPECT_EQ(failures[0].set, 5);
+  EXPECT_EQ(failures[0].why, "the disk is full");
+  EXPECT_EQ(failures[1].set, 7);
+  EXPECT_FALSE(writer.has_failed());
+  EXPECT_TRUE(writer.take_failures().empty());
 }
 
 }  // namespace

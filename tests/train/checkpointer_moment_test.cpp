@@ -1,13 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // When a set is saved: by a signal, by steps, by time.
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <limits>
+#include <sys/syscall.h>
 #include <thread>
+#include <unistd.h>
 
 #include <libgossip/base/deadline.h>
 
 #include "train/checkpointer_test_support.h"
+
+namespace {
+
+/// How long the next fsync() of this process takes.
+std::atomic<std::chrono::milliseconds> slow_fsync{std::chrono::milliseconds(0)};
+
+}  // namespace
+
+/// In place of the system's: a disk that is slow.
+extern "C" int fsync(int file) {
+  std::this_thread::sleep_for(slow_fsync.exchange(std::chrono::milliseconds(0)));
+  return static_cast<int>(::syscall(SYS_fsync, file));
+}
 
 namespace gossip::train {
 namespace {
@@ -151,6 +167,44 @@ TEST_F(CheckpointerTest, SavesNoOftenerThanAskedFor) {
   }
   EXPECT_FALSE(checkpoints.finish());
   EXPECT_LE(sets(folder).size(), static_cast<std::size_t>((Clock::now() - begin) / kEvery));
+}
+
+/// Longer than ranks wait for each other.
+class CheckpointerWaitTest : public CheckpointerTest {
+ protected:
+  static constexpr std::chrono::seconds kTimeout{2};
+  static constexpr std::chrono::seconds kLonger{5};
+
+  static optim::OptimizerOptions impatient() {
+    optim::OptimizerOptions options = test::method_options();
+    options.timeout = kTimeout;
+    return options;
+  }
+};
+
+TEST_F(CheckpointerWaitTest, TheEndWaitsForASlowDisk) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2, impatient());
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 3});
+  checkpoints.start();
+  EXPECT_FALSE(train(run, checkpoints, 2));
+  if (rank() == last()) slow_fsync = kLonger;
+  EXPECT_FALSE(train(run, checkpoints, 3));
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_THAT(sets(folder), testing::ElementsAre(3));
+}
+
+TEST_F(CheckpointerWaitTest, TheNextSetWaitsForASlowDisk) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2, impatient());
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 3});
+  checkpoints.start();
+  if (rank() == last()) slow_fsync = kLonger;
+  EXPECT_FALSE(train(run, checkpoints, 7));
+  EXPECT_FALSE(checkpoints.finish());
+  EXPECT_THAT(sets(folder), testing::ElementsAre(3, 6));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -17,6 +18,8 @@
 namespace gossip::train {
 namespace {
 
+constexpr std::chrono::minutes kPatience{5};
+
 TEST(SaveAgreement, RanksInStepActInTheSameStep) {
   constexpr int kRanks = 4;
   constexpr int kSteps = 3000;  // a wish takes up to 512 of them
@@ -25,7 +28,7 @@ TEST(SaveAgreement, RanksInStepActInTheSameStep) {
   std::vector<std::set<std::int64_t>> acted(kRanks);
   test::run_ranks(kRanks, [&](int rank) {
     const auto group = cluster.group(rank);
-    SaveAgreement agreement(*group, true);
+    SaveAgreement agreement(*group, true, kPatience);
     SplitMix64 random = SplitMix64::at(3, static_cast<std::uint64_t>(rank));
     bool has_wished = false;
     for (std::int64_t step = 1; step <= kSteps; ++step) {
@@ -38,7 +41,7 @@ TEST(SaveAgreement, RanksInStepActInTheSameStep) {
       // One rank wishes once.
       const bool wishes = rank == 2 && step > 20 && !has_wished;
       if (agreed || step == 1) has_wished |= wishes;
-      agreement.start(step, wishes ? Wish::kSave : Wish::kNone, 0);
+      agreement.start(step, {.wish = wishes ? Wish::kSave : Wish::kNone});
     }
     agreement.drain();
   });
@@ -54,11 +57,11 @@ TEST(SaveAgreement, RanksOfDifferentPacesReadInTheSameSteps) {
   std::vector<std::vector<std::int64_t>> read(kRanks);
   test::run_ranks(kRanks, [&](int rank) {
     const auto group = cluster.group(rank);
-    SaveAgreement agreement(*group, true);
+    SaveAgreement agreement(*group, true, kPatience);
     for (std::int64_t step = 1; step <= kSteps; ++step) {
       if (rank == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
       if (agreement.read(step)) read[static_cast<std::size_t>(rank)].push_back(step);
-      agreement.start(step, Wish::kNone, 0);
+      agreement.start(step, {});
     }
     agreement.drain();
   });
@@ -71,17 +74,18 @@ TEST(SaveAgreement, TheStrongestWishAndTheOldestSetCount) {
   const transport::local::Cluster cluster(kRanks);
   test::run_ranks(kRanks, [&](int rank) {
     const auto group = cluster.group(rank);
-    SaveAgreement agreement(*group, true);
-    agreement.start(10,
-                    rank == 1   ? Wish::kSaveAndStop
-                    : rank == 2 ? Wish::kSave
-                                : Wish::kNone,
-                    100 * rank - 1);
+    SaveAgreement agreement(*group, true, kPatience);
+    agreement.start(10, {.wish = rank == 1   ? Wish::kSaveAndStop
+                                 : rank == 2 ? Wish::kSave
+                                             : Wish::kNone,
+                         .settled = 100 * rank - 1,
+                         .has_failed = rank == 2});
     EXPECT_FALSE(agreement.read(11));
     const auto agreed = agreement.read(12);
     EXPECT_TRUE(agreed);
     EXPECT_EQ(agreed->wish, Wish::kSaveAndStop);
-    EXPECT_EQ(agreed->written, -1);
+    EXPECT_EQ(agreed->settled, -1);
+    EXPECT_TRUE(agreed->has_failed);
   });
 }
 
@@ -92,22 +96,24 @@ TEST(SaveAgreement, RanksOutOfStepHearOfEachWish) {
   std::atomic<int> heard = 0;
   test::run_ranks(kRanks, [&](int rank) {
     const auto group = cluster.group(rank);
-    SaveAgreement agreement(*group, false);
+    SaveAgreement agreement(*group, false, kPatience);
     bool has_heard = false;
     for (std::int64_t step = 0; !has_heard; ++step) {
       const auto agreed = agreement.read(step);
       has_heard = agreed && agreed->wish == Wish::kSaveAndStop;
-      if (!has_heard) agreement.start(step, rank == 3 ? Wish::kSaveAndStop : Wish::kNone, 0);
+      if (!has_heard) {
+        agreement.start(step, {.wish = rank == 3 ? Wish::kSaveAndStop : Wish::kNone});
+      }
       std::this_thread::sleep_for(std::chrono::microseconds(100 * (rank + 1)));
     }
     ++heard;
     // All start again; one of them reads that, and is a start ahead when they meet.
     std::this_thread::sleep_for(std::chrono::milliseconds(120));
-    agreement.start(0, Wish::kNone, 0);
+    agreement.start(0, {});
     if (rank == 0) {
       while (!agreement.read(1)) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::milliseconds(120));
-      agreement.start(1, Wish::kNone, 0);
+      agreement.start(1, {});
     }
     agreement.drain();
     EXPECT_FALSE(agreement.read(2));
