@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -23,6 +25,14 @@ struct Layout {
     return (indices() + count * sizeof(std::uint32_t) + 7) / 8 * 8;
   }
 };
+
+/// A number that orders values by magnitude, and every NaN above infinity.
+template <class T>
+auto magnitude(T value) {
+  using Bits = std::conditional_t<sizeof(T) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
+  constexpr Bits kNaN = std::bit_cast<Bits>(std::numeric_limits<T>::infinity()) + 1;
+  return std::min(std::bit_cast<Bits>(std::abs(value)), kNaN);
+}
 
 }  // namespace
 
@@ -57,8 +67,8 @@ std::size_t TopK::encode(const VectorView& values, std::span<std::byte> out) {
     if (end != indices_.end()) {
       std::nth_element(indices_.begin(), end, indices_.end(),
                        [&](std::uint32_t a, std::uint32_t b) {
-                         const T left = std::abs(all[a]);
-                         const T right = std::abs(all[b]);
+                         const auto left = magnitude(all[a]);
+                         const auto right = magnitude(all[b]);
                          return left > right || (left == right && a < b);
                        });
     }

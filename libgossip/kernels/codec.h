@@ -47,6 +47,7 @@ class Codec {
 };
 
 /// Keeps the entries of largest absolute value (the first ones of equal ones), 12 or 8 bytes each.
+/// NaN counts as larger than infinity, so that a lost run shows in the first message.
 /// Memory: 4 bytes for each element of the longest vector.
 class TopK final : public Codec {
  public:

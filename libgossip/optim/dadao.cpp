@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -89,7 +90,11 @@ double lipschitz_of(transport::Group& group, torch::nn::Module& module,
     GOSSIP_CHECK(options.loss() != nullptr,
                  "DADAO needs the constant L of smoothness: give lipschitz, or a loss to estimate "
                  "it from.");
-    own = kMargin * largest_curvature(module, options.loss()) + options.weight_decay();
+    const double curvature = largest_curvature(module, options.loss());
+    GOSSIP_CHECK(std::isfinite(curvature),
+                 "The largest curvature of DADAO's loss is {} on this rank: are its data numbers?",
+                 curvature);
+    own = kMargin * curvature + options.weight_decay();
   });
   return largest_of_all(group, own);
 }

@@ -66,6 +66,9 @@ std::vector<double> log_mean_squares(PairSimulation& simulation, PoissonClock& c
   GOSSIP_CHECK(options.courses >= 1 && options.interval > 0.0,
                "A population needs at least 1 course and an interval above 0, not {} and {}.",
                options.courses, options.interval);
+  GOSSIP_CHECK(std::isfinite(until / options.interval),
+               "A run until {} in intervals of {} has no end: both must be numbers.", until,
+               options.interval);
   simulation.set_models(start);
   Population population(simulation.values(), options.courses);
   std::vector<double> weights(population.courses(), potential(simulation));

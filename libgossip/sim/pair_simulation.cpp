@@ -62,6 +62,7 @@ void PairSimulation::set_models(std::span<const double> models) {
 }
 
 void PairSimulation::run(PoissonClock& clock, double until, const LocalStep& local_step) {
+  GOSSIP_CHECK(std::isfinite(until), "A run until {} has no end: it must be a number.", until);
   for (;;) {
     if (!has_pending_) pending_ = clock.next();
     has_pending_ = pending_.time > until;

@@ -54,7 +54,7 @@ class PairSimulation {
 
   /// Plays the events of `clock` up to `until`, then delivers what is due and flows all workers
   /// there. The event after `until` is kept for the next call with the same clock. Gradient events
-  /// call `local_step`.
+  /// call `local_step`. Throws gossip::Error unless `until` is finite.
   void run(PoissonClock& clock, double until, const LocalStep& local_step = nullptr);
 
   /// One event. Its time must not lie before the last one's.

@@ -25,10 +25,12 @@ void AdaptivePeriod::update(double loss, double learning_rate) {
     first_rate_ = learning_rate;
     return;
   }
-  const auto steps = [](double count) {
-    return std::max(std::int64_t{1}, static_cast<std::int64_t>(std::ceil(count)));
+  // What is no number, or beyond one, is no shorter period.
+  const auto steps = [this](double count) {
+    const auto most = static_cast<double>(period_);
+    return std::max(std::int64_t{1}, static_cast<std::int64_t>(std::ceil(std::min(most, count))));
   };
-  const double ratio = loss * first_rate_ / (first_loss_ * learning_rate);
+  const double ratio = (loss / first_loss_) * (first_rate_ / learning_rate);
   const std::int64_t next = steps(std::sqrt(ratio) * static_cast<double>(initial_));
   period_ = next < period_ ? next : steps(shrink_ * static_cast<double>(period_));
 }

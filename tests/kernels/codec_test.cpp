@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -7,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/random.h>
 #include <libgossip/kernels/codec.h>
 
 namespace gossip::kernels {
@@ -42,6 +46,41 @@ TEST(TopK, KeepsTheFirstOfEqualOnes) {
               ElementsAre(0.0, -3.0, 0.0, 0.0, 0.0));
   EXPECT_THAT(compressed<float>(0.5, {1.0F, 1.0F, 1.0F, 1.0F}),
               ElementsAre(1.0F, 1.0F, 0.0F, 0.0F));
+}
+
+TEST(TopK, KeepsNaNFirstAndTheLargestOfTheRest) {
+  using Limits = std::numeric_limits<double>;
+  const double nan = Limits::quiet_NaN();
+  const auto is_nan = testing::IsNan();
+  EXPECT_THAT(compressed<double>(0.6, {1.0, nan, -Limits::infinity(), 3.0, -nan}),
+              ElementsAre(0.0, is_nan, -Limits::infinity(), 0.0, is_nan));
+  EXPECT_THAT(compressed<double>(0.5, {nan, 2.0, -nan, nan}), ElementsAre(is_nan, 0.0, is_nan, 0.0))
+      << "the first ones of several";
+  const float few = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(compressed<float>(0.5, {5.0F, few, 1.0F, 9.0F}),
+              ElementsAre(0.0F, testing::IsNan(), 0.0F, 9.0F));
+}
+
+TEST(TopK, DependsOnTheValuesAloneWithNaNInAnyPlace) {
+  SplitMix64 random(3);
+  for (int trial = 0; trial < 200; ++trial) {
+    std::vector<double> values;
+    for (int i = 0; i < 100; ++i) {
+      const bool is_nan = random.below(5) == 0;
+      values.push_back(is_nan ? std::numeric_limits<double>::quiet_NaN() : random.unit() - 0.5);
+    }
+    const std::vector<double> kept = compressed(0.4, values);
+    double smallest_kept = 1.0;
+    double largest_dropped = 0.0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(std::isnan(kept[i]), std::isnan(values[i])) << "entry " << i;
+      if (std::isnan(values[i])) continue;
+      double& bound = kept[i] != 0.0 ? smallest_kept : largest_dropped;
+      bound = kept[i] != 0.0 ? std::min(bound, std::abs(values[i]))
+                             : std::max(bound, std::abs(values[i]));
+    }
+    EXPECT_GT(smallest_kept, largest_dropped);
+  }
 }
 
 TEST(TopK, KeepsAtLeastOneAndNothingOfNothing) {

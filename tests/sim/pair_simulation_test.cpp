@@ -410,6 +410,16 @@ TEST(PairSimulation, HasTheStationaryErrorsOfHeterogeneousQuadratics) {
   }
 }
 
+TEST(PairSimulation, RefusesATimeThatNeverComes) {
+  const ADPSGD method;
+  PairSimulation group(method, 2, 1);
+  PoissonClock clock(2, topology::equal_intensities(topology::ring(2)), 1.0, 0);
+  for (const double until : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    EXPECT_THROW(group.run(clock, until), Error) << until;
+  }
+  EXPECT_NO_THROW(group.run(clock, 1.0));
+}
+
 TEST(PairSimulation, RefusesWhatIsNoGroup) {
   const ADPSGD method;
   EXPECT_THROW(PairSimulation(method, 0, 1), Error);

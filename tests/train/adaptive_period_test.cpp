@@ -33,6 +33,13 @@ TEST(AdaptivePeriod, ShrinksWhereTheLossDoesNot) {
   EXPECT_EQ(period.period(), 1);
 }
 
+TEST(AdaptivePeriod, ShrinksStepByStepAlsoWhenTheLossGrowsBeyondAllNumbers) {
+  AdaptivePeriod period(16, 0.5);
+  period.update(1e-300, 1e-10);
+  period.update(1e300, 1e-300);
+  EXPECT_EQ(period.period(), 8);
+}
+
 TEST(AdaptivePeriod, AllowsForTheLearningRate) {
   AdaptivePeriod period(16);
   period.update(1.0, 0.1);
