@@ -35,8 +35,10 @@ A2CiD2::A2CiD2(transport::Group& group, torch::nn::Module& module,
           {.initial = options.initial(),
            .timeout = options.timeout(),
            .name = "a2cid2",
-           .text = fmt::format("exchanges_per_step {}, eta_factor {}, seed {}, initial {}",
-                               options.exchanges_per_step(), options.eta_factor(), options.seed(),
-                               static_cast<int>(options.initial()))}) {}
+           .text = fmt::format(
+               "exchanges_per_step {}, eta_factor {}, seed {}, on_lost_neighbor {}, initial {}",
+               options.exchanges_per_step(), options.eta_factor(), options.seed(),
+               static_cast<int>(options.on_lost_neighbor()),
+               static_cast<int>(options.initial()))}) {}
 
 }  // namespace gossip::optim

@@ -27,6 +27,7 @@ struct OptimizerName {
   std::string_view wire;         ///< what it sends: "1 a step"; in vectors, to each neighbor
   std::string_view graphs;       ///< which topologies it takes
   bool is_asynchronous = false;  ///< ranks step at their own pace; push-sum: with `overlap` only
+  bool may_drop = false;         ///< takes OnLostNeighbor::kDrop; the others refuse it
 };
 
 /// All names, in the order in which a list shows them.
@@ -53,15 +54,16 @@ struct OptimizerOptions {
   double lipschitz = 0.0;     ///< dadao: the constant L, which must be given
   double safety = 2.0;        ///< dadao
   bool overlap = false;
-  std::uint64_t seed = 0;  ///< of the choice of neighbors
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  std::uint64_t seed = 0;                                    ///< of the choice of neighbors
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;  ///< see OptimizerName::may_drop
   Initial initial = Initial::kBroadcast;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
 };
 
 /// The optimizer called `name`. Collective, as the optimizers' constructors. `schedule` is not used
 /// by methods without neighbors (allreduce). Throws gossip::Error for an unknown name, with the
-/// nearest ones, before anything collective.
+/// nearest ones, and for a method that cannot drop a lost neighbor but is told to, before anything
+/// collective.
 [[nodiscard]] std::unique_ptr<Decentralized> make_optimizer(
     std::string_view name, transport::Group& group, torch::nn::Module& module,
     std::unique_ptr<torch::optim::Optimizer> local, const topology::Schedule& schedule,

@@ -203,17 +203,6 @@ TEST_F(MethodsTest, StartFromAModelThatIsLoadedAfterTheyAreMade) {
   }
 }
 
-TEST_F(MethodsTest, SayThatTheyCannotDropNeighbors) {
-  const auto model = test::make<Normed>(1);
-  test::expect_throw<Error>(
-      [&] {
-        static_cast<void>(make_optimizer(
-            "kgt", world(), *model, std::make_unique<torch::optim::SGD>(test::sgd(*model)),
-            topology::ring(size()), {.on_lost_neighbor = OnLostNeighbor::kDrop}));
-      },
-      {"'kgt' cannot go on", "gossip-sgd"});
-}
-
 TEST_F(MethodsTest, NeedOneLearningRateWhereTheyDivideByIt) {
   const auto model = test::make<Normed>(1);
   std::vector<torch::optim::OptimizerParamGroup> groups;

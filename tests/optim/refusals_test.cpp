@@ -241,5 +241,39 @@ TEST_F(RefusalsTest, EveryNameOfTheFactoryIsMade) {
   }
 }
 
+TEST_F(RefusalsTest, OnlyMethodsThatMayDropANeighborTakeTheOptionAndReallyGetIt) {
+  std::vector<std::string> names;
+  for (const OptimizerName& entry : optimizer_names()) {
+    if (entry.may_drop) names.emplace_back(entry.name);
+  }
+  EXPECT_THAT(names,
+              testing::ElementsAre("gossip-sgd", "push-sum", "async-gossip", "ad-psgd", "a2cid2"));
+  for (const OptimizerName& entry : optimizer_names()) {
+    SCOPED_TRACE(entry.name);
+    const auto model = test::make<Branches>(1);
+    const auto make = [&] {
+      return make_optimizer(entry.name, world(), *model, local_for(*model), topology::ring(size()),
+                            {.local_steps = 2,
+                             .weight_decay = 0.1,
+                             .lipschitz = 10.0,
+                             .on_lost_neighbor = OnLostNeighbor::kDrop});
+    };
+    if (!entry.may_drop) {
+      test::expect_throw<Error>(
+          [&] { static_cast<void>(make()); },
+          {"'" + std::string(entry.name) + "' cannot go on without a lost neighbor: only " +
+           fmt::format("{}", fmt::join(names, ", ")) + " can"});
+      continue;
+    }
+    const auto optimizer = make();
+    optimizer->paused([&] {
+      const model::StateDict state = optimizer->state_dict();
+      EXPECT_THAT(model::StateReader(state, "It").value<std::string>("options"),
+                  testing::HasSubstr(
+                      fmt::format("on_lost_neighbor {}", static_cast<int>(OnLostNeighbor::kDrop))));
+    });
+  }
+}
+
 }  // namespace
 }  // namespace gossip::optim
