@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -31,18 +32,21 @@ int rounds_examined(const topology::Schedule& schedule) {
 
 /// In one round, to one rank, of either matrix.
 int most_senders(const Matrices& matrices, bool is_pushing) {
+  constexpr std::int64_t kMostRounds = 4096;
   if (!is_pushing) {
     return std::max(1, matrices.pull.degree_bound());
   }
-  if (matrices.pull.period() == 0 || matrices.push.period() == 0) {
+  // After so many rounds the two repeat together.
+  const std::int64_t rounds = std::lcm(static_cast<std::int64_t>(matrices.pull.period()),
+                                       static_cast<std::int64_t>(matrices.push.period()));
+  if (rounds == 0 || rounds > kMostRounds) {
     const int most = matrices.pull.degree_bound() + matrices.push.degree_bound();
     return std::clamp(most, 1, std::max(1, matrices.pull.size() - 1));
   }
-  const int rounds = std::max(matrices.pull.period(), matrices.push.period());
   std::size_t most = 1;
   topology::Neighborhood pull;
   topology::Neighborhood push;
-  for (int round = 0; round < rounds; ++round) {
+  for (std::int64_t round = 0; round < rounds; ++round) {
     for (Rank rank = 0; rank < matrices.pull.size(); ++rank) {
       matrices.pull.neighborhood(round, rank, pull);
       matrices.push.neighborhood(round, rank, push);

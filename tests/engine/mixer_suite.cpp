@@ -274,6 +274,51 @@ TEST_P(MixerTest, SchedulesThatNeverRepeatMayBecomeDenser) {
   });
 }
 
+/// Half of what a rank has from the rank `distance` before it.
+topology::MixingMatrix half_from(int size, int distance) {
+  std::vector<std::vector<double>> rows;
+  for (int i = 0; i < size; ++i) {
+    rows.emplace_back(static_cast<std::size_t>(size), 0.0);
+    rows.back()[static_cast<std::size_t>(i)] += 0.5;
+    rows.back()[static_cast<std::size_t>((i + size - distance) % size)] += 0.5;
+  }
+  return topology::MixingMatrix(rows);
+}
+
+/// The matrices repeat after 2 and 3 rounds, and only round 3 has messages of both from different
+/// ranks.
+TEST_P(MixerTest, PullsAndPushesMayHaveDifferentPeriods) {
+  on_ranks(GetParam(), [](Group& group) {
+    const int size = group.size();
+    const auto rank = static_cast<std::size_t>(group.rank());
+    const Matrices matrices{
+        {"pulls", {half_from(size, 0), half_from(size, 1)}},
+        {"pushes", {half_from(size, size - 1), half_from(size, 1), half_from(size, 0)}}};
+    std::vector<double> pulled{start_value(group.rank(), 0, 0)};
+    std::vector<double> pushed{start_value(group.rank(), 1, 0)};
+    std::vector<std::vector<double>> expected_pulled;
+    std::vector<std::vector<double>> expected_pushed;
+    for (Rank other = 0; other < size; ++other) {
+      expected_pulled.push_back({start_value(other, 0, 0)});
+      expected_pushed.push_back({start_value(other, 1, 0)});
+    }
+    Mixer mixer(group, matrices,
+                {.pulled = {std::span<double>(pulled)}, .pushed = {std::span<double>(pushed)}},
+                std::chrono::seconds(10));
+
+    double weight = 1.0;
+    for (std::int64_t round = 0; round < 12; ++round) {
+      weight = mixer.mix(round, weight);
+      expected_pulled = test::times(matrices.pull, round, expected_pulled);
+      expected_pushed = test::times(matrices.push, round, expected_pushed);
+    }
+
+    EXPECT_NEAR(pulled[0], expected_pulled[rank][0], 1e-12);
+    EXPECT_NEAR(pushed[0], expected_pushed[rank][0], 1e-12);
+    EXPECT_NEAR(weight, 1.0, 1e-12);
+  });
+}
+
 TEST_P(MixerTest, CountsTheTimeItWaits) {
   on_ranks(GetParam(), [](Group& group) {
     constexpr std::chrono::milliseconds kLate{5};
