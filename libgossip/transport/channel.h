@@ -38,7 +38,6 @@ struct Header {
   std::int64_t round = 0;
   MessageKind kind = MessageKind::kData;
   double weight = 1.0;      ///< mixing or push-sum weight, where the method sends one
-  double model_time = 0.0;  ///< model time of the payload, where the method has one
   std::uint64_t bytes = 0;  ///< length of the payload, at most the channel's capacity
 };
 
