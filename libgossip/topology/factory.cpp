@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,8 +30,11 @@ constexpr std::array kNames{
     TopologyName{"path", "i with i + 1, without the closing edge"},
     TopologyName{"star", "everybody with rank 0"},
     TopologyName{"complete", "everybody with everybody: the exact average in every round"},
-    TopologyName{"grid", "rows and columns, as square as the number of ranks allows"},
-    TopologyName{"torus", "the grid with edges around both ways"},
+    TopologyName{
+        "grid:SIDES",
+        "rows and columns, as square as the number of ranks allows (SIDES: other ones, such "
+        "as 3x5 or 2x3x4)"},
+    TopologyName{"torus:SIDES", "the grid with edges around all ways"},
     TopologyName{"hypercube", "i with i xor 2^b; the number of ranks must be a power of two"},
     TopologyName{"binary-tree", "i with (i - 1) div 2"},
     TopologyName{"static-exponential", "i receives from i - 2^b for all b"},
@@ -123,6 +129,49 @@ int degree_of(const Request& request, int size) {
   return *degree;
 }
 
+bool has_sides(std::string_view base) { return base == "grid" || base == "torus"; }
+
+int side_of(const Request& request, std::string_view word, int size) {
+  int side = 0;
+  const char* end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, side);
+  GOSSIP_CHECK(error != std::errc::result_out_of_range,
+               "Topology '{}' has a side of {}, which is no number of ranks: the sides must "
+               "multiply to {}",
+               request.full, word, size);
+  GOSSIP_CHECK(error == std::errc() && rest == end,
+               "Topology '{}' needs its sides after the colon, whole numbers with an x between "
+               "them, such as {}:3x5 or {}:2x3x4",
+               request.full, request.base, request.base);
+  GOSSIP_CHECK(side >= 1, "Topology '{}' has a side of {}: all must be at least 1", request.full,
+               side);
+  return side;
+}
+
+/// "4x8" of a grid or a torus.
+std::vector<int> sides_of(const Request& request, int size) {
+  constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+  std::vector<int> sides;
+  std::int64_t ranks = 1;
+  std::string_view rest = *request.parameter;
+  for (;;) {
+    const std::size_t end = rest.find('x');
+    sides.push_back(side_of(request, rest.substr(0, end), size));
+    ranks = std::min(kMost + 1, ranks * sides.back());
+    if (end == std::string_view::npos) break;
+    rest.remove_prefix(end + 1);
+  }
+  GOSSIP_CHECK(sides.size() > 1,
+               "Topology '{}' has one side only: take '{}', or more sides, such as {}:3x5",
+               request.full, request.base == "grid" ? "path" : "ring", request.base);
+  GOSSIP_CHECK(ranks == size,
+               "Topology '{}' has {}{} ranks, but there are {}: the sides must multiply to that, "
+               "or take '{}', which chooses them",
+               request.full, ranks > kMost ? "more than " : "", std::min(ranks, kMost), size,
+               request.base);
+  return sides;
+}
+
 TopologyFile file_of(const Request& request, int size) {
   GOSSIP_CHECK(request.parameter && !request.parameter->empty(),
                "Topology '{}' needs a path after the colon, such as file:edges.txt", request.full);
@@ -155,6 +204,10 @@ Graph make_graph(std::string_view name, int size, std::uint64_t seed, const Host
     return random_regular(size, degree_of(request, size), seed);
   }
   if (request.base == "file") return file_of(request, size).graph;
+  if (has_sides(request.base) && request.parameter) {
+    const std::vector<int> sides = sides_of(request, size);
+    return request.base == "grid" ? grid_of(sides) : torus_of(sides);
+  }
   GOSSIP_CHECK(!is_schedule(request.base) && request.base != "lazy",
                "'{}' is not one graph; take a static topology such as static-exponential", name);
   if (const auto* const two_level = find_hierarchical(request.base)) {

@@ -29,9 +29,9 @@ struct TopologyName {
 /// matters to random topologies only. Every rank that calls with the same arguments gets the same
 /// schedule.
 ///
-/// Parameters follow a colon: "random-regular:4", "file:PATH", "lazy:ring",
-/// "hierarchical-ring:TOPOLOGY_CONF". `hosts`: where the ranks run; only the topologies named
-/// "hierarchical-..." ask for it (see transport::hosts_of()).
+/// Parameters follow a colon: "random-regular:4", "torus:4x8", "grid:2x3x4", "file:PATH",
+/// "lazy:ring", "hierarchical-ring:TOPOLOGY_CONF". `hosts`: where the ranks run; only the
+/// topologies named "hierarchical-..." ask for it (see transport::hosts_of()).
 /// Throws gossip::Error for an unknown name (with the nearest ones), a wrong parameter, a size
 /// that the topology does not have, and hosts that it needs but are not known or of another size.
 [[nodiscard]] Schedule make_schedule(std::string_view name, int size, std::uint64_t seed = 0,

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bit>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
 
 #include <libgossip/base/error.h>
 #include <libgossip/topology/families.h>
@@ -20,23 +26,46 @@ int num_rows(int size) {
   return rows;
 }
 
-/// The edges of a grid; with `wraps` also from each last row and column to the first.
-std::vector<Arc> grid_edges(int size, bool wraps) {
+std::vector<int> most_square(int size) {
   const int rows = num_rows(size);
-  const int columns = size / rows;
+  return {rows, size / rows};
+}
+
+int product(const std::vector<int>& sides) {
+  return std::accumulate(sides.begin(), sides.end(), 1, std::multiplies<>());
+}
+
+/// The edges of a grid; with `wraps` also from each last row, column, ... to the first.
+std::vector<Arc> grid_edges(const std::vector<int>& sides, bool wraps) {
+  const int size = product(sides);
   std::vector<Arc> edges;
-  const auto add = [&](Rank from, int row, int column) {
-    const Rank to = (row % rows) * columns + column % columns;
-    if (to != from) edges.push_back({from, to});
-  };
-  for (int row = 0; row < rows; ++row) {
-    for (int column = 0; column < columns; ++column) {
-      const Rank rank = row * columns + column;
-      if (wraps || row + 1 < rows) add(rank, row + 1, column);
-      if (wraps || column + 1 < columns) add(rank, row, column + 1);
+  int stride = size;
+  for (const int side : sides) {
+    stride /= side;
+    for (Rank rank = 0; rank < size; ++rank) {
+      const int place = rank / stride % side;
+      const int next = (place + 1) % side;
+      if (next > place || (wraps && next < place)) {
+        edges.push_back({rank, rank + (next - place) * stride});
+      }
     }
   }
   return edges;
+}
+
+/// "torus:4x8". Throws unless there are such ranks.
+std::string checked_name(const char* family, const std::vector<int>& sides) {
+  std::string name = fmt::format("{}:{}", family, fmt::join(sides, "x"));
+  GOSSIP_CHECK(!sides.empty(), "A {} has at least one side, but none was given", family);
+  std::int64_t size = 1;
+  for (const int side : sides) {
+    GOSSIP_CHECK(side >= 1, "Topology '{}' has a side of {}: all must be at least 1", name, side);
+    size *= side;
+    GOSSIP_CHECK(size <= std::numeric_limits<int>::max(),
+                 "Topology '{}' has more ranks than there can be: {} at most", name,
+                 std::numeric_limits<int>::max());
+  }
+  return name;
 }
 
 /// The arcs i - 2^b -> i of the exponential graphs.
@@ -98,12 +127,22 @@ Graph path(int size) {
 
 Graph grid(int size) {
   check_size("grid", size);
-  return Graph::undirected(size, grid_edges(size, false), "grid");
+  return Graph::undirected(size, grid_edges(most_square(size), false), "grid");
+}
+
+Graph grid_of(const std::vector<int>& sides) {
+  const std::string name = checked_name("grid", sides);
+  return Graph::undirected(product(sides), grid_edges(sides, false), name);
 }
 
 Graph torus(int size) {
   check_size("torus", size);
-  return Graph::undirected(size, grid_edges(size, true), "torus");
+  return Graph::undirected(size, grid_edges(most_square(size), true), "torus");
+}
+
+Graph torus_of(const std::vector<int>& sides) {
+  const std::string name = checked_name("torus", sides);
+  return Graph::undirected(product(sides), grid_edges(sides, true), name);
 }
 
 Graph hypercube(int size) {

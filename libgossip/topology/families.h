@@ -7,6 +7,7 @@
 /// that coincide in small graphs are one edge. docs/topologies.md compares the families.
 
 #include <cstdint>
+#include <vector>
 
 #include <libgossip/topology/graph.h>
 
@@ -33,6 +34,14 @@ namespace gossip::topology {
 
 /// The grid with edges around both ways. A prime size gives the ring.
 [[nodiscard]] Graph torus(int size);
+
+/// The grid with these sides, in any number of dimensions: the last coordinate of a rank counts
+/// fastest, as the columns of grid(). Its name tells them: "grid:3x5". Throws gossip::Error for no
+/// side, a side below 1, and more ranks than an int holds.
+[[nodiscard]] Graph grid_of(const std::vector<int>& sides);
+
+/// The same with edges around in every dimension: "torus:4x8".
+[[nodiscard]] Graph torus_of(const std::vector<int>& sides);
 
 /// i with i xor 2^b. `size` must be a power of two; the error names the nearest ones.
 [[nodiscard]] Graph hypercube(int size);

@@ -84,6 +84,43 @@ TEST(Factory, TakesADegree) {
   test::expect_error([] { (void)make_schedule("random-regular:3", 7); }, {"take 2 or 4"});
 }
 
+TEST(Factory, TakesTheSidesOfGridsAndTori) {
+  for (const std::string name : {"grid:2x16", "torus:4x8", "torus:2x4x4", "grid:2x2x2x4"}) {
+    const Schedule schedule = make_schedule(name, 32);
+    EXPECT_EQ(schedule.name(), name);
+    EXPECT_NO_THROW(validate_doubly_stochastic(schedule));
+    EXPECT_NO_THROW(validate_connected(schedule));
+    EXPECT_EQ(make_graph(name, 32).name(), name);
+    EXPECT_EQ(make_schedule("lazy:" + name, 32).matrix(0).rows(), lazy(schedule.matrix(0)).rows());
+  }
+  EXPECT_EQ(make_graph("torus:2x16", 32).max_degree(), 3);
+  EXPECT_EQ(make_graph("torus:4x8", 32).max_degree(), 4);
+  EXPECT_EQ(make_graph("torus:1x1", 1).num_arcs(), 0);
+}
+
+TEST(Factory, RefusesSidesThatDoNotFit) {
+  const auto refused = [](const std::string& name, int size,
+                          const std::vector<std::string>& parts) {
+    SCOPED_TRACE(name);
+    test::expect_error([&] { (void)make_schedule(name, size); }, parts);
+  };
+  refused("torus:4x4", 8, {"'torus:4x4' has 16 ranks", "are 8", "'torus'"});
+  refused("grid:2x3x4", 12, {"has 24 ranks", "are 12", "'grid'"});
+  refused("grid:0x8", 8, {"'grid:0x8' has a side of 0", "at least 1"});
+  refused("torus:-2x-4", 8, {"side of -2", "at least 1"});
+  refused("torus:8", 8, {"'torus:8' has one side only", "'ring'"});
+  refused("grid:8", 8, {"one side only", "'path'"});
+  for (const std::string sides : {"", "x", "4x", "x2", "4xx2", "axb", "4x2y", "4 x 2", "4X2",
+                                  "+4x2", "4.0x2", "4,2", "4x2:", "0x4 x2"}) {
+    refused("torus:" + sides, 8, {"'torus:" + sides + "'"});
+  }
+  refused("torus:4xa", 8, {"'torus:4xa'", "whole numbers", "torus:3x5", "torus:2x3x4"});
+  refused("grid:99999999999x1", 8, {"side of 99999999999", "multiply to 8"});
+  // 2^64 and 2^33 + 8: products that would wrap around.
+  refused("grid:65536x65536x65536x65536", 8, {"more than 2147483647 ranks", "are 8"});
+  refused("torus:1073741825x8", 8, {"more than 2147483647 ranks"});
+}
+
 TEST(Factory, MakesStaticTopologiesLazy) {
   const Schedule schedule = make_schedule("lazy:ring", 8);
 

@@ -114,6 +114,30 @@ TEST(Families, GridAndTorusUseTheMostSquareRectangle) {
   }
 }
 
+TEST(Families, GridsAndToriTakeTheirSides) {
+  EXPECT_EQ(grid_of({3, 2}).in_neighbors(2), (Ranks{0, 3, 4}));
+  EXPECT_EQ(torus_of({4, 8}).in_neighbors(0), (Ranks{1, 7, 8, 24}));
+  EXPECT_EQ(torus_of({2, 3, 4}).in_neighbors(0), (Ranks{1, 3, 4, 8, 12}));
+  EXPECT_EQ(grid_of({2, 3, 4}).in_neighbors(23), (Ranks{11, 19, 22}));
+  EXPECT_EQ(torus_of({2, 3, 4}).name(), "torus:2x3x4");
+  EXPECT_EQ(grid_of({3, 5}).name(), "grid:3x5");
+  for (Rank rank = 0; rank < 12; ++rank) {
+    EXPECT_EQ(grid_of({3, 4}).in_neighbors(rank), grid(12).in_neighbors(rank));
+    EXPECT_EQ(torus_of({3, 4}).in_neighbors(rank), torus(12).in_neighbors(rank));
+    EXPECT_EQ(torus_of({1, 12}).in_neighbors(rank), ring(12).in_neighbors(rank));
+    EXPECT_EQ(grid_of({12}).in_neighbors(rank), path(12).in_neighbors(rank));
+    EXPECT_EQ(torus_of({12, 1, 1}).in_neighbors(rank), ring(12).in_neighbors(rank));
+  }
+  EXPECT_EQ(torus_of({1, 1}).num_arcs(), 0);
+}
+
+TEST(Families, RefuseSidesThatAreNone) {
+  test::expect_error([] { (void)grid_of({}); }, {"grid", "at least one side"});
+  test::expect_error([] { (void)torus_of({4, 0}); }, {"torus:4x0", "side of 0"});
+  test::expect_error([] { (void)torus_of({-2, -4}); }, {"torus:-2x-4", "side of -2"});
+  test::expect_error([] { (void)grid_of({65536, 65536}); }, {"grid:65536x65536", "more ranks"});
+}
+
 TEST(Families, CeilLog2IsTheNumberOfOffsets) {
   EXPECT_EQ(ceil_log2(1), 0);
   EXPECT_EQ(ceil_log2(2), 1);

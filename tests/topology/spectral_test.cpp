@@ -179,5 +179,35 @@ TEST(Spectral, RefusesAPeriodThatIsNone) {
                      {"random-matching", "never repeats"});
 }
 
+/// The eigenvalues of a graph product's Laplacian are the sums of those of the factors: of a ring
+/// 2 - 2 cos(2 pi k / n), of a path 2 - 2 cos(pi k / n).
+TEST(Spectral, GridsAndToriHaveTheEigenvaluesOfTheirSides) {
+  const auto largest_of_ring = [](int n) {
+    return n % 2 == 0 ? 4.0 : 2.0 + 2.0 * std::cos(std::numbers::pi / n);
+  };
+  for (const std::vector<int>& sides : std::vector<std::vector<int>>{{4, 8}, {3, 5}, {3, 4, 5}}) {
+    const int longest = *std::ranges::max_element(sides);
+    double largest_of_torus = 0.0;
+    double largest_of_grid = 0.0;
+    for (const int n : sides) {
+      largest_of_torus += largest_of_ring(n);
+      largest_of_grid += 2.0 + 2.0 * std::cos(std::numbers::pi / n);
+    }
+    const double lambda2_of_torus = 2.0 - 2.0 * std::cos(2.0 * std::numbers::pi / longest);
+
+    const Graph torus = torus_of(sides);
+    SCOPED_TRACE(torus.name());
+    EXPECT_NEAR(laplacian_spectrum(torus).lambda2, lambda2_of_torus, kTolerance);
+    EXPECT_NEAR(laplacian_spectrum(torus).lambda_max, largest_of_torus, kTolerance);
+    EXPECT_NEAR(laplacian_spectrum(grid_of(sides)).lambda2,
+                2.0 - 2.0 * std::cos(std::numbers::pi / longest), kTolerance);
+    EXPECT_NEAR(laplacian_spectrum(grid_of(sides)).lambda_max, largest_of_grid, kTolerance);
+    // All ranks of the torus have as many neighbors: W = I - L / (degree + 1).
+    const double share = 1.0 / (1.0 + 2.0 * static_cast<double>(sides.size()));
+    EXPECT_NEAR(*spectral_constants(metropolis(torus)).lambda2, 1.0 - share * lambda2_of_torus,
+                kTolerance);
+  }
+}
+
 }  // namespace
 }  // namespace gossip::topology
