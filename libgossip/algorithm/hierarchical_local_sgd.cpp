@@ -12,9 +12,9 @@ HierarchicalLocalSGD::HierarchicalLocalSGD(std::int64_t inner_steps, std::int64_
       inner_steps_(inner_steps),
       outer_steps_(outer_steps) {
   check_local_steps(inner_steps);
-  GOSSIP_CHECK(outer_steps >= 1 && outer_steps % inner_steps == 0,
-               "outer_steps is {}: it must be a positive multiple of local_steps, {}.", outer_steps,
-               inner_steps);
+  GOSSIP_CHECK(outer_steps >= 1,
+               "outer_steps is {}: the steps between two means of all must be at least 1.",
+               outer_steps);
 }
 
 std::size_t HierarchicalLocalSGD::kind_of(std::int64_t step) const {

@@ -8,11 +8,12 @@
 
 namespace gossip::algorithm {
 
-/// Local SGD on two levels: every `inner_steps` the ranks mix by the topology's matrix, which
-/// averages within groups, and every `outer_steps` all take the mean. Extra state: none.
+/// Local SGD on two levels: after step k (from 1) all take the mean where `outer_steps` divides k;
+/// else the ranks mix by the topology's matrix, which averages within groups, where `inner_steps`
+/// does. Extra state: none.
 class HierarchicalLocalSGD final : public Algorithm {
  public:
-  /// Throws gossip::Error unless both are at least 1 and `outer_steps` is a multiple of the other.
+  /// Throws gossip::Error unless both are at least 1.
   HierarchicalLocalSGD(std::int64_t inner_steps, std::int64_t outer_steps);
 
  private:

@@ -39,7 +39,8 @@ using LocalSGD = StagedAmongAll<LocalSGDOptions>;
 struct HierarchicalLocalSGDOptions {
   /// Steps between two averages within a group. At least 1.
   TORCH_ARG(std::int64_t, local_steps) = 2;
-  /// Steps between two averages of all. A multiple of local_steps.
+  /// Steps between two averages of all, which take the place of one within a group in the same
+  /// step. At least 1.
   TORCH_ARG(std::int64_t, outer_steps) = 8;
   /// Ranks with neighboring numbers that form a group, such as those of a host. The last group may
   /// be smaller.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The iterates of all algorithms of the reference on 8 ranks: see transport/on_ranks.h.
+#include <algorithm>
 #include <common/reference_algorithms.h>
+#include <cstdint>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -37,19 +40,37 @@ void expect_near(const nlohmann::json& ours, const nlohmann::json& expected,
   }
 }
 
+/// `entry`: parameters and iterates, as in a problem's file.
+void expect_iterates(const ReferenceProblem& problem, const std::string& name,
+                     const nlohmann::json& entry) {
+  test::on_ranks(8, [&](Group& group) {
+    const nlohmann::json& expected = entry.at("iterates");
+    std::vector<std::int64_t> iterations;
+    for (const auto& [iteration, arrays] : expected.items()) {
+      iterations.push_back(std::stoll(iteration));
+    }
+    std::ranges::sort(iterations);
+    expect_near(examples::run_algorithm(problem, name, group, iterations), expected, name);
+  });
+}
+
 class Reference : public testing::TestWithParam<std::string> {};
 
 TEST_P(Reference, IteratesAgree) {
-  const nlohmann::json& expected = problem().json().at("algorithms").at(GetParam()).at("iterates");
-  test::on_ranks(8, [&](Group& group) {
-    const nlohmann::json ours =
-        examples::run_algorithm(problem(), GetParam(), group, {1, 2, 10, 100});
-    expect_near(ours, expected, GetParam());
-  });
+  expect_iterates(problem(), GetParam(), problem().json().at("algorithms").at(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, Reference, testing::ValuesIn(problem().algorithms()),
                          [](const auto& tested) { return tested.param; });
+
+TEST(ReferenceProblems, PeriodsOfHierarchicalLocalSGDNeedNotDivideEachOther) {
+  const std::string name = "hierarchical_local_sgd";
+  std::ifstream file(GOSSIP_TEST_REFERENCE_DIR "/hierarchical_local_sgd_2_5.json");
+  const nlohmann::json entry = nlohmann::json::parse(file);
+  nlohmann::json json = problem().json();
+  json.at("algorithms").at(name) = entry;
+  expect_iterates(ReferenceProblem(json, "periods 2 and 5"), name, entry);
+}
 
 TEST(ReferenceProblems, HaveAllAlgorithmsOfTheLibrary) {
   EXPECT_EQ(problem().algorithms(), examples::known_algorithms());

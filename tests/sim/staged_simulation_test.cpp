@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <common/reference_problem.h>
+#include <cstdint>
+#include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +48,11 @@ using test::expect_throw;
 using Method = StagedSimulation::Method;
 
 constexpr int kWorkers = 8;
+
+nlohmann::json read(const std::string& name) {
+  std::ifstream file(GOSSIP_TEST_REFERENCE_DIR "/" + name);
+  return nlohmann::json::parse(file);
+}
 
 const ReferenceProblem& problem() {
   static const ReferenceProblem kProblem(GOSSIP_TEST_REFERENCE_DIR "/quadratic_n8.json");
@@ -146,14 +154,14 @@ StagedSimulation group_of(const Case& tested) {
 
 class Reference : public testing::TestWithParam<Case> {};
 
-TEST_P(Reference, IteratesAgree) {
-  const Case& tested = GetParam();
-  const nlohmann::json& iterates = problem().json().at("algorithms").at(tested.name).at("iterates");
+/// `iterates`: arrays by the number of the iteration.
+void expect_iterates(const Case& tested, const nlohmann::json& iterates) {
   StagedSimulation group = group_of(tested);
+  std::map<std::int64_t, nlohmann::json> in_order;
+  for (const auto& [iteration, arrays] : iterates.items()) in_order[std::stoll(iteration)] = arrays;
 
-  for (const std::int64_t iteration : {1, 2, 10, 100}) {
+  for (const auto& [iteration, expected] : in_order) {
     while (group.steps() < iteration * tested.steps_per_iteration) group.step(gradient_of_problem);
-    const nlohmann::json& expected = iterates.at(std::to_string(iteration));
     for (Rank worker = 0; worker < kWorkers; ++worker) {
       const auto i = static_cast<std::size_t>(worker);
       for (std::size_t k = 0; k < problem().dimension(); ++k) {
@@ -166,8 +174,19 @@ TEST_P(Reference, IteratesAgree) {
   }
 }
 
+TEST_P(Reference, IteratesAgree) {
+  expect_iterates(GetParam(), problem().json().at("algorithms").at(GetParam().name).at("iterates"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Algorithms, Reference, testing::ValuesIn(cases()),
                          [](const auto& tested) { return tested.param.name; });
+
+TEST(StagedSimulation, PeriodsOfHierarchicalLocalSGDNeedNotDivideEachOther) {
+  expect_iterates(
+      {"hierarchical_local_sgd", all_of<algorithm::HierarchicalLocalSGD>(2, 5),
+       topology::average_within(kWorkers, {{0, 1, 2, 3}, {4, 5, 6, 7}}), "eta", 1, true},
+      read("hierarchical_local_sgd_2_5.json").at("iterates"));
+}
 
 const Method kTracking = std::make_shared<const algorithm::GradientTracking>();
 const Method kPlain = std::make_shared<const algorithm::GossipSGD>();
