@@ -16,7 +16,8 @@ PushDIGing::PushDIGing()
            .state = {"correction"},
            .num_sent = 1,
            .kinds = {{evaluate(), combine(kTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
-                      // The update and the push work on U.
+                      // The update and the push work on U, and so does a weight decay: trackers
+                      // grow with w.
                       combine(kModel, {{kModel, 1.0, Scale::kWeight}}), local_update(kTracker),
                       with_sent(push({}, {kModel}), kTracker, kCorrection, true),
                       combine(kModel, {{kModel, 1.0, Scale::kPerWeight}})}}}) {}

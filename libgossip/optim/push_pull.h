@@ -34,7 +34,9 @@ struct PushPullOptions {
 
 /// Push-pull (Pu, Shi, Xu, Nedic 2021) and AB (Xin and Khan 2018): gradient tracking over directed
 /// graphs (algorithm::PushPull). Rows and columns get weights of their own: the topology's, where
-/// they sum to 1, else even ones.
+/// they sum to 1, else even ones. Where ranks do not have the same number of neighbors a weight
+/// decay belongs into the loss, so that the tracker follows it: of what the local optimizer adds to
+/// the tracker other ranks hear nothing, and the limit would be beside that of the loss with it.
 ///
 /// Memory besides module and local optimizer: one copy of the model, and two for what is sent
 /// (four up to 512 KB). On the wire: twice the model a step and out-neighbor. The local optimizer
@@ -83,7 +85,8 @@ struct PushDIGingOptions {
 };
 
 /// Push-DIGing (Nedic, Olshevsky, Shi 2017; algorithm::PushDIGing): push-sum with a tracker, exact
-/// over directed graphs that may change.
+/// over directed graphs that may change. The local optimizer acts on U = w X, where w is the
+/// push-sum weight: its weight decay has the limit of one in the loss.
 ///
 /// Memory besides module and local optimizer: one copy of the model, and two for what is sent
 /// (four up to 512 KB). On the wire: twice the model a step and out-neighbor. The local optimizer

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What holds for every method of the factory.
+#include <cmath>
 #include <sstream>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include <libgossip/optim/momentum.h>
 #include <libgossip/optim/push_pull.h>
 #include <libgossip/topology/directed.h>
+#include <libgossip/topology/weights.h>
 
 #include "optim/optim_test_support.h"
 
@@ -170,8 +172,7 @@ TEST_F(MethodsTest, RefuseWhatTheyDoNotBear) {
   refused("diloco", ring, {.local_steps = 1'000'000'000, .fragments = 1'000'000'000},
           {"fragments is 1000000000", "at most 4096"});
   refused("diloco", ring, {.outer_rate = 0.0}, {"outer_rate is 0"});
-  refused("hierarchical-local-sgd", ring, {.local_steps = 2, .outer_steps = 3},
-          {"outer_steps is 3", "multiple of local_steps, 2"});
+  refused("hierarchical-local-sgd", ring, {.outer_steps = 0}, {"outer_steps is 0", "at least 1"});
   refused("hierarchical-local-sgd", ring, {.group_size = 0}, {"group_size is 0"});
   refused("push-pull-device-sampling", ring, {.active = 0.0}, {"active is 0"});
   refused("ef-sgd", ring, {.compression = 1.5}, {"1.5", "at most 1"});
@@ -200,6 +201,33 @@ TEST_F(MethodsTest, StartFromAModelThatIsLoadedAfterTheyAreMade) {
     train(*model, *optimizer, 0, 7);
     test::expect_equal(model->parameters(), pretrained->parameters());
     EXPECT_FALSE(HasFailure()) << name;
+  }
+}
+
+/// The decay acts on U = w X, to which trackers are as large in proportion as the weights.
+TEST_F(MethodsTest, PushDIGingHasTheLimitOfALossWithTheWeightDecay) {
+  constexpr double kDecay = 0.5;
+  const auto curvature = [](Rank rank) { return 1.3 + 0.4 * rank; };
+  const auto target = [](Rank rank) { return 0.5 - 0.75 * rank * rank; };
+  double numerator = 0.0;
+  double denominator = 0.0;
+  for (Rank rank = 0; rank < size(); ++rank) {
+    numerator += curvature(rank) * target(rank);
+    denominator += curvature(rank) + kDecay;
+  }
+  torch::nn::Linear model(torch::nn::LinearOptions(1, 1).bias(false));
+  model->to(torch::kFloat64);
+  PushDIGing optimizer(
+      world(), *model,
+      torch::optim::SGD(model->parameters(), torch::optim::SGDOptions(0.05).weight_decay(kDecay)),
+      topology::Schedule(topology::uniform_in_degree(topology::star(size())), "star-in"));
+  for (int step = 0; step < 3000; ++step) {
+    model->weight.mutable_grad() = curvature(rank()) * (model->weight.detach() - target(rank()));
+    optimizer.step();
+  }
+  EXPECT_NEAR(model->weight.item<double>(), numerator / denominator, 1e-10);
+  if (size() > 2) {
+    EXPECT_GT(std::abs(optimizer.weight() - 1.0), 0.1) << "no uneven graph";
   }
 }
 
