@@ -67,6 +67,7 @@ Tensors product(const Tensors& parameters, const std::function<at::Tensor()>& lo
 
 double largest_curvature(torch::nn::Module& module, const std::function<at::Tensor()>& loss,
                          int most_iterations, std::uint64_t seed) {
+  GOSSIP_CHECK(loss != nullptr, "The loss is an empty function: give one that returns the loss.");
   constexpr double kTolerance = 1e-3;
   const Tensors parameters = trainable(module);
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);

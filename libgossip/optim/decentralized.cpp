@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <functional>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -83,12 +85,12 @@ std::string description_of(const topology::Schedule& schedule) {
                      static_cast<std::uint32_t>(std::hash<std::string>{}(weights)));
 }
 
-/// 0 for optimizers that have none.
-double learning_rate_of(const torch::optim::OptimizerOptions& options) {
+/// None where the options do not override get_lr().
+std::optional<double> learning_rate_of(const torch::optim::OptimizerOptions& options) {
   try {
     return options.get_lr();
   } catch (const c10::Error&) {
-    return 0.0;
+    return std::nullopt;
   }
 }
 
@@ -124,17 +126,16 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
   transport::require_agreement(group_, "optimizer",
                                fmt::format("'{}' with {}", name_, settings.text));
   start_alike(settings.initial);
-  worker_ = make_worker(*flat_model_, [this] {
-    const BorrowedGroups borrowed(*this, *local_);
-    local_->step();
-  });
+  worker_ = make_worker(*flat_model_, [this] { step_locally(); });
   flat_model_->move_to(worker_->model_memory());
   worker_->prepare();
 }
 
 Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
                                                      const Settings& settings) {
-  check_learning_rates(*method.algorithm);
+  if (method.algorithm->uses_learning_rate()) {
+    static_cast<void>(learning_rate_for(method.algorithm->name()));
+  }
   return [=, this](model::FlatModel& model, std::function<void()> local_update) {
     if (method.algorithm->mixing_needs() != algorithm::MixingNeeds::kNone) {
       transport::require_agreement(
@@ -170,11 +171,7 @@ engine::StagedWorker::Caller Decentralized::make_caller(
             const model::LentGradient lent(model, gradient);
             local_update();
           },
-      .learning_rate =
-          [this, algorithm] {
-            check_learning_rates(*algorithm);
-            return learning_rate_of(param_groups_.front().options());
-          }};
+      .learning_rate = [this, algorithm] { return learning_rate_for(algorithm->name()); }};
   if (algorithm->changes_gradient()) {
     caller.load_gradient = [&model] {
       for (std::size_t i = 0; i < model.entries().size(); ++i) model.gather_gradient(i);
@@ -185,15 +182,35 @@ engine::StagedWorker::Caller Decentralized::make_caller(
   return caller;
 }
 
-void Decentralized::check_learning_rates(const algorithm::Algorithm& algorithm) const {
-  if (!algorithm.uses_learning_rate()) return;
-  const double first = learning_rate_of(param_groups_.front().options());
+double Decentralized::learning_rate_for(std::string_view method) const {
+  std::optional<double> first;
   for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
-    const double rate = learning_rate_of(parameters.options());
-    GOSSIP_CHECK(rate == first,
+    const std::optional<double> rate = learning_rate_of(parameters.options());
+    GOSSIP_CHECK(rate,
+                 "'{}' needs the learning rate, but the options of the local optimizer tell none: "
+                 "override get_lr() in them, as those of SGD and Adam do.",
+                 method);
+    if (!first) first = rate;
+    GOSSIP_CHECK(*rate == *first,
                  "The parameter groups have the learning rates {} and {}, but '{}' needs one for "
                  "all.",
-                 first, rate, algorithm.name());
+                 *first, *rate, method);
+  }
+  return *first;
+}
+
+/// Methods may put another vector in the gradient's place first, so that the loss cannot be
+/// evaluated from here on.
+void Decentralized::step_locally() {
+  const BorrowedGroups borrowed(*this, *local_);
+  try {
+    local_->step();
+  } catch (const std::bad_function_call&) {
+    throw Error(
+        "The local optimizer called an empty function: if that is the closure of its step(), as "
+        "in SAM, it cannot be the local optimizer. step(closure) evaluates the loss once, before "
+        "the method and the local optimizer use the gradient: evaluate it elsewhere before step(), "
+        "with GradientAt, and use SGD, Adam, AdamW, Adagrad or RMSprop.");
   }
 }
 
@@ -221,9 +238,9 @@ void Decentralized::check_local_optimizer() const {
     known.insert(entry.tensor.unsafeGetTensorImpl());
   }
   for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
-    const double rate = learning_rate_of(parameters.options());
-    GOSSIP_CHECK(std::isfinite(rate) && rate >= 0.0,
-                 "The learning rate is {}: it must be a number of at least 0.", rate);
+    const std::optional<double> rate = learning_rate_of(parameters.options());
+    GOSSIP_CHECK(!rate || (std::isfinite(*rate) && *rate >= 0.0),
+                 "The learning rate is {}: it must be a number of at least 0.", *rate);
     for (const at::Tensor& tensor : parameters.params()) {
       GOSSIP_CHECK(known.contains(tensor.unsafeGetTensorImpl()) || !tensor.requires_grad(),
                    "The local optimizer has a trainable parameter of shape {} that is not a "

@@ -58,8 +58,9 @@ struct StagedMethod {
 /// consensus_distance(); step() waits for this step's neighbors, and all ranks make the same number
 /// of steps. Threads: one per rank. Errors: gossip::Error at construction, on all ranks alike, for
 /// LBFGS, a model without trainable parameters, a topology that the method cannot use, an option
-/// out of range, and ranks whose models or settings differ; TimeoutError from step() when a
-/// neighbor does not come.
+/// out of range, and ranks whose models or settings differ; gossip::Error from step() when the
+/// local optimizer calls a closure of its own, as SAM does; TimeoutError when a neighbor does not
+/// come.
 class Decentralized : public torch::optim::Optimizer {
  public:
   ~Decentralized() override;
@@ -217,7 +218,8 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] engine::StagedWorker::Caller make_caller(
       const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
       const std::function<void()>& local_update);
-  void check_learning_rates(const algorithm::Algorithm& algorithm) const;
+  [[nodiscard]] double learning_rate_for(std::string_view method) const;
+  void step_locally();
   void start_alike(Initial initial);
   void check_local_optimizer() const;
   [[nodiscard]] std::string name_of(const at::Tensor& parameter) const;

@@ -70,6 +70,9 @@ void GradientAt::check() const {
 
 GradientAt::Evaluation GradientAt::here(const LossClosure& loss) const {
   check();
+  GOSSIP_CHECK(loss != nullptr,
+               "The loss is an empty function: give one that returns the loss, without calling "
+               "backward().");
   const at::AutoGradMode with_gradients(true);
   const at::Tensor value = loss();
   GOSSIP_CHECK(value.defined(),
