@@ -277,6 +277,7 @@ torch::Tensor Decentralized::step(LossClosure closure) {
     loss = closure();
   }
   flat_model_->restore_aliases();
+  if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
   worker_->finish(!is_suspended());
   worker_->prepare(!is_suspended());
   return loss;

@@ -21,6 +21,7 @@
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/state_dict.h>
+#include <libgossip/optim/divergence_notice.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -53,6 +54,9 @@ struct StagedMethod {
 ///
 /// Gradients of several batches may be accumulated under no_sync(); gradients may be clipped after
 /// synchronize().
+///
+/// A loss, gradient or model that is NaN or infinite is a warning with rank and step, once a rank
+/// (DivergenceNotice).
 ///
 /// Collective: construction and destruction over the group, with_mean_model() and
 /// consensus_distance(); step() waits for this step's neighbors, and all ranks make the same number
@@ -232,6 +236,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::unique_ptr<model::FlatModel> flat_model_;
   std::vector<float> gradient_presence_;
   std::unique_ptr<engine::Worker> worker_;
+  DivergenceNotice divergence_;
   int suspended_ = 0;
 };
 
