@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <libgossip/mpi/communicator.h>
+#include <libgossip/transport/group.h>
 
 #include "measure.h"
 
@@ -16,7 +17,8 @@ namespace gossip::bench {
 /// place, for which Open MPI has the better algorithms), and ring all-reduces (reduce-scatter and
 /// all-gather) of our own. The arguments must outlive the result; all ranks run the same in the
 /// same order. All were checked once, and left both vectors zero. Collective.
-[[nodiscard]] std::vector<Contender> all_reduces(const mpi::Communicator& communicator,
+[[nodiscard]] std::vector<Contender> all_reduces(transport::Group& group,
+                                                 const mpi::Communicator& communicator,
                                                  std::span<float> source, std::span<float> sum);
 
 }  // namespace gossip::bench

@@ -58,8 +58,10 @@ void dadao_command(Session& session, std::size_t bytes, int repetitions);
 void setup_command(Session& session, int repetitions);
 
 /// Steps of every synchronous optimizer of the factory beside those of gossip-sgd: 2 ranks, 44 MB,
-/// a step waits 100 ms. `only`: some of them; empty: all.
-void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions);
+/// a step waits 100 ms. `only`: some of them; empty: all. A method gets fewer repetitions, but at
+/// least one, when it has taken `most_seconds`.
+void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions,
+                        double most_seconds);
 
 /// How long training stands still while five copies of a model of `bytes` are saved, against a copy
 /// of them; and how long a resume takes. 1 rank.

@@ -88,7 +88,7 @@ class Measurement {
         communicator_(mpi::Communicator::duplicate(MPI_COMM_WORLD)),
         gradient_(options.bytes / sizeof(float)),
         sum_(gradient_.size()),
-        all_reduces_(all_reduces(communicator_, gradient_, sum_)),
+        all_reduces_(all_reduces(session_.world(), communicator_, gradient_, sum_)),
         no_communication_(make_no_communication(options.bytes)) {}
 
   void run() {

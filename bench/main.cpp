@@ -91,11 +91,14 @@ int main(int argc, char** argv) {
     std::size_t model_bytes = 100'000'000;
     CLI::App* overhead = nullptr;
     CLI::App* optimizers = nullptr;
+    double method_seconds = 20.0;
     if constexpr (kWithTorch) {
       setup = app.add_subcommand("setup", "Construction to the end of the first round");
       overhead = app.add_subcommand("overhead", "1 rank: GossipSGD against plain LibTorch");
       optimizers = app.add_subcommand("optimizers", "2 ranks: steps of all optimizers");
       optimizers->add_option("--only", only, "Only these, separated by commas")->delimiter(',');
+      add_number(*optimizers, "--seconds", method_seconds,
+                 "No further repetitions of a method then", 0.0, 1e6);
       checkpoint = app.add_subcommand("checkpoint", "1 rank: what a checkpoint holds up");
       add_number(*checkpoint, "--bytes", model_bytes,
                  "Bytes of the model; the state is five times that", kLeastBytes, kMostBytes);
@@ -122,7 +125,7 @@ int main(int argc, char** argv) {
     if constexpr (kWithTorch) {
       if (*setup) setup_command(session, repetitions);
       if (*checkpoint) checkpoint_command(session, model_bytes, repetitions);
-      if (*optimizers) optimizers_command(session, only, repetitions);
+      if (*optimizers) optimizers_command(session, only, repetitions, method_seconds);
       if (*overhead) overhead_command(session, iterations, repetitions);
     }
     return 0;

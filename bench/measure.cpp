@@ -30,8 +30,9 @@ double median_of(std::vector<double> values) {
 double Times::median() const { return median_of(seconds); }
 
 std::vector<Times> measure(transport::Group& group, const std::vector<Contender>& contenders,
-                           int repetitions) {
+                           int repetitions, double most_seconds) {
   constexpr int kWarmUp = 2;
+  double so_far = 0.0;  // the same on all ranks
   std::vector<Times> all;
   for (const Contender& contender : contenders) all.push_back({contender.name, {}});
   for (int repetition = -kWarmUp; repetition < repetitions; ++repetition) {
@@ -40,8 +41,10 @@ std::vector<Times> measure(transport::Group& group, const std::vector<Contender>
       const auto start = Clock::now();
       contenders[i].run();
       const double seconds = slowest(group, seconds_between(start, Clock::now()));
+      so_far += seconds;
       if (repetition >= 0) all[i].seconds.push_back(seconds);
     }
+    if (so_far > most_seconds && repetition >= 0) break;
   }
   return all;
 }

@@ -5,6 +5,7 @@
 /// line a metric.
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,11 @@ struct Times {
 };
 
 /// Runs all contenders in turn (A B A B ...), `repetitions` times after two rounds that do not
-/// count; all ranks start each at the same time. Collective.
-[[nodiscard]] std::vector<Times> measure(transport::Group& group,
-                                         const std::vector<Contender>& contenders, int repetitions);
+/// count; all ranks start each at the same time. When that has taken `most_seconds`, a round that
+/// counts is the last one. Collective.
+[[nodiscard]] std::vector<Times> measure(
+    transport::Group& group, const std::vector<Contender>& contenders, int repetitions,
+    double most_seconds = std::numeric_limits<double>::infinity());
 
 [[nodiscard]] double median_of(std::vector<double> values);
 

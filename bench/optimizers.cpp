@@ -60,7 +60,8 @@ class Trainer {
 
 }  // namespace
 
-void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions) {
+void optimizers_command(Session& session, const std::vector<std::string>& only, int repetitions,
+                        double most_seconds) {
   GOSSIP_CHECK(session.size() == 2, "The optimizers are compared on 2 ranks, not {}: mpirun -n 2.",
                session.size());
   constexpr int kSteps = 8;
@@ -74,7 +75,7 @@ void optimizers_command(Session& session, const std::vector<std::string>& only, 
     const auto times = measure(session,
                                {{"gossip-sgd", [&] { baseline.steps(kSteps); }},
                                 {std::string(entry.name), [&] { method.steps(kSteps); }}},
-                               repetitions);
+                               repetitions, most_seconds);
     print_table(session, times);
     report(session, "optimizers", "steps_over_gossip_sgd", median_ratio(times[0], times[1]),
            "ratio",
@@ -84,7 +85,7 @@ void optimizers_command(Session& session, const std::vector<std::string>& only, 
             {"memory_in_model_copies", method.copies_of_model()},
             {"passes_over_model", method.passes(&engine::Counters::bytes_touched)},
             {"passes_at_least", method.passes(&engine::Counters::bytes_touched_least)},
-            {"repetitions", repetitions}});
+            {"repetitions", times[0].seconds.size()}});
   }
 }
 

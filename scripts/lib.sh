@@ -7,7 +7,8 @@
 #                             built without the rooms that need LibTorch)
 #   gossip_setup              packages, LibTorch or the MPI, configuration; each step when needed
 #   gossip_build [TARGET...]  builds in $gossip_build_dir; everything when no target is named
-#   gossip_mpirun N SECONDS COMMAND...   COMMAND on N ranks of this machine, ended after SECONDS
+#   gossip_mpirun N SECONDS COMMAND...   COMMAND on N ranks of this machine; ended after SECONDS
+#                             with a line that says so and the status 124
 #   say, die                  a line of progress; the end, with what to do
 #
 # After sourcing, $gossip_root is the repository and $gossip_build_dir the build folder. The scripts
@@ -243,12 +244,16 @@ gossip_mpi_environment() {
 
 # gossip_mpirun RANKS SECONDS COMMAND...
 gossip_mpirun() {
-  local ranks=$1 seconds=$2
+  local ranks=$1 seconds=$2 status=0
   shift 2
   gossip_mpi_environment
   # --foreground: an interrupt from the keyboard reaches the ranks
   timeout --foreground --kill-after=10 "$seconds" \
-    "$(gossip_launcher)" --bind-to none -n "$ranks" "$@" </dev/null
+    "$(gossip_launcher)" --bind-to none -n "$ranks" "$@" </dev/null || status=$?
+  # 137: it did not end by itself then
+  [[ $status -ne 124 && $status -ne 137 ]] ||
+    printf 'error: %s was ended after %d s, before it was done.\n' "$(basename "$1")" "$seconds" >&2
+  return "$status"
 }
 
 # The launcher of the MPI that the build folder uses.

@@ -13,18 +13,18 @@ import unittest
 
 PROGRAM, MPIRUN = sys.argv[1:3]
 DOCUMENT = (pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+LIBRARY = pathlib.Path(__file__).parents[2] / "scripts" / "lib.sh"
 
 
 def bench(ranks, *arguments):
-    command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAM, "--repetitions", "1",
-               *arguments]
+    command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAM, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=200,
                           stdin=subprocess.DEVNULL)
 
 
 class GossipBench(unittest.TestCase):
     def check(self, ranks, arguments, metrics):
-        run = bench(ranks, *arguments)
+        run = bench(ranks, "--repetitions", "1", *arguments)
 
         self.assertEqual(run.returncode, 0, run.stderr)
         lines = [json.loads(line) for line in run.stdout.splitlines()]
@@ -65,6 +65,25 @@ class GossipBench(unittest.TestCase):
             self.assertNotEqual(run.returncode, 0)
             self.assertIn(f"{arguments[1]}: '{arguments[2]}' is not a whole number between ",
                           run.stderr)
+
+    def test_optimizers_measure_as_often_as_time_allows(self):
+        only = ["--only", "gossip-sgd", "--seconds", "0"]
+
+        run = bench(2, "--repetitions", "50", "optimizers", *only)
+
+        self.assertEqual(run.returncode, 0, run.stderr)
+        line, = map(json.loads, run.stdout.splitlines())
+        self.assertEqual(line["metric"], "steps_over_gossip_sgd")
+        self.assertEqual(line["params"]["repetitions"], 1)
+
+    def test_a_benchmark_that_takes_too_long_is_ended_and_says_so(self):
+        script = f"source '{LIBRARY}'; gossip_mpirun 1 1 sleep 60; echo done"
+
+        run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+
+        self.assertEqual(run.returncode, 124)
+        self.assertIn("sleep was ended after 1 s", run.stderr)
+        self.assertEqual(run.stdout, "")
 
     def test_wrong_number_of_ranks_is_refused(self):
         run = bench(1, "pair")
