@@ -25,8 +25,8 @@
 namespace gossip::transport {
 
 /// Means by ring all-reduces, as RingPlan says. What arrives is added up or taken in and sent on at
-/// once, piece by piece, so that both directions of a link are always busy, also from one mean to the
-/// next: all of them form one sequence of messages, in the order in which they were started.
+/// once, piece by piece, so that both directions of a link are always busy, also from one mean to
+/// the next: all of them form one sequence of messages, in the order in which they were started.
 ///
 /// Every element is added up in one order, by one rank after the other, and then handed around: all
 /// ranks get the same bits. MPI touches only memory of this object's own.
@@ -50,8 +50,8 @@ class MeanRing {
   /// As Group::make_mean(), but local. This object must outlive the result.
   [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector, const Patience& patience);
 
-  /// Whether a ring is faster for such a vector than a tree, which takes fewer messages one after the
-  /// other but sends the whole vector in each.
+  /// Whether a ring is faster for such a vector than a tree, which takes fewer messages one after
+  /// the other but sends the whole vector in each.
   [[nodiscard]] static bool is_faster_for(const VectorView& vector, int ranks) noexcept;
 
  private:

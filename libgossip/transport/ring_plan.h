@@ -12,8 +12,8 @@
 
 namespace gossip::transport {
 
-/// One way of some chunks around a ring, on which each rank sends to the next one; there are as many
-/// chunks as ranks. In the first `ranks - 1` rounds the sums of the chunks are collected: what
+/// One way of some chunks around a ring, on which each rank sends to the next one; there are as
+/// many chunks as ranks. In the first `ranks - 1` rounds the sums of the chunks are collected: what
 /// arrives is added to. In as many further rounds the sums are handed around. A pass makes the
 /// rounds from `first_round` to before `end_round`.
 struct RingPass {
