@@ -21,8 +21,8 @@ constexpr std::size_t kPieceBytes = std::size_t{60} << 10U;
 /// Of a chunk.
 constexpr std::size_t kMostPieces = 8;
 
-/// A rank brings at most so many pieces into a ring at a time, those of two passes, so that with one
-/// slot more somebody can always receive.
+/// A rank brings at most so many pieces into a ring at a time, those of two passes, so that with
+/// one slot more somebody can always receive.
 constexpr std::size_t kReceiveSlots = 2 * kMostPieces + 2;
 constexpr std::size_t kInjectSlots = kMostPieces;
 
