@@ -225,8 +225,8 @@ void Checkpointer::make_complete(std::int64_t set) {
   folder_->remove_incomplete(set);
 }
 
-/// All ranks together: what has failed on one of them is known to all. It is thrown when all is done
-/// that they do together.
+/// All ranks together: what has failed on one of them is known to all. It is thrown when all is
+/// done that they do together.
 void Checkpointer::share_failures() {
   std::string own;
   std::string why;
@@ -268,8 +268,8 @@ void Checkpointer::reserve_early() {
   }
 }
 
-/// Waits until no rank writes or reads, however long that takes: a rank that does says so many times
-/// a second, and one that is silent is missed.
+/// Waits until no rank writes or reads, however long that takes: a rank that does says so many
+/// times a second, and one that is silent is missed.
 void Checkpointer::await_writers() {
   constexpr std::chrono::milliseconds kBetweenWords{100};
   constexpr std::chrono::seconds kBetweenNotices{10};

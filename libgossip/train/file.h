@@ -42,9 +42,9 @@ bool remove_link(const std::filesystem::path& path);
 void read_bytes(const std::filesystem::path& path, std::span<std::byte> memory);
 
 /// Writes `contents` under a temporary name beside `path`, brings it to the disk and renames it to
-/// `path`: whoever sees `path` sees the whole of it, also after a crash. Links in the place of either
-/// name go, and what they lead to stays. Throws gossip::Error naming the file and the reason; then
-/// `path` is as it was, and the temporary file is gone.
+/// `path`: whoever sees `path` sees the whole of it, also after a crash. Links in the place of
+/// either name go, and what they lead to stays. Throws gossip::Error naming the file and the
+/// reason; then `path` is as it was, and the temporary file is gone.
 void replace_file(const std::filesystem::path& path, std::string_view contents);
 
 /// The same for a file that lies in several parts.

@@ -44,8 +44,8 @@ void remove_old_results(const std::filesystem::path& folder, int size, LineFile:
   }
 }
 
-/// The file of a run that starts is a new one: the old name may be a link to a file that is to stay,
-/// or one of its names. Devices stay.
+/// The file of a run that starts is a new one: the old name may be a link to a file that is to
+/// stay, or one of its names. Devices stay.
 std::filesystem::path renewed(const std::filesystem::path& path, LineFile::Start start) {
   std::error_code error;
   if (start == LineFile::Start::kAnew && std::filesystem::is_regular_file(path, error)) {

@@ -32,7 +32,8 @@ struct Report {
 /// agreed time of a step. By then it is over, unless a rank is that far behind; then its result is
 /// waited for. Elsewhere a rank reads it when it finds it over, and starts ten a second at most.
 ///
-/// Collective: construction and destruction; the ranks make the same starts. Threads: one at a time.
+/// Collective: construction and destruction; the ranks make the same starts. Threads: one at a
+/// time.
 class SaveAgreement {
  public:
   /// `patience`: how long to wait for a rank that reports nothing.

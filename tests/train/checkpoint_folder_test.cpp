@@ -208,7 +208,8 @@ TEST_F(CheckpointFolderTest, FilesWithTheNameOfASetStay) {
   EXPECT_TRUE(exists("step-4"));
 }
 
-/// A set that counts as complete has all of its files: here a folder stands in the manifest's place.
+/// A set that counts as complete has all of its files: here a folder stands in the manifest's
+/// place.
 TEST_F(CheckpointFolderTest, ASetWhoseManifestCannotBeRemovedStaysWhole) {
   const CheckpointFolder taken(folder());
   make_set(4, false);
