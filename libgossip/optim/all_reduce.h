@@ -26,8 +26,9 @@ struct AllReduceOptions {
 /// Gradients are copied into buckets as the backward pass completes them (hooks) and averaged by
 /// Group::make_mean() meanwhile; step() or synchronize() waits for the rest and writes the mean
 /// back. A parameter that is unused on some ranks gets the mean with zeros for those; one that is
-/// unused on all keeps its undefined gradient. All ranks make the same number of backward passes outside
-/// no_sync(); of several passes before one step() all but the last are communication for nothing.
+/// unused on all keeps its undefined gradient. All ranks make the same number of backward passes
+/// outside no_sync(); of several passes before one step() all but the last are communication for
+/// nothing.
 ///
 /// Memory besides module and local optimizer: one copy of the model (none with one rank). On the
 /// wire: 2(n-1)/n of the model a step, nominally.

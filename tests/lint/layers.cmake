@@ -75,7 +75,8 @@ foreach(file IN LISTS files)
       # for all
     elseif(DEFINED anywhere_${room} AND header MATCHES "${anywhere_${room}}")
       # allowed
-    elseif(file MATCHES "${for_sources}" AND DEFINED in_cpp_${room} AND header MATCHES "${in_cpp_${room}}")
+    elseif(file MATCHES "${for_sources}" AND DEFINED in_cpp_${room}
+           AND header MATCHES "${in_cpp_${room}}")
       # allowed
     elseif(file MATCHES "\\.cuh?$" AND DEFINED in_cu_${room} AND header MATCHES "${in_cu_${room}}")
       # allowed
