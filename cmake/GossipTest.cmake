@@ -40,7 +40,7 @@ endif()
 function(gossip_set_test_properties test)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "TIMEOUT;PROCESSORS" "LABELS;ENVIRONMENT")
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 60)
+    set(ARG_TIMEOUT 120)
   endif()
   if(NOT ARG_PROCESSORS)
     set(ARG_PROCESSORS 1)
@@ -77,8 +77,8 @@ function(gossip_add_hosts_test name target entry timeout labels arguments enviro
   set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77)
 endfunction()
 
-# gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 60] [LABELS unit]
-# [TORCH]
+# gossip_add_test(<room>/<unit> SOURCES a_test.cpp [RANKS 1 2 3 4] [TIMEOUT 120] [LABELS unit]
+#                 [TORCH] [THREADS]
 #                 [HOSTS 2x1 2x2] [LIBRARIES ...] [ARGUMENTS ...] [ENVIRONMENT <name=value>...])
 #
 # With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels
@@ -88,14 +88,16 @@ endfunction()
 # HOSTS: also a test on several hosts of this machine (see scripts/hosts); `2x3` is two hosts with
 # three ranks each, `<room>/<unit>.h2x3` with the labels `mpi`, `hosts` and LABELS. It is skipped
 # where this machine or user cannot make hosts.
-# Without RANKS (or 0) and HOSTS: a plain GoogleTest program `<room>/<unit>`; it gets the label
-# `tsan` unless it uses LibTorch, whose libraries ThreadSanitizer cannot see into.
+# Without RANKS (or 0) and HOSTS: a plain GoogleTest program `<room>/<unit>`.
+# THREADS: that program has several threads, and is one of those that the preset tsan builds and
+# runs: it gets the label `tsan`. Not with LibTorch, whose libraries ThreadSanitizer cannot see
+# into.
 # TORCH: the sources include torch/torch.h, which is then precompiled; no test with
 # GOSSIP_WITH_TORCH=OFF.
 # TIMEOUT: seconds for one program, at least 5; LABELS defaults to `unit`. ENVIRONMENT: of the
 # ranks.
 function(gossip_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "TIMEOUT"
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH;THREADS" "TIMEOUT"
                         "SOURCES;RANKS;HOSTS;LABELS;LIBRARIES;ARGUMENTS;ENVIRONMENT")
   if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_SOURCES)
     message(FATAL_ERROR "gossip_add_test(${name}): no SOURCES, or unknown arguments: "
@@ -108,7 +110,7 @@ function(gossip_add_test name)
     set(ARG_LABELS unit)
   endif()
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 60)
+    set(ARG_TIMEOUT 120)
   endif()
 
   string(MAKE_C_IDENTIFIER "test_${name}" target)
@@ -121,12 +123,16 @@ function(gossip_add_test name)
     ${target} PRIVATE ${ARG_LIBRARIES} gossip::gossip gossip_warnings GTest::gmock GTest::gtest)
   if(ARG_TORCH)
     gossip_use_torch_pch(${target})
+    # What makes a suite's ranks sees nothing of LibTorch.
+    set(ranks ${ARG_SOURCES})
+    list(FILTER ranks INCLUDE REGEX "/on_[a-z]+_ranks\\.cpp$")
+    set_property(SOURCE ${ranks} PROPERTY SKIP_PRECOMPILE_HEADERS ON)
   endif()
 
   if(NOT ARG_RANKS AND NOT ARG_HOSTS)
     target_link_libraries(${target} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${target} ${ARG_ARGUMENTS})
-    if(NOT ARG_TORCH)
+    if(ARG_THREADS)
       list(APPEND ARG_LABELS tsan)
       add_dependencies(gossip_tsan_tests ${target})
     endif()

@@ -9,10 +9,10 @@ endfunction()
 
 # Configures and builds the consumer in a folder of its own, which is kept: the second time is fast.
 function(build_consumer folder target)
-  run(${CMAKE_COMMAND} -G "${GENERATOR}" -S "${CONSUMER}" -B "${WORK}/${folder}"
+  run(${CMAKE_COMMAND} -G "${GENERATOR}" -S "${CONSUMER}" -B "${folder}"
       "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
       "-DCMAKE_BUILD_TYPE=${BUILD_TYPE}" "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
-  run(${CMAKE_COMMAND} --build "${WORK}/${folder}" --target ${target} --parallel 2)
+  run(${CMAKE_COMMAND} --build "${folder}" --target ${target} --parallel 2)
 endfunction()
 
 set(tree "${WORK}/moved tree")
@@ -25,14 +25,15 @@ if(STEP STREQUAL "tree")
 elseif(STEP STREQUAL "package")
   # No LibTorch_ROOT: the package knows what the library was built with.
   unset(ENV{LibTorch_ROOT})
-  build_consumer(package consumer -DGOSSIP_FROM=package "-DCMAKE_PREFIX_PATH=${tree}" --fresh)
+  build_consumer("${WORK}/package" consumer -DGOSSIP_FROM=package
+                 "-DCMAKE_PREFIX_PATH=${tree}" --fresh)
   run("${WORK}/package/consumer")
 
 elseif(STEP STREQUAL "beside_torch")
   # No LibTorch_ROOT: with Torch first the package takes that one.
   unset(ENV{LibTorch_ROOT})
   foreach(first IN ITEMS ON OFF)
-    build_consumer(beside_torch_${first} consumer_with_torch -DGOSSIP_FROM=package
+    build_consumer("${WORK}/beside_torch_${first}" consumer_with_torch -DGOSSIP_FROM=package
                    "-DCMAKE_PREFIX_PATH=${tree}" -DTORCH_FIRST=${first} "-DLIBTORCH=${TORCH}"
                    "-DTorch_DIR=${CONSUMER}/../torch" --fresh)
     run("${WORK}/beside_torch_${first}/consumer_with_torch")
@@ -51,14 +52,15 @@ elseif(STEP STREQUAL "pkg_config")
   run("${WORK}/pkg_config/consumer")
 
 elseif(STEP STREQUAL "subdirectory")
-  build_consumer(subdirectory consumer_object -DGOSSIP_FROM=subdirectory "-DGOSSIP_SOURCE=${SOURCE}"
+  build_consumer("${WORK}/subdirectory" consumer_object -DGOSSIP_FROM=subdirectory
+                 "-DGOSSIP_SOURCE=${SOURCE}"
                  "-DLibTorch_ROOT=${TORCH}" "-DGOSSIP_WERROR=${WERROR}")
 
 elseif(STEP STREQUAL "fetch")
-  build_consumer(fetch consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}"
+  build_consumer("${BESIDE}" consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}"
                  "-DLibTorch_ROOT=${TORCH}"
                  "-DGOSSIP_WERROR=${WERROR}" "-DBUILD_SHARED_LIBS=${SHARED}")
-  run("${WORK}/fetch/consumer")
+  run("${BESIDE}/consumer")
 
 else()
   message(FATAL_ERROR "unknown step '${STEP}'")
