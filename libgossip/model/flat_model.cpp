@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// The parameters in the buffer; flat_gradient.cpp has their gradients.
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
+#include <ATen/MemoryOverlap.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -13,6 +17,7 @@
 #include <libgossip/base/narrow.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/model/flat_model.h>
+#include <libgossip/model/state_dict.h>
 
 namespace gossip::model {
 namespace {
@@ -22,6 +27,13 @@ constexpr std::array kTypes{at::kFloat, at::kDouble};
 
 std::int64_t signed_size(std::size_t size) { return narrow<std::int64_t>(size); }
 
+void check_dense(const Holder& holder) {
+  GOSSIP_CHECK(holder.tensor.layout() == at::kStrided,
+               "The {} '{}' is not a dense tensor, but a sparse one or the like, which cannot be "
+               "averaged.",
+               holder.is_buffer ? "buffer" : "parameter", holder.name);
+}
+
 void check_parameter(const std::string& name, const at::Tensor& tensor) {
   GOSSIP_CHECK(std::find(kTypes.begin(), kTypes.end(), tensor.scalar_type()) != kTypes.end(),
                "Parameter '{}' has the element type {}: only float and double models can be mixed.",
@@ -29,6 +41,17 @@ void check_parameter(const std::string& name, const at::Tensor& tensor) {
   GOSSIP_CHECK(tensor.device().is_cpu(),
                "Parameter '{}' is on the device {}: this version trains on the CPU only.", name,
                tensor.device().str());
+  check_dense({.name = name, .tensor = tensor});
+  GOSSIP_CHECK(at::has_internal_overlap(tensor) != at::MemOverlap::Yes,
+               "Parameter '{}' shows elements several times (expand), so that it cannot be "
+               "trained: make it contiguous() first.",
+               name);
+}
+
+bool has_equal_bytes(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor dense_a = a.contiguous();
+  const at::Tensor dense_b = b.contiguous();
+  return std::memcmp(dense_a.data_ptr(), dense_b.data_ptr(), dense_a.nbytes()) == 0;
 }
 
 }  // namespace
@@ -53,35 +76,104 @@ double squared_distance(const VectorView& a, const VectorView& b) {
 }
 
 FlatModel::FlatModel(torch::nn::Module& module) : module_(&module) {
-  std::vector<std::size_t> sizes(kTypes.size(), 0);
   std::unordered_set<const void*> seen;
   for (const auto& item : module.named_parameters()) {
     const at::Tensor& tensor = item.value();
     if (!seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
     if (tensor.requires_grad()) {
       check_parameter(item.key(), tensor);
-      add(item.key(), tensor, sizes);
+      add(item.key(), tensor);
     } else {
-      frozen_.push_back({item.key(), tensor, 0, 0, 0});
+      frozen_.push_back({.name = item.key(), .tensor = tensor});
     }
   }
+  tie();
   GOSSIP_CHECK(
       num_elements_ > 0,
       "The module '{}' has no parameters that require gradients: there is nothing to train.",
       module.name());
+  std::vector<Holder> holders = outside();
+  for (const Holder& holder : holders) check_dense(holder);
+  std::vector<Move> all;
+  for (const Group& group : groups_) {
+    all.push_back({group.entry, group.members, {}});
+    holders.push_back(group.members.front());
+    holders.back().moves = true;
+  }
+  check_separate(std::move(holders));
+  lay_out();
+  take_in(all);
+}
+
+void FlatModel::add(const std::string& name, const at::Tensor& tensor) {
+  known_.insert(tensor.unsafeGetTensorImpl());
+  entries_.push_back({.name = name,
+                      .tensor = tensor,
+                      .vector = tensor.scalar_type() == at::kFloat ? std::size_t{0} : 1,
+                      .offset = 0,
+                      .size = narrow<std::size_t>(tensor.numel()),
+                      .shape = tensor.sizes().vec(),
+                      .gradient_offset = 0,
+                      .is_tied = false,
+                      .tied = {}});
+}
+
+/// Finds out which tensors of the module show the same elements.
+void FlatModel::tie() {
+  std::unordered_map<const void*, std::size_t> group_at;
+  const auto find = [&](const at::Tensor& tensor) -> Group* {
+    const auto found = group_at.find(range_of(tensor).begin);
+    if (found == group_at.end()) return nullptr;
+    Group& group = groups_[found->second];
+    return is_alias(group.members.front().tensor, tensor) ? &group : nullptr;
+  };
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    Parameter& entry = entries_[i];
+    const Holder holder{.name = entry.name, .tensor = entry.tensor};
+    if (Group* group = find(entry.tensor)) {
+      group->members.push_back(holder);
+      entries_[group->entry].tied.push_back(i);
+      entry.is_tied = true;
+      continue;
+    }
+    group_at.emplace(range_of(entry.tensor).begin, groups_.size());
+    groups_.push_back({i, {holder}});
+    num_elements_ += entry.tensor.numel();
+  }
+  for (const Holder& holder : outside()) {
+    if (Group* group = find(holder.tensor)) group->members.push_back(holder);
+  }
+}
+
+/// Gives each entry its place, and makes the buffers.
+void FlatModel::lay_out() {
+  std::array<std::size_t, kTypes.size()> sizes{};
+  const auto reserve = [&](const Parameter& entry) {
+    const std::size_t step = kAlignment / c10::elementSize(kTypes[entry.vector]);
+    std::size_t& size = sizes[entry.vector];
+    return std::exchange(size, size + (entry.size + step - 1) / step * step);
+  };
+  for (const Group& group : groups_) {
+    Parameter& first = entries_[group.entry];
+    first.offset = first.gradient_offset = reserve(first);
+    for (const std::size_t other : first.tied) entries_[other].offset = first.offset;
+  }
+  const std::array<std::size_t, kTypes.size()> of_model = sizes;
+  for (Parameter& entry : entries_) {
+    if (entry.is_tied) entry.gradient_offset = reserve(entry);
+  }
   // Element types that the model does not have get no buffer.
-  std::vector<std::size_t> position(kTypes.size(), 0);
+  std::array<std::size_t, kTypes.size()> position{};
   for (std::size_t type = 0; type < kTypes.size(); ++type) {
     position[type] = flat_.size();
-    const bool is_used = std::any_of(entries_.begin(), entries_.end(),
-                                     [&](const Parameter& entry) { return entry.vector == type; });
-    if (is_used) flat_.push_back(at::empty({signed_size(sizes[type])}, kTypes[type]));
+    if (std::ranges::find(entries_, type, &Parameter::vector) == entries_.end()) continue;
+    flat_.push_back(at::empty({signed_size(of_model[type])}, kTypes[type]));
+    gradient_sizes_.push_back(sizes[type]);
   }
   for (Parameter& entry : entries_) {
     entry.vector = position[entry.vector];
     zero_padding(entry);
   }
-  restore_aliases();
 }
 
 void FlatModel::zero_padding(const Parameter& entry) const {
@@ -93,36 +185,15 @@ void FlatModel::zero_padding(const Parameter& entry) const {
   std::memset(end, 0, kAlignment - used_bytes);
 }
 
-void FlatModel::add(const std::string& name, const at::Tensor& tensor,
-                    std::vector<std::size_t>& sizes) {
-  const std::size_t type = tensor.scalar_type() == at::kFloat ? 0 : 1;
-  const VectorView own = view_of(tensor.contiguous());
-  entries_.push_back({name, tensor, type, sizes[type], own.size});
-  const std::size_t step = kAlignment / size_of(own.dtype);
-  sizes[type] += (own.size + step - 1) / step * step;
-  num_elements_ += tensor.numel();
-}
-
 std::vector<VectorView> FlatModel::views(const std::vector<at::Tensor>& tensors) {
   std::vector<VectorView> result;
   for (const at::Tensor& tensor : tensors) result.push_back(view_of(tensor));
   return result;
 }
 
-at::Tensor FlatModel::slice(const std::vector<at::Tensor>& flat, const Parameter& entry) const {
-  return flat[entry.vector]
-      .narrow(0, signed_size(entry.offset), entry.tensor.numel())
-      .view(entry.tensor.sizes());
+at::Tensor FlatModel::slice(const at::Tensor& flat, const Parameter& entry, std::size_t offset) {
+  return flat.narrow(0, signed_size(offset), signed_size(entry.size)).view(entry.shape);
 }
-
-const std::vector<at::Tensor>& FlatModel::gradient_buffers() {
-  if (gradients_.empty()) {
-    for (const at::Tensor& flat : flat_) gradients_.push_back(at::zeros_like(flat));
-  }
-  return gradients_;
-}
-
-std::vector<VectorView> FlatModel::gradients() { return views(gradient_buffers()); }
 
 std::string FlatModel::description() const {
   std::string shapes;
@@ -132,160 +203,207 @@ std::string FlatModel::description() const {
     shapes += ';';
   };
   for (const Parameter& entry : entries_) add_shape(entry.name, entry.tensor);
-  for (const Parameter& entry : frozen_) add_shape(entry.name, entry.tensor);
+  for (const Holder& holder : frozen_) add_shape(holder.name, holder.tensor);
   const auto buffers = module_->named_buffers();
   for (const auto& item : buffers) add_shape(item.key(), item.value());
+  for (const Group& group : groups_) {
+    for (std::size_t i = 1; i < group.members.size(); ++i) {
+      shapes += fmt::format("{} is {};", group.members[i].name, group.members[0].name);
+    }
+  }
   return fmt::format("{} parameters with {} elements and {} other tensors (shapes {:08x})",
                      entries_.size(), num_elements_, frozen_.size() + buffers.size(),
                      static_cast<std::uint32_t>(std::hash<std::string>{}(shapes)));
 }
 
+bool FlatModel::is_in_place(const Holder& holder, const Parameter& entry) const {
+  const at::Tensor& tensor = holder.tensor;
+  const at::Tensor& flat = flat_[entry.vector];
+  if (tensor.scalar_type() != flat.scalar_type()) return false;
+  if (tensor.sizes() != at::IntArrayRef(entry.shape)) return false;
+  if (entry.size == 0) return true;  // has no address
+  const auto* place =
+      static_cast<const std::byte*>(flat.data_ptr()) + entry.offset * flat.itemsize();
+  return tensor.data_ptr() == place && tensor.is_contiguous();
+}
+
 void FlatModel::restore_aliases() {
-  for (Parameter& entry : entries_) {
-    const VectorView flat = view_of(flat_[entry.vector]);
-    const void* expected = static_cast<std::byte*>(flat.data) + entry.offset * size_of(flat.dtype);
-    if (entry.tensor.data_ptr() == expected) continue;
-    if (entry.size == 0 && entry.tensor.numel() == 0) continue;  // has no address
-    check_parameter(entry.name, entry.tensor);
-    GOSSIP_CHECK(entry.tensor.scalar_type() == flat_[entry.vector].scalar_type() &&
-                     std::cmp_equal(entry.tensor.numel(), entry.size),
-                 "Parameter '{}' had {} elements of type {} when the optimizer was made and has {} "
-                 "of type {} "
-                 "now: convert or load the module first, then make the optimizer.",
-                 entry.name, entry.size, c10::toString(flat_[entry.vector].scalar_type()),
-                 entry.tensor.numel(), c10::toString(entry.tensor.scalar_type()));
-    at::Tensor view = slice(flat_, entry);
-    {
-      const at::NoGradGuard no_grad;
-      view.copy_(entry.tensor);
-      entry.tensor.set_data(view);
+  check_frozen();
+  std::vector<Move> moves;
+  for (const Group& group : groups_) {
+    const Parameter& entry = entries_[group.entry];
+    const auto has_moved = [&](const Holder& holder) { return !is_in_place(holder, entry); };
+    if (std::ranges::none_of(group.members, has_moved)) continue;
+    moves.push_back({group.entry, {}, {}});
+    for (const Holder& holder : group.members) {
+      if (has_moved(holder)) {
+        moves.back().members.push_back(holder);
+      } else {
+        moves.back().stayed = holder.name;
+      }
     }
   }
-  for (const Parameter& entry : frozen_) {
-    GOSSIP_CHECK(!entry.tensor.requires_grad(),
+  if (moves.empty()) return;
+  check_moves(moves);
+  take_in(moves);
+}
+
+std::vector<at::Tensor> FlatModel::elsewhere() const {
+  std::vector<at::Tensor> result;
+  for (const Group& group : groups_) {
+    for (const Holder& holder : group.members) {
+      if (!is_in_place(holder, entries_[group.entry])) result.push_back(holder.tensor);
+    }
+  }
+  return result;
+}
+
+void FlatModel::reset_aliases() {
+  for (const Group& group : groups_) {
+    const Parameter& entry = entries_[group.entry];
+    for (const Holder& holder : group.members) {
+      if (!is_in_place(holder, entry)) holder.tensor.set_data(place_of(entry));
+    }
+  }
+}
+
+void FlatModel::check_frozen() const {
+  for (const Holder& holder : frozen_) {
+    GOSSIP_CHECK(!holder.tensor.requires_grad(),
                  "Parameter '{}' was frozen when the optimizer was made and is trainable now, so "
                  "it would train "
                  "without being mixed: make a new optimizer after unfreezing.",
-                 entry.name);
+                 holder.name);
+  }
+}
+
+void FlatModel::check_complete() const {
+  check_frozen();
+  for (const auto& item : module_->named_parameters()) {
+    GOSSIP_CHECK(
+        !item.value().requires_grad() || contains(item.value()),
+        "Parameter '{}' was registered after the optimizer was made, so that it is not mixed: make "
+        "a new optimizer after adding layers.",
+        item.key());
+  }
+}
+
+/// Of a parameter, or what is tied to it, that refers to other memory than the optimizer gave it.
+void FlatModel::check_move(const Parameter& entry, const Holder& holder) const {
+  const at::Tensor& tensor = holder.tensor;
+  const at::Tensor& flat = flat_[entry.vector];
+  const at::IntArrayRef shape(entry.shape);
+  GOSSIP_CHECK(tensor.scalar_type() == flat.scalar_type() && tensor.sizes() == shape &&
+                   tensor.device() == flat.device(),
+               "Parameter '{}' was {} [{}] when the optimizer was made and is {} on the device {} "
+               "now: convert or load the module first, then make the optimizer.",
+               holder.name, c10::toString(flat.scalar_type()), fmt::join(entry.shape, ", "),
+               description_of(tensor), tensor.device().str());
+  const MemoryRange range = range_of(tensor);
+  const auto meets = [&](const at::Tensor& other) { return overlaps(range, range_of(other)); };
+  if (std::ranges::none_of(flat_, meets)) return;
+  for (const Parameter& other : entries_) {
+    GOSSIP_CHECK(!meets(place_of(other)),
+                 "Parameter '{}' refers to the memory of '{}' now, in another way than when the "
+                 "optimizer was made: tie parameters before it is made, and give them new values "
+                 "by copy_() or in memory of their own.",
+                 holder.name, other.name);
+  }
+}
+
+void FlatModel::check_moves(const std::vector<Move>& moves) const {
+  std::vector<Holder> holders = outside();
+  for (const Move& move : moves) {
+    const Parameter& entry = entries_[move.entry];
+    const std::size_t first = holders.size();
+    for (const Holder& holder : move.members) {
+      check_move(entry, holder);
+      const auto is_tied = [&](const Holder& other) {
+        return is_alias(other.tensor, holder.tensor);
+      };
+      if (std::any_of(holders.begin() + signed_size(first), holders.end(), is_tied)) continue;
+      holders.push_back(holder);
+      holders.back().moves = true;
+    }
+    const at::Tensor& values = move.members.front().tensor;
+    for (std::size_t i = first + 1; i < holders.size(); ++i) {
+      GOSSIP_CHECK(has_equal_bytes(holders[i].tensor, values),
+                   "The parameters '{}' and '{}' were tied when the optimizer was made and have "
+                   "different values now: give all tied ones the same.",
+                   move.members.front().name, holders[i].name);
+    }
+    GOSSIP_CHECK(move.stayed.empty() || has_equal_bytes(place_of(entry), values),
+                 "The parameter '{}' was given new values in memory of its own, but '{}', which it "
+                 "is tied to, was not: give all tied ones the same.",
+                 move.members.front().name, move.stayed);
+  }
+  check_separate(std::move(holders));
+}
+
+/// The buffers stay where they are, since others know the address; who else refers to them gets a
+/// copy.
+void FlatModel::take_in(const std::vector<Move>& moves) {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> old = flat_;
+  for (at::Tensor& flat : flat_) flat = take_memory(flat);
+  for (const Group& group : groups_) {
+    const Parameter& entry = entries_[group.entry];
+    for (const Holder& holder : group.members) {
+      if (is_in_place(holder, entry)) holder.tensor.set_data(place_of(entry));
+    }
+  }
+  for (const at::Tensor& flat : old) {
+    if (flat.storage().use_count() > 1) own_storage(flat);
+  }
+  for (const Move& move : moves) {
+    const Parameter& entry = entries_[move.entry];
+    place_of(entry).copy_(move.members.front().tensor);
+    for (const Holder& holder : move.members) holder.tensor.set_data(place_of(entry));
   }
 }
 
 void FlatModel::move_to(const std::vector<VectorView>& memory) {
   if (memory.empty()) return;
   GOSSIP_ASSERT(memory.size() == flat_.size(), "{} vectors for {}", memory.size(), flat_.size());
-  for (std::size_t v = 0; v < flat_.size(); ++v) {
-    const at::Tensor moved = tensor_of(memory[v]);
-    moved.copy_(flat_[v]);
-    flat_[v] = moved;
-  }
+  for (std::size_t v = 0; v < flat_.size(); ++v) move_storage(flat_[v], memory[v].data);
   is_elsewhere_ = true;
-  restore_aliases();
 }
 
-void FlatModel::move_to_own_memory() {
+void FlatModel::move_to_own_memory() noexcept {
   if (!is_elsewhere_) return;
-  for (at::Tensor& flat : flat_) flat = flat.clone();
+  for (const at::Tensor& flat : flat_) own_storage(flat);
   is_elsewhere_ = false;
-  restore_aliases();
 }
 
-VectorView FlatModel::gradient_slice(std::size_t entry) {
-  const Parameter& parameter = entries_[entry];
-  const VectorView whole = gradients()[parameter.vector];
-  return {whole.dtype,
-          static_cast<std::byte*>(whole.data) + parameter.offset * size_of(whole.dtype),
-          parameter.size};
-}
-
-void FlatModel::gather_gradient(std::size_t entry) {
-  const Parameter& parameter = entries_[entry];
-  const at::NoGradGuard no_grad;
-  at::Tensor target = slice(gradient_buffers(), parameter);
-  const at::Tensor& gradient = parameter.tensor.grad();
-  if (gradient.defined()) {
-    target.copy_(gradient.is_sparse() ? gradient.to_dense() : gradient);
-  } else {
-    target.zero_();
+/// Frozen parameters and buffers that are not in the buffer.
+std::vector<Holder> FlatModel::outside() const {
+  std::unordered_set<const void*> inside;
+  for (const Group& group : groups_) {
+    for (const Holder& holder : group.members) inside.insert(holder.tensor.unsafeGetTensorImpl());
   }
-}
-
-void FlatModel::scatter_gradient(std::size_t entry) {
-  Parameter& parameter = entries_[entry];
-  const at::NoGradGuard no_grad;
-  const at::Tensor source = slice(gradient_buffers(), parameter);
-  at::Tensor& gradient = parameter.tensor.mutable_grad();
-  if (gradient.defined() && !gradient.is_sparse()) {
-    gradient.copy_(source);
-  } else {
-    gradient = source.clone();
+  std::vector<Holder> result;
+  const auto add = [&](const Holder& holder) {
+    if (inside.insert(holder.tensor.unsafeGetTensorImpl()).second) result.push_back(holder);
+  };
+  for (const Holder& holder : frozen_) add(holder);
+  for (const auto& item : module_->named_buffers()) {
+    add({.name = item.key(), .tensor = item.value(), .is_buffer = true});
   }
-}
-
-const std::vector<VectorPiece>& FlatModel::find_gradient() {
-  const at::NoGradGuard no_grad;
-  pieces_.clear();
-  dense_.clear();
-  for (const Parameter& entry : entries_) {
-    const at::Tensor& gradient = entry.tensor.grad();
-    if (!gradient.defined()) {
-      pieces_.push_back({entry.vector, entry.offset, zeros(entry)});
-    } else if (!gradient.is_sparse() && gradient.is_contiguous()) {
-      pieces_.push_back({entry.vector, entry.offset, view_of(gradient)});
-    } else {
-      dense_.push_back((gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous());
-      pieces_.push_back({entry.vector, entry.offset, view_of(dense_.back())});
-    }
-    const Dtype dtype = pieces_.back().values.dtype;
-    const std::size_t in_line = entry.size * size_of(dtype) % kAlignment;
-    if (in_line == 0) continue;
-    alignas(kAlignment) static std::array<std::byte, kAlignment> padding{};
-    pieces_.push_back({entry.vector,
-                       entry.offset + entry.size,
-                       {dtype, padding.data(), (kAlignment - in_line) / size_of(dtype)}});
-  }
-  return pieces_;
-}
-
-/// In place of a gradient that is missing.
-VectorView FlatModel::zeros(const Parameter& entry) {
-  const VectorView flat = view_of(flat_[entry.vector]);
-  if (!zeros_.defined()) {
-    const std::size_t most = std::ranges::max(entries_, {}, &Parameter::size).size;
-    zeros_ = at::zeros({signed_size(most)}, at::kDouble);
-  }
-  return {flat.dtype, zeros_.data_ptr(), entry.size};
-}
-
-LentGradient::LentGradient(const FlatModel& model, const std::vector<VectorView>& memory) {
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> flat;
-  for (const VectorView& vector : memory) flat.push_back(tensor_of(vector));
-  for (const FlatModel::Parameter& entry : model.entries()) {
-    at::Tensor parameter = entry.tensor;
-    own_.emplace_back(parameter, parameter.grad());
-    parameter.mutable_grad() = flat[entry.vector]
-                                   .narrow(0, signed_size(entry.offset), parameter.numel())
-                                   .view(parameter.sizes());
-  }
-}
-
-LentGradient::~LentGradient() {
-  for (auto& [parameter, gradient] : own_) parameter.mutable_grad() = gradient;
+  return result;
 }
 
 std::vector<at::Tensor> FlatModel::others() const {
-  std::vector<at::Tensor> result = module_->buffers();
-  for (const Parameter& entry : frozen_) result.push_back(entry.tensor);
-  return result;
+  std::vector<at::Tensor> result;
+  for (const Holder& holder : outside()) result.push_back(holder.tensor);
+  return distinct(result);
 }
 
 std::vector<at::Tensor> FlatModel::float_buffers() const {
   std::vector<at::Tensor> result;
-  for (const at::Tensor& buffer : module_->buffers()) {
-    if (buffer.scalar_type() == at::kFloat || buffer.scalar_type() == at::kDouble)
-      result.push_back(buffer);
+  for (const Holder& holder : outside()) {
+    if (holder.is_buffer && holder.tensor.is_floating_point()) result.push_back(holder.tensor);
   }
-  return result;
+  return distinct(result);
 }
 
 }  // namespace gossip::model
