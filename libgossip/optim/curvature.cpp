@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <unordered_set>
 #include <vector>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -16,10 +17,13 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
+/// Each once, whatever its names are.
 Tensors trainable(const torch::nn::Module& module) {
   Tensors result;
+  std::unordered_set<const void*> seen;
   for (const at::Tensor& parameter : module.parameters()) {
-    if (parameter.requires_grad()) result.push_back(parameter);
+    const bool is_new = seen.insert(parameter.unsafeGetTensorImpl()).second;
+    if (is_new && parameter.requires_grad()) result.push_back(parameter);
   }
   return result;
 }

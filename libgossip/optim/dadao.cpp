@@ -30,7 +30,7 @@ struct DADAO::Run {
   std::int64_t averaged = 0;                     // steps
 
   void step() {
-    for (std::size_t i = 0; i < model->entries().size(); ++i) model->gather_gradient(i);
+    model->gather_gradients();
     const std::vector<VectorView> gradients = model->gradients();
     double squares = 0.0;
     for (std::size_t v = 0; v < gradients.size(); ++v) {

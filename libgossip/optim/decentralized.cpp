@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <functional>
 #include <optional>
-#include <unordered_set>
 #include <utility>
 
 #include <torch/optim/lbfgs.h>
@@ -19,53 +17,6 @@
 
 namespace gossip::optim {
 namespace {
-
-/// Tells the other ranks, while it lives, that this one does not train.
-class Away {
- public:
-  explicit Away(engine::Worker& worker) : worker_(worker) { worker_.leave(); }
-  Away(const Away&) = delete;
-  Away& operator=(const Away&) = delete;
-  ~Away() { worker_.come_back(); }
-
- private:
-  engine::Worker& worker_;
-};
-
-/// A vector's contents, put back at the end.
-class Snapshot {
- public:
-  explicit Snapshot(const VectorView& vector)
-      : vector_(vector),
-        copy_(static_cast<std::byte*>(vector.data),
-              static_cast<std::byte*>(vector.data) + vector.bytes()) {}
-  void restore() const { std::memcpy(vector_.data, copy_.data(), copy_.size()); }
-
- private:
-  VectorView vector_;
-  std::vector<std::byte> copy_;
-};
-
-void scale_(const VectorView& vector, double factor) {
-  visit(vector, [&]<class T>(std::span<T> values) {
-    for (T& value : values) value = static_cast<T>(factor * static_cast<double>(value));
-  });
-}
-
-/// Replaces a tensor by rank 0's, whatever its type and layout.
-void broadcast_(transport::Group& group, at::Tensor tensor) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor dense = tensor.contiguous().clone();
-  group.broadcast({static_cast<std::byte*>(dense.data_ptr()), dense.nbytes()}, 0);
-  tensor.copy_(dense);
-}
-
-void average_tensor_(transport::Group& group, at::Tensor tensor) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor dense = tensor.contiguous().clone();
-  transport::average_(group, model::view_of(dense));
-  tensor.copy_(dense);
-}
 
 /// Name, size and weights of a topology in one line, for comparing ranks.
 std::string description_of(const topology::Schedule& schedule) {
@@ -120,6 +71,7 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
     flat_model_ = std::make_unique<model::FlatModel>(module);
     make_worker = plan();
     check_local_optimizer();
+    check_groups();
   });
   transport::require_agreement(group_, "model", flat_model_->description());
   transport::require_agreement(group_, "topology", description_of(schedule));
@@ -127,8 +79,13 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
                                fmt::format("'{}' with {}", name_, settings.text));
   start_alike(settings.initial);
   worker_ = make_worker(*flat_model_, [this] { step_locally(); });
-  flat_model_->move_to(worker_->model_memory());
-  worker_->prepare();
+  try {
+    flat_model_->move_to(worker_->model_memory());
+    worker_->prepare();
+  } catch (...) {
+    flat_model_->move_to_own_memory();  // the worker's goes
+    throw;
+  }
 }
 
 Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
@@ -145,7 +102,7 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
     engine::StagedWorker::Vectors vectors{model.parameters(), {}};
     if (method.algorithm->averages_gradient() && group_.size() > 1) {
       gradient_presence_.resize(model.entries().size());
-      vectors.gradient = model.gradients();
+      vectors.gradient = model.separate_gradients();
       vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
     }
     if (method.algorithm->changes_gradient()) vectors.gradient = model.gradients();
@@ -173,9 +130,7 @@ engine::StagedWorker::Caller Decentralized::make_caller(
           },
       .learning_rate = [this, algorithm] { return learning_rate_for(algorithm->name()); }};
   if (algorithm->changes_gradient()) {
-    caller.load_gradient = [&model] {
-      for (std::size_t i = 0; i < model.entries().size(); ++i) model.gather_gradient(i);
-    };
+    caller.load_gradient = [&model] { model.gather_gradients(); };
   } else {
     caller.find_gradient = [&model]() -> const auto& { return model.find_gradient(); };
   }
@@ -233,50 +188,38 @@ void Decentralized::check_local_optimizer() const {
       "LBFGS cannot be the local optimizer: it evaluates the loss several times a step and its "
       "line search "
       "assumes that nobody else moves the model. Use SGD, Adam, AdamW, Adagrad or RMSprop.");
-  std::unordered_set<const void*> known;
-  for (const model::FlatModel::Parameter& entry : flat_model_->entries()) {
-    known.insert(entry.tensor.unsafeGetTensorImpl());
-  }
   for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
     const std::optional<double> rate = learning_rate_of(parameters.options());
     GOSSIP_CHECK(!rate || (std::isfinite(*rate) && *rate >= 0.0),
                  "The learning rate is {}: it must be a number of at least 0.", *rate);
-    for (const at::Tensor& tensor : parameters.params()) {
-      GOSSIP_CHECK(known.contains(tensor.unsafeGetTensorImpl()) || !tensor.requires_grad(),
-                   "The local optimizer has a trainable parameter of shape {} that is not a "
-                   "parameter of the module, so it "
-                   "would not be mixed: make the local optimizer with module.parameters().",
-                   fmt::join(tensor.sizes(), "x"));
-    }
   }
 }
 
-void Decentralized::start_alike(Initial initial) {
-  if (initial == Initial::kKeep || group_.size() == 1) return;
-  for (const VectorView& vector : flat_model_->parameters()) {
-    if (initial == Initial::kMean) {
-      transport::average_(group_, vector);
-    } else {
-      group_.broadcast({static_cast<std::byte*>(vector.data), vector.bytes()}, 0);
-    }
-  }
-  for (const at::Tensor& tensor : flat_model_->others()) {
-    const bool is_float = tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
-    if (initial == Initial::kMean && is_float) {
-      average_tensor_(group_, tensor);
-    } else {
-      broadcast_(group_, tensor);
+/// All that the local optimizer trains is mixed. Groups may change between steps.
+void Decentralized::check_groups() const {
+  for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {
+    for (const at::Tensor& tensor : parameters.params()) {
+      GOSSIP_CHECK(flat_model_->contains(tensor) || !tensor.requires_grad(),
+                   "The local optimizer has a trainable parameter of shape {} that is not a "
+                   "parameter of the module{}, so it would train without being mixed: make {}.",
+                   fmt::join(tensor.sizes(), "x"), worker_ ? " as it was at construction" : "",
+                   worker_ ? "a new optimizer after adding layers"
+                           : "the local optimizer with module.parameters()");
     }
   }
 }
 
 torch::Tensor Decentralized::step(LossClosure closure) {
+  GOSSIP_CHECK(away_ == Away::kNo,
+               "step() was called inside {}, where no rank trains: call it before or after.",
+               away_ == Away::kMean ? "with_mean_model()" : "paused()");
   torch::Tensor loss;
   if (closure && needs_gradient()) {
     const at::AutoGradMode with_gradients(true);
     loss = closure();
   }
   flat_model_->restore_aliases();
+  check_groups();
   if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
   worker_->finish(!is_suspended());
   worker_->prepare(!is_suspended());
@@ -284,60 +227,41 @@ torch::Tensor Decentralized::step(LossClosure closure) {
 }
 
 void Decentralized::paused(const std::function<void()>& body) {
-  const Away away(*worker_);
-  complete_started();
-  body();
-  flat_model_->restore_aliases();  // torch::load() gives tensors other memory, and others mix ours
+  refuse_inside_mean("paused()");
+  while_away(Away::kPaused, [&] {
+    complete_started();
+    body();
+    // torch::load() gives tensors other memory, and others mix ours.
+    flat_model_->restore_aliases();
+  });
 }
 
-void Decentralized::with_mean_model(const std::function<void()>& body) {
-  const Away away(*worker_);
-  complete_started();
-  flat_model_->restore_aliases();
-  // With push-sum a model counts by its weight: the mean is that of the numerators.
-  const double weight = worker_->position().weight;
-  const double share = weight / transport::mean_of(group_, weight);
-  std::vector<Snapshot> parameters;
-  const std::vector<VectorView> shown = evaluated();
-  for (std::size_t v = 0; v < shown.size(); ++v) {
-    const VectorView vector = flat_model_->parameters()[v];
-    parameters.emplace_back(vector);
-    if (shown[v].data != vector.data) std::memcpy(vector.data, shown[v].data, vector.bytes());
-    if (share != 1.0) scale_(vector, share);
-    transport::average_(group_, vector);
-  }
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers;
-  for (const at::Tensor& buffer : flat_model_->float_buffers()) {
-    buffers.emplace_back(buffer, buffer.clone());
-    average_tensor_(group_, buffer);
-  }
-  const auto restore = [&] {
-    const at::NoGradGuard no_grad;
-    for (const Snapshot& snapshot : parameters) snapshot.restore();
-    for (auto& [buffer, own] : buffers) buffer.copy_(own);
-  };
+/// Calls `work` while this rank does not train. What `work` throws comes before an error of coming
+/// back.
+void Decentralized::while_away(Away where, const std::function<void()>& work) {
+  const Away outer = away_;
+  if (outer == Away::kNo) worker_->leave();
+  away_ = where;
   try {
-    body();
+    work();
   } catch (...) {
-    restore();
+    away_ = outer;
+    try {
+      if (outer == Away::kNo) worker_->come_back();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, group_.rank(), "training cannot go on: {}", error.what());
+    }
     throw;
   }
-  restore();
+  away_ = outer;
+  if (outer == Away::kNo) worker_->come_back();
 }
 
-double Decentralized::consensus_distance() {
-  const Away away(*worker_);
-  complete_started();
-  flat_model_->restore_aliases();
-  double squares = 0.0;
-  for (const VectorView& vector : flat_model_->parameters()) {
-    visit(vector, [&]<class T>(std::span<T> own) {
-      std::vector<T> mean(own.begin(), own.end());
-      transport::average_(group_, std::span<T>(mean));
-      squares += model::squared_distance(vector, std::span<T>(mean));
-    });
-  }
-  return std::sqrt(transport::mean_of(group_, squares));
+void Decentralized::refuse_inside_mean(std::string_view call) const {
+  GOSSIP_CHECK(away_ != Away::kMean,
+               "{} was called inside with_mean_model(), where the module holds the mean of all "
+               "ranks instead of this rank's own model: call it before or after.",
+               call);
 }
 
 bool Decentralized::needs_gradient() const { return worker_->needs_gradient(); }

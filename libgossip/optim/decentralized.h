@@ -22,6 +22,7 @@
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/divergence_notice.h>
+#include <libgossip/optim/local_state.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -62,9 +63,13 @@ struct StagedMethod {
 /// consensus_distance(); step() waits for this step's neighbors, and all ranks make the same number
 /// of steps. Threads: one per rank. Errors: gossip::Error at construction, on all ranks alike, for
 /// LBFGS, a model without trainable parameters, a topology that the method cannot use, an option
-/// out of range, and ranks whose models or settings differ; gossip::Error from step() when the
-/// local optimizer calls a closure of its own, as SAM does; TimeoutError when a neighbor does not
-/// come.
+/// out of range, and ranks whose models or settings differ; from step() for a parameter that was
+/// unfrozen, got another shape or type, or came into a group after construction, since it would
+/// train without being mixed, and when the local optimizer calls a closure of its own, as SAM does;
+/// TimeoutError from step() when a neighbor does not come.
+///
+/// The module must outlive this object, and may be changed before it goes: it is left with the
+/// values that it has. Tensors that the program kept of it (`p.detach()`) stay readable.
 class Decentralized : public torch::optim::Optimizer {
  public:
   ~Decentralized() override;
@@ -94,17 +99,20 @@ class Decentralized : public torch::optim::Optimizer {
   NoSync no_sync() { return NoSync(*this); }
 
   /// Calls `body` while no rank trains and nothing is on its way: to save or load a checkpoint of
-  /// an asynchronous method. Collective and blocking.
+  /// an asynchronous method. `body` may call the other functions, this one too, but not step().
+  /// Collective and blocking.
   void paused(const std::function<void()>& body);
 
   /// Calls `body` while the module holds the mean of all ranks' parameters (or of what the method
-  /// shows in place of them) and float buffers, then
-  /// puts this rank's own back, also when `body` throws. Collective and blocking. Memory: two
-  /// copies of the model meanwhile.
+  /// shows in place of them) and floating-point buffers, then puts this rank's own back, also when
+  /// `body` throws, and whatever it did to the module. Backward passes in `body` only accumulate.
+  /// step(), paused(), consensus_distance(), state_dict(), loading and this function are refused
+  /// there. Collective and blocking. Throws gossip::Error for a trainable parameter that was
+  /// registered after construction. Memory: two copies of the model meanwhile.
   void with_mean_model(const std::function<void()>& body);
 
   /// \f$ \sqrt{\frac1n \sum_i |x_i - \bar x|^2} \f$ over the parameters. Collective and blocking.
-  /// Memory: one copy of the model meanwhile.
+  /// Throws as with_mean_model(). Memory: one copy of the model meanwhile.
   [[nodiscard]] double consensus_distance();
 
   /// Whether the next step() reads the gradient. With device sampling a rank that is not active
@@ -188,7 +196,7 @@ class Decentralized : public torch::optim::Optimizer {
                 const std::function<StagedMethod()>& make_method,
                 const topology::Schedule& schedule, const Settings& settings);
 
-  [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0; }
+  [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0 || away_ != Away::kNo; }
   [[nodiscard]] transport::Group& group() const noexcept { return group_; }
   [[nodiscard]] model::FlatModel& mutable_flat_model() noexcept { return *flat_model_; }
   [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
@@ -218,6 +226,9 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
 
  private:
+  /// Where this rank is while it does not train.
+  enum class Away { kNo, kPaused, kMean };
+
   [[nodiscard]] MakeWorker make_staged(const StagedMethod& method, const Settings& settings);
   [[nodiscard]] engine::StagedWorker::Caller make_caller(
       const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
@@ -225,8 +236,12 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] double learning_rate_for(std::string_view method) const;
   void step_locally();
   void start_alike(Initial initial);
+  void show_mean();
+  void while_away(Away where, const std::function<void()>& work);
+  void refuse_inside_mean(std::string_view call) const;
   void check_local_optimizer() const;
-  [[nodiscard]] std::string name_of(const at::Tensor& parameter) const;
+  void check_groups() const;
+  [[nodiscard]] ParameterName parameter_names() const;
   [[nodiscard]] std::function<void()> plan_worker(model::StateReader& saved);
 
   transport::Group& group_;
@@ -238,6 +253,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
   int suspended_ = 0;
+  Away away_ = Away::kNo;
 };
 
 /// A local optimizer given by value, as in GossipSGD(session, *model, torch::optim::SGD(...), ...).

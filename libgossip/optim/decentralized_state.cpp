@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a decentralized optimizer is saved and loaded.
+#include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -19,26 +21,28 @@ constexpr const char* kLocal = "local.";
 
 }  // namespace
 
-/// Frozen parameters of the local optimizer are not in the flat model: they go by their place.
-std::string Decentralized::name_of(const at::Tensor& parameter) const {
+/// The names of the parameters as they are now. Frozen parameters of the local optimizer are not in
+/// the flat model: they go by their place.
+ParameterName Decentralized::parameter_names() const {
+  auto names = std::make_shared<std::unordered_map<const void*, std::string>>();
   for (const model::FlatModel::Parameter& entry : flat_model_->entries()) {
-    if (entry.tensor.unsafeGetTensorImpl() == parameter.unsafeGetTensorImpl()) return entry.name;
+    names->emplace(entry.tensor.unsafeGetTensorImpl(), entry.name);
   }
   std::size_t place = 0;
   for (const auto& groups : {&param_groups_, &std::as_const(*local_).param_groups()}) {
     for (const torch::optim::OptimizerParamGroup& group : *groups) {
-      for (const at::Tensor& other : group.params()) {
-        if (other.unsafeGetTensorImpl() == parameter.unsafeGetTensorImpl()) {
-          return fmt::format("frozen.{}", place);
-        }
+      for (const at::Tensor& parameter : group.params()) {
+        names->emplace(parameter.unsafeGetTensorImpl(), fmt::format("frozen.{}", place));
         ++place;
       }
     }
   }
-  throw Error("The local optimizer has a parameter that is in none of its groups.");
+  return
+      [names](const at::Tensor& parameter) { return names->at(parameter.unsafeGetTensorImpl()); };
 }
 
 model::StateDict Decentralized::state_dict() const {
+  refuse_inside_mean("state_dict()");
   model::StateDict result;
   result.add("method", Value(std::string(name_)));
   result.add("options", Value(options_));
@@ -54,15 +58,14 @@ model::StateDict Decentralized::state_dict() const {
   {
     // The groups are lent for the time of the call only; nothing that a caller can see changes.
     const BorrowedGroups borrowed(const_cast<Decentralized&>(*this), *local_);
-    result.add_part(kLocal, local_state(*local_, [this](const at::Tensor& parameter) {
-                      return name_of(parameter);
-                    }));
+    result.add_part(kLocal, local_state(*local_, parameter_names()));
   }
   add_state(result);
   return result;
 }
 
 std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
+  refuse_inside_mean("Loading a state");
   model::StateReader saved(state, fmt::format("The state of '{}'", name_));
   GOSSIP_CHECK(saved.has_value("method") && saved.has_value("step") && saved.has_value("round"),
                "This is not the state of a decentralized optimizer (it lacks 'method', 'step' or "
@@ -85,8 +88,7 @@ std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
   std::function<void()> load_local;
   {
     const BorrowedGroups borrowed(*this, *local_);
-    load_local = plan_local_state(
-        *local_, [this](const at::Tensor& parameter) { return name_of(parameter); }, saved_local);
+    load_local = plan_local_state(*local_, parameter_names(), saved_local);
   }
   saved_local.check_all_read();
   saved.check_all_read(kLocal);

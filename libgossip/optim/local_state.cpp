@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string_view>
 #include <typeinfo>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -115,12 +116,14 @@ auto reading_from(StateReader& saved, const std::string& prefix, const at::Tenso
 
 std::string group_prefix(std::size_t group) { return fmt::format("group.{}.", group); }
 
-/// All parameters, with their names.
+/// All parameters, each once, with their names.
 std::vector<std::pair<std::string, at::Tensor>> parameters_of(const torch::optim::Optimizer& local,
                                                               const ParameterName& name_of) {
   std::vector<std::pair<std::string, at::Tensor>> result;
+  std::unordered_set<const void*> seen;
   for (const torch::optim::OptimizerParamGroup& group : local.param_groups()) {
     for (const at::Tensor& parameter : group.params()) {
+      if (!seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
       result.emplace_back(name_of(parameter) + ".", parameter);
     }
   }

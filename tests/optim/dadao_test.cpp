@@ -78,6 +78,15 @@ TEST_F(DADAOTest, CurvatureIsTheLargestEigenvalueOfAQuadratic) {
       {"2 elements", "does not depend", "must be a scalar"});
 }
 
+TEST_F(DADAOTest, CurvatureCountsAParameterWithTwoNamesOnce) {
+  const auto inner = std::make_shared<LeastSquares>();
+  torch::nn::Module module;
+  module.register_module("one", inner);
+  module.register_module("other", inner);
+  const double curvature = largest_curvature(module, [&] { return loss_of(*inner, rank()); });
+  EXPECT_LE(curvature, largest_eigenvalue(rank()) * (1 + 1e-12));
+}
+
 TEST_F(DADAOTest, ComesToTheOptimumOfAllRanks) {
   LeastSquares module;
   DADAO optimizer(world(), module, topology::ring(size()),

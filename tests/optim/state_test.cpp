@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <sstream>
+#include <unordered_set>
 
 #include <libgossip/optim/bias_corrected.h>
+#include <libgossip/optim/factory.h>
 
 #include "optim/optim_test_support.h"
 
@@ -257,6 +259,57 @@ TEST_F(StateTest, WhatDoesNotFitIsRefusedBeforeAnythingChanges) {
     if (entry.name == "step") entry.value = 2.0;
   }
   refused(state, {"'step'", "another type"});
+}
+
+/// A block under two names, and weights that are tied by their memory.
+struct Shared : torch::nn::Module {
+  Shared() {
+    block = register_module("block", torch::nn::Linear(4, 4));
+    again = register_module("again", block);
+    norm = register_module("norm", torch::nn::BatchNorm1d(4));
+    norm_again = register_module("norm_again", norm);
+    last = register_module("last", torch::nn::Linear(4, 4));
+    last->weight.set_data(block->weight.data());
+  }
+  torch::Tensor forward(const torch::Tensor& x) { return last(norm_again(again(norm(block(x))))); }
+  torch::nn::Linear block{nullptr}, again{nullptr}, last{nullptr};
+  torch::nn::BatchNorm1d norm{nullptr}, norm_again{nullptr};
+};
+
+TEST_F(StateTest, SharedBlocksAndTiedWeightsContinueToTheBit) {
+  for (const char* name : {"gossip-sgd", "allreduce", "gradient-tracking", "slowmo", "extra"}) {
+    SCOPED_TRACE(name);
+    const auto make_optimizer = [&](Shared& model) {
+      return optim::make_optimizer(name, world(), model,
+                                   std::make_unique<torch::optim::SGD>(test::sgd(model, 0.05, 0.5)),
+                                   topology::complete(size()), {});
+    };
+    const auto step = [&](Shared& model, Decentralized& optimizer, int number) {
+      optimizer.zero_grad();
+      model.forward(test::batch(rank(), number)).square().mean().backward();
+      optimizer.step();
+    };
+    const auto model = test::make<Shared>(2);
+    const auto optimizer = make_optimizer(*model);
+    for (int number = 0; number < 3; ++number) step(*model, *optimizer, number);
+    const model::StateDict live = optimizer->state_dict();
+    std::unordered_set<std::string> names;
+    for (const auto& entry : live.tensors)
+      EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+    const std::string model_state = saved(*model);
+    const std::string optimizer_state = saved(*optimizer);
+    for (int number = 3; number < 6; ++number) step(*model, *optimizer, number);
+
+    const auto again = test::make<Shared>(77);
+    const auto resumed = make_optimizer(*again);
+    load(*again, model_state);
+    load(*resumed, optimizer_state);
+    for (int number = 3; number < 6; ++number) step(*again, *resumed, number);
+
+    test::expect_equal(again->parameters(), model->parameters());
+    test::expect_equal(again->buffers(), model->buffers());
+    EXPECT_EQ(again->last->weight.data_ptr(), again->block->weight.data_ptr());
+  }
 }
 
 }  // namespace

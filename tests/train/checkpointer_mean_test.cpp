@@ -65,6 +65,7 @@ class CheckpointerMean : public testing::Test {
     std::mutex mutex;
     weights_.assign(4, 0.0);
     tensors_.assign(4, {});
+    shown_.clear();
     job.run({.folder = folder(), .every_steps = 5},
             [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
               for (const torch::Tensor& buffer : job.model(rank).buffers()) {
@@ -76,6 +77,13 @@ class CheckpointerMean : public testing::Test {
                 optimizer.step();
                 EXPECT_FALSE(checkpoints.after_step());
               }
+              optimizer.with_mean_model([&] {
+                const std::lock_guard lock(mutex);
+                shown_ = test::copies_of(job.model(rank).parameters());
+                for (const torch::Tensor& buffer : job.model(rank).buffers()) {
+                  shown_.push_back(buffer.clone());
+                }
+              });
               const std::lock_guard lock(mutex);
               const auto index = static_cast<std::size_t>(rank);
               weights_[index] = optimizer.weight();
@@ -102,6 +110,9 @@ class CheckpointerMean : public testing::Test {
     return mean;
   }
 
+  /// That of with_mean_model().
+  [[nodiscard]] const std::vector<torch::Tensor>& shown() const { return shown_; }
+
   static void expect_tensors(const Normed& model, const std::vector<torch::Tensor>& expected) {
     std::vector<torch::Tensor> tensors = model.parameters();
     for (const torch::Tensor& buffer : model.buffers()) tensors.push_back(buffer);
@@ -116,7 +127,20 @@ class CheckpointerMean : public testing::Test {
   test::TemporaryFolder temporary_;
   std::vector<double> weights_;
   std::vector<std::vector<torch::Tensor>> tensors_;
+  std::vector<torch::Tensor> shown_;
 };
+
+TEST_F(CheckpointerMean, TheMeanThatIsShownIsTheOneToGoOnFrom) {
+  for (const std::string method : {"push-sum", "gossip-sgd"}) {
+    std::filesystem::remove_all(folder());
+    save(method);
+    const std::vector<torch::Tensor> mean = mean_of({0, 1, 2, 3});
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      if (!mean[i].is_floating_point()) continue;  // each rank's own is shown
+      EXPECT_TRUE(torch::allclose(shown()[i], mean[i], 1e-12, 1e-12)) << method << ", tensor " << i;
+    }
+  }
+}
 
 TEST_F(CheckpointerMean, OtherNumbersOfRanksGoOnFromTheWeightedMean) {
   for (const std::string method : {"push-sum", "gossip-sgd"}) {
