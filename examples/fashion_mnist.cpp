@@ -145,9 +145,8 @@ void Training::finish_alone_if_ranks_are_lost() {
   const optim::OptimizerOptions settings = optimizer_options(options);
   if (settings.on_lost_neighbor != optim::OnLostNeighbor::kDrop) return;
   double here = 1.0;
-  std::unique_ptr<transport::Mean> all;  // unfinished, it must not be destroyed
   try {
-    all = session.world().make_mean(std::span(&here, 1), settings.timeout);
+    const auto all = session.world().make_mean(std::span(&here, 1), settings.timeout);
     all->start();
     all->wait();
     return;

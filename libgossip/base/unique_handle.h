@@ -4,8 +4,9 @@
 /// @file
 /// The one owner of raw handles of other libraries.
 
-#include <exception>
 #include <utility>
+
+#include <libgossip/base/alone.h>
 
 namespace gossip::detail {
 
@@ -13,9 +14,8 @@ namespace gossip::detail {
 /// Open MPI's null handles are not constant expressions) and a `static void free(Raw) noexcept`.
 /// Move-only; a moved-from object owns nothing.
 ///
-/// With `Traits::kFreeIsCollective` the handle is leaked rather than freed while an exception
-/// thrown after its construction unwinds the stack: the other ranks do not come to the collective
-/// call, and it would hang.
+/// With `Traits::kFreeIsCollective` the handle is leaked rather than freed where it ends alone
+/// (Lifetime): the other ranks do not come to the collective call, and it would hang.
 template <class Traits>
 class UniqueHandle {
  public:
@@ -25,13 +25,12 @@ class UniqueHandle {
   explicit UniqueHandle(Raw raw) noexcept : raw_(raw) {}
   UniqueHandle(const UniqueHandle&) = delete;
   UniqueHandle& operator=(const UniqueHandle&) = delete;
-  UniqueHandle(UniqueHandle&& other) noexcept
-      : raw_(other.release()), exceptions_(other.exceptions_) {}
+  UniqueHandle(UniqueHandle&& other) noexcept : raw_(other.release()), lifetime_(other.lifetime_) {}
   UniqueHandle& operator=(UniqueHandle&& other) noexcept {
     if (this != &other) {
-      const int exceptions = other.exceptions_;
+      const Lifetime lifetime = other.lifetime_;
       reset(other.release());
-      exceptions_ = exceptions;
+      lifetime_ = lifetime;
     }
     return *this;
   }
@@ -46,14 +45,14 @@ class UniqueHandle {
   /// Frees what is held and holds `raw` from now on.
   void reset(Raw raw = Traits::null()) noexcept {
     const Raw old = std::exchange(raw_, raw);
-    const bool is_unwinding = std::uncaught_exceptions() > exceptions_;
-    exceptions_ = std::uncaught_exceptions();
-    if (old != Traits::null() && !(Traits::kFreeIsCollective && is_unwinding)) Traits::free(old);
+    const bool is_alone = lifetime_.ends_alone();
+    lifetime_ = Lifetime();
+    if (old != Traits::null() && !(Traits::kFreeIsCollective && is_alone)) Traits::free(old);
   }
 
  private:
   Raw raw_;
-  int exceptions_ = std::uncaught_exceptions();
+  Lifetime lifetime_;
 };
 
 }  // namespace gossip::detail

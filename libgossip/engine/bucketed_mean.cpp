@@ -1,37 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <exception>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
 #include <libgossip/engine/bucketed_mean.h>
 
 namespace gossip::engine {
 
 BucketedMean::BucketedMean(transport::Group& group, const std::vector<VectorView>& buckets,
-                           const Patience& patience)
-    : is_ready_(buckets.size(), false), exceptions_(std::uncaught_exceptions()) {
+                           const Patience& patience, const std::shared_ptr<const void>& memory)
+    : is_ready_(buckets.size(), false) {
   if (group.size() == 1) return;
   std::uint64_t bytes = 0;
   for (const VectorView& bucket : buckets) {
-    means_.push_back(group.make_mean(bucket, patience));
+    means_.push_back(group.make_mean(bucket, patience, memory));
     bytes += bucket.bytes();
   }
   const auto ranks = static_cast<std::uint64_t>(group.size());
   nominal_bytes_ = 2 * (ranks - 1) * bytes / ranks;
-}
-
-BucketedMean::~BucketedMean() {
-  if (!is_running_ || std::uncaught_exceptions() > exceptions_) return;
-  try {
-    finish();
-  } catch (const Error& error) {
-    log(LogLevel::kError, 0, "the end of a mean over all ranks: {}", error.what());
-  }
+  if (memory == nullptr) copied_bytes_ = bytes;
 }
 
 void BucketedMean::ready(std::size_t index) {
+  if (has_failed_) return;  // finish() says so
   is_running_ = true;
   is_ready_[index] = true;
   start_ready();
@@ -43,11 +34,17 @@ void BucketedMean::start_ready() {
 }
 
 void BucketedMean::finish() {
+  GOSSIP_CHECK(!has_failed_,
+               "The ranks' mean failed before, and they are not in the same one any more: make a "
+               "new optimizer, on all ranks together.");
   std::fill(is_ready_.begin(), is_ready_.end(), true);
   start_ready();
   const Clock::time_point start = Clock::now();
-  is_running_ = false;  // also when a rank does not come: there is nothing to wait for then
-  for (const std::unique_ptr<transport::Mean>& mean : means_) mean->wait();
+  is_running_ = false;
+  has_failed_ = true;  // unless all buckets are complete
+  for (const std::unique_ptr<transport::Mean>& mean : means_) mean->await();
+  for (const std::unique_ptr<transport::Mean>& mean : means_) mean->take();
+  has_failed_ = false;
   counters_.wait_seconds += seconds_between(start, Clock::now());
   counters_.bytes_sent += nominal_bytes_;
   counters_.bytes_received += nominal_bytes_;

@@ -80,7 +80,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
 }
 
 OverlapWorker::~OverlapWorker() {
-  if (std::uncaught_exceptions() == 0 && mode_ == Mode::kTraining) {
+  if (!lifetime_.ends_alone() && mode_ == Mode::kTraining) {
     try {
       leave();
     } catch (const std::exception& error) {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <vector>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/lost_neighbor.h>
 #include <libgossip/engine/push_sum_vectors.h>
@@ -103,6 +104,7 @@ class OverlapWorker final : public Worker {
   void check() const;
   [[nodiscard]] Edge& edge(Rank rank) { return edges_[static_cast<std::size_t>(rank)]; }
 
+  gossip::detail::Lifetime lifetime_;
   transport::Group& group_;
   topology::Schedule schedule_;
   std::function<void()> local_update_;

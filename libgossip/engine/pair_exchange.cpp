@@ -58,7 +58,7 @@ PairExchange::PairExchange(transport::Group& group,
 }
 
 PairExchange::~PairExchange() {
-  if (std::uncaught_exceptions() == 0) {
+  if (!lifetime_.ends_alone()) {
     try {
       group_.barrier();  // nobody is served any more, so nobody may still ask
     } catch (const std::exception& error) {
@@ -93,6 +93,7 @@ void PairExchange::open() {
 }
 
 void PairExchange::close() {
+  if (!is_open_) return;  // an error came before open()
   is_open_ = false;
   for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.close(piece);
 }
@@ -180,11 +181,19 @@ void PairExchange::settle() {
     throw TimeoutError(-1, fmt::format("Rank {}'s exchanges did not end within {} ms.", rank_,
                                        deadline.timeout().count()));
   }
-  group_.barrier();
-  is_settling_ = false;
-  has_met_absence_ = false;
-  open();
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
+  const auto take_over = [this] {
+    is_settling_ = false;
+    has_met_absence_ = false;
+    open();
+    for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
+  };
+  try {
+    group_.barrier();
+  } catch (...) {
+    take_over();
+    throw;
+  }
+  take_over();
   group_.barrier();
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/base/alone.h>
 #include <libgossip/base/random.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
@@ -199,6 +200,7 @@ class PairExchange {
   [[nodiscard]] bool must_wait(const Stream& stream,
                                std::optional<RunningClock::time_point>& since) const;
 
+  gossip::detail::Lifetime lifetime_;
   transport::Group& group_;
   PairExchangeOptions options_;
   Rank rank_;

@@ -113,7 +113,7 @@ StagedWorker::StagedWorker(transport::Group& group,
   for (const std::vector<Stage>& stages : algorithm_->kinds()) {
     for (const Stage& stage : stages) {
       if (stage.action == Action::kMix) make_exchange(group, stage, matrices, options);
-      if (stage.action == Action::kMean) make_mean(group, stage, options);
+      if (stage.action == Action::kMean) make_mean(group, stage, options, vectors.gradient_memory);
     }
   }
   if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
@@ -178,7 +178,8 @@ void StagedWorker::make_exchange(transport::Group& group, const Stage& stage,
 }
 
 void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
-                             const StagedWorkerOptions& options) {
+                             const StagedWorkerOptions& options,
+                             const std::shared_ptr<const void>& memory) {
   if (mean_of(stage) != nullptr) return;
   Patience patience(options.timeout);
   patience.while_waiting = [this] { presence_->check(position_.step); };  // whoever waits for it
@@ -189,7 +190,9 @@ void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
   }
   std::vector<VectorView> buckets = cut_into_buckets(views, options.bucket_bytes);
   std::reverse(buckets.begin(), buckets.end());
-  auto mean = std::make_unique<BucketedMean>(group, buckets, patience);
+  const bool is_gradient = stage.vectors == std::vector<int>{kGradient};
+  auto mean =
+      std::make_unique<BucketedMean>(group, buckets, patience, is_gradient ? memory : nullptr);
   means_.push_back({stage.vectors, stage.fragment, std::move(buckets), std::move(mean)});
 }
 
@@ -476,6 +479,7 @@ std::size_t StagedWorker::memory_bytes() const {
   std::size_t bytes = 0;
   for (const Exchange& exchange : exchanges_) bytes += exchange.mixer->memory_bytes();
   for (const std::vector<std::byte>& memory : memory_) bytes += memory.size();
+  for (const MeanOf& mean : means_) bytes += mean.mean->memory_bytes();
   if (algorithm_->changes_gradient()) {
     for (const VectorView& view : vectors_[kGradient]) bytes += view.bytes();
   } else if (algorithm_->averages_gradient()) {

@@ -36,7 +36,11 @@ struct StagedWorkerOptions {
 
 /// Drives an Algorithm: its ranks go through the same steps and rounds.
 ///
-/// Memory: the method's own vectors, and for what is mixed that of a Mixer.
+/// Memory: the method's own vectors, for what is mixed that of a Mixer, and for what a mean is
+/// taken of a copy, unless it is the gradient with memory of its own.
+///
+/// When a wait throws, the step is not finished: the worker can be destroyed, and the model is the
+/// one of before the mean or mixing, but the next step would not be that of the other ranks.
 ///
 /// Collective: construction and destruction; prepare() and finish() wait for this step's neighbors
 /// only. Threads: one per rank.
@@ -47,6 +51,8 @@ class StagedWorker final : public Worker {
   struct Vectors {
     std::vector<VectorView> model;
     std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not change it
+    /// Keeps the gradient alive, so that its mean needs no copy; see Group::make_mean().
+    std::shared_ptr<const void> gradient_memory = nullptr;
   };
 
   /// What the caller does when a stage asks for it.
@@ -129,7 +135,7 @@ class StagedWorker final : public Worker {
   void make_exchange(transport::Group& group, const algorithm::Stage& stage,
                      const Matrices& matrices, const StagedWorkerOptions& options);
   void make_mean(transport::Group& group, const algorithm::Stage& stage,
-                 const StagedWorkerOptions& options);
+                 const StagedWorkerOptions& options, const std::shared_ptr<const void>& memory);
   [[nodiscard]] Exchange* exchange_of(const algorithm::Stage& stage);
   [[nodiscard]] MeanOf* mean_of(const algorithm::Stage& stage);
   [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;

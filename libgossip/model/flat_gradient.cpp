@@ -41,6 +41,10 @@ const std::vector<at::Tensor>& FlatModel::gradient_buffers() {
   return gradients_;
 }
 
+std::shared_ptr<const void> FlatModel::gradient_memory() {
+  return std::make_shared<const std::vector<at::Tensor>>(gradient_buffers());
+}
+
 std::vector<VectorView> FlatModel::separate_gradients() { return views(gradient_buffers()); }
 
 std::vector<VectorView> FlatModel::gradients() {

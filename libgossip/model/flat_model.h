@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -71,6 +72,9 @@ class FlatModel {
 
   /// The same buffers, with the own gradients of parameters that are tied to others behind.
   [[nodiscard]] std::vector<VectorView> separate_gradients();
+
+  /// Keeps what gradients() shows alive, longer than the model if need be.
+  [[nodiscard]] std::shared_ptr<const void> gradient_memory();
 
   /// The parameters in the order of the module, each tensor once.
   [[nodiscard]] const std::vector<Parameter>& entries() const noexcept { return entries_; }

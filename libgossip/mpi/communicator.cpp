@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
-#include <numeric>
+#include <limits>
+#include <memory>
+#include <utility>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
@@ -12,11 +14,14 @@
 namespace gossip::mpi {
 namespace {
 
-/// Elements (or bytes) of one MPI call: the counts of MPI 3 are ints.
+/// Elements of one MPI call: the counts of MPI 3 are ints.
 constexpr std::size_t kPiece = std::size_t{1} << 30U;
 
-/// How long a collective call waits for the other ranks.
-constexpr std::chrono::minutes kTimeout{5};
+/// Broadcasts are copied in pieces of this size.
+constexpr std::size_t kBroadcastPiece = std::size_t{1} << 22U;
+
+/// Keeps the buffers of what has none.
+const std::shared_ptr<const void> kNothing = std::make_shared<const int>(0);
 
 }  // namespace
 
@@ -50,66 +55,125 @@ Communicator Communicator::split_by_host(int most) const {
   return Communicator(part);
 }
 
+Communicator& Communicator::operator=(Communicator&& other) noexcept {
+  if (this != &other) {
+    if (is_disturbed_) leave();
+    handle_ = std::move(other.handle_);
+    rank_ = other.rank_;
+    size_ = other.size_;
+    is_disturbed_ = other.is_disturbed_;
+  }
+  return *this;
+}
+
+Communicator::~Communicator() {
+  if (is_disturbed_) leave();
+}
+
 void Communicator::finish(Requests& requests, std::string_view what) const {
-  if (requests.wait(Deadline(kTimeout))) return;
-  throw TimeoutError(
-      -1, fmt::format("Rank {} waited {} s for the other {} ranks in a {}: one of them has ended "
-                      "or hangs.",
-                      rank_, std::chrono::seconds(kTimeout).count(), size_ - 1, what));
+  const Patience& patience = CollectiveCall::patience();
+  try {
+    if (requests.wait(Deadline(patience.timeout), patience.while_waiting)) return;
+  } catch (...) {
+    disturb();
+    throw;
+  }
+  disturb();
+  const std::string_view call = CollectiveCall::name();
+  throw TimeoutError(-1, fmt::format("Rank {} waited {} ms for the other {} ranks in a {}{}{}: one "
+                                     "of them has ended or hangs.",
+                                     rank_, patience.timeout.count(), size_ - 1, what,
+                                     call.empty() ? "" : " of ", call));
 }
 
 void Communicator::barrier() const {
   Requests requests;
-  GOSSIP_MPI(MPI_Ibarrier(get(), requests.add()));
+  GOSSIP_MPI(MPI_Ibarrier(get(), requests.add(kNothing)));
   finish(requests, "barrier");
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, Rank root) const {
-  for (std::size_t begin = 0; begin < bytes.size(); begin += kPiece) {
-    const std::span<std::byte> piece = bytes.subspan(begin, std::min(kPiece, bytes.size() - begin));
+  for (std::size_t begin = 0; begin < bytes.size(); begin += kBroadcastPiece) {
+    const std::span<std::byte> piece =
+        bytes.subspan(begin, std::min(kBroadcastPiece, bytes.size() - begin));
+    const auto copy = std::make_shared<std::vector<std::byte>>(piece.begin(), piece.end());
     Requests requests;
-    GOSSIP_MPI(MPI_Ibcast(piece.data(), narrow_count(piece.size()), MPI_BYTE, root, get(),
-                          requests.add()));
+    GOSSIP_MPI(MPI_Ibcast(copy->data(), narrow_count(copy->size()), MPI_BYTE, root, get(),
+                          requests.add(copy)));
     finish(requests, "broadcast");
+    if (rank_ != root) std::ranges::copy(*copy, piece.begin());
   }
 }
 
 std::vector<std::string> Communicator::all_gather(std::string_view text) const {
-  const auto count = static_cast<std::size_t>(size_);
-  const int own_length = narrow_count(text.size());
-  std::vector<int> lengths(count);
+  const std::vector<std::int64_t> bytes = gather_lengths(static_cast<std::int64_t>(text.size()));
+  struct Buffers {
+    std::string own;
+    std::string all;
+    std::vector<int> lengths;
+    std::vector<int> offsets;
+  };
+  const auto buffers = std::make_shared<Buffers>();
+  int end = 0;
+  for (const std::int64_t length : bytes) {
+    buffers->lengths.push_back(static_cast<int>(length));
+    buffers->offsets.push_back(end);
+    end += static_cast<int>(length);
+  }
+  buffers->own = text;
+  buffers->all.resize(static_cast<std::size_t>(end));
   Requests requests;
-  GOSSIP_MPI(
-      MPI_Iallgather(&own_length, 1, MPI_INT, lengths.data(), 1, MPI_INT, get(), requests.add()));
-  finish(requests, "gather");
-  std::vector<int> offsets(count, 0);
-  std::partial_sum(lengths.begin(), lengths.end() - 1, offsets.begin() + 1);
-  std::string joined(static_cast<std::size_t>(offsets.back() + lengths.back()), '\0');
-  GOSSIP_MPI(MPI_Iallgatherv(text.data(), own_length, MPI_CHAR, joined.data(), lengths.data(),
-                             offsets.data(), MPI_CHAR, get(), requests.add()));
+  GOSSIP_MPI(MPI_Iallgatherv(buffers->own.data(), static_cast<int>(text.size()), MPI_CHAR,
+                             buffers->all.data(), buffers->lengths.data(), buffers->offsets.data(),
+                             MPI_CHAR, get(), requests.add(buffers)));
   finish(requests, "gather");
   std::vector<std::string> texts;
-  for (std::size_t i = 0; i < count; ++i) {
-    texts.push_back(
-        joined.substr(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(lengths[i])));
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    texts.push_back(buffers->all.substr(static_cast<std::size_t>(buffers->offsets[i]),
+                                        static_cast<std::size_t>(bytes[i])));
   }
   return texts;
 }
 
-void Communicator::sum_async(const VectorView& vector, Requests& requests) const {
+/// Bytes that each rank has, which together are no more than one call of MPI can gather.
+std::vector<std::int64_t> Communicator::gather_lengths(std::int64_t own) const {
+  struct Buffers {
+    std::int64_t own;
+    std::vector<std::int64_t> all;
+  };
+  const auto buffers =
+      std::make_shared<Buffers>(own, std::vector<std::int64_t>(static_cast<std::size_t>(size_)));
+  Requests requests;
+  GOSSIP_MPI(MPI_Iallgather(&buffers->own, 1, MPI_INT64_T, buffers->all.data(), 1, MPI_INT64_T,
+                            get(), requests.add(buffers)));
+  finish(requests, "gather");
+  const auto largest = std::ranges::max_element(buffers->all);
+  std::int64_t sum = 0;
+  for (const std::int64_t length : buffers->all) sum += length;
+  constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+  if (sum <= kMost) return buffers->all;
+  throw JointError(fmt::format(
+      "The texts that {} ranks gather have {} bytes together (the longest, rank {}'s, {} bytes), "
+      "but at most {} can be gathered at once: gather less, or in parts.",
+      size_, sum, largest - buffers->all.begin(), *largest, kMost));
+}
+
+void Communicator::sum_async(const VectorView& vector, const std::shared_ptr<const void>& memory,
+                             Requests& requests) const {
   visit(vector, [&]<class T>(std::span<T> values) {
     const MPI_Datatype type = kDtypeOf<T> == Dtype::kFloat32 ? MPI_FLOAT : MPI_DOUBLE;
     for (std::size_t begin = 0; begin < values.size(); begin += kPiece) {
       const std::span<T> piece = values.subspan(begin, std::min(kPiece, values.size() - begin));
       GOSSIP_MPI(MPI_Iallreduce(MPI_IN_PLACE, piece.data(), narrow_count(piece.size()), type,
-                                MPI_SUM, get(), requests.add()));
+                                MPI_SUM, get(), requests.add(memory)));
     }
   });
 }
 
-void Communicator::max_async(std::span<double> numbers, Requests& requests) const {
-  GOSSIP_MPI(MPI_Iallreduce(MPI_IN_PLACE, numbers.data(), narrow_count(numbers.size()), MPI_DOUBLE,
-                            MPI_MAX, get(), requests.add()));
+void Communicator::max_async(const std::shared_ptr<std::vector<double>>& numbers,
+                             Requests& requests) const {
+  GOSSIP_MPI(MPI_Iallreduce(MPI_IN_PLACE, numbers->data(), narrow_count(numbers->size()),
+                            MPI_DOUBLE, MPI_MAX, get(), requests.add(numbers)));
 }
 
 }  // namespace gossip::mpi

@@ -5,6 +5,8 @@
 /// A communicator of our own.
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,11 +36,17 @@ struct CommunicatorTraits {
 /// communicator. Calls return errors (MPI_ERRORS_RETURN) and these become gossip::MpiError.
 /// Move-only.
 ///
-/// Collective: every member function except rank(), size(), get() and leave(), over the
-/// communicator; all block until the others come, at most five minutes (TimeoutError), except
-/// sum_async and max_async. Threads: one at a time per process (MPI_THREAD_SERIALIZED).
+/// Collective: every member function except rank(), size(), get(), leave(), disturb() and
+/// is_disturbed(), over the communicator; all block until the others come, except sum_async and
+/// max_async. They wait as long as the thread's CollectiveCall says, five minutes outside of one
+/// (TimeoutError), and copy what they send and receive: after an error MPI uses nothing of the
+/// caller's. Threads: one at a time per process (MPI_THREAD_SERIALIZED).
 class Communicator {
  public:
+  Communicator(Communicator&&) noexcept = default;
+  Communicator& operator=(Communicator&& other) noexcept;
+  ~Communicator();
+
   /// Duplicates a communicator of the user, which is left as it is.
   static Communicator duplicate(MPI_Comm user);
 
@@ -50,6 +58,11 @@ class Communicator {
   /// would take them for messages of the next one that gets its number. Local.
   void leave() noexcept { static_cast<void>(handle_.release()); }
 
+  /// Notes that an operation on it was given up: the ranks' calls may not fit together any more,
+  /// and its end leaves it. Local.
+  void disturb() const noexcept { is_disturbed_ = true; }
+  [[nodiscard]] bool is_disturbed() const noexcept { return is_disturbed_; }
+
   /// The processes on this process's host, in the order of their ranks here; with `most` > 0 at
   /// most so many of them.
   [[nodiscard]] Communicator split_by_host(int most = 0) const;
@@ -59,26 +72,30 @@ class Communicator {
   /// Copies `bytes` of rank `root` over everybody else's. All pass the same length.
   void broadcast(std::span<std::byte> bytes, Rank root) const;
 
-  /// The texts of all ranks, by rank. For small things: names, settings, check sums.
+  /// The texts of all ranks, by rank. For small things: names, settings, check sums. Throws
+  /// JointError when they have more than 2^31 - 1 bytes together.
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) const;
 
   /// Starts to replace `vector` by the sum over all ranks and returns at once; the operations are
-  /// added to `requests`. `vector` must stay alive and untouched until they are finished. More than
-  /// 2^31 elements are legal.
-  void sum_async(const VectorView& vector, Requests& requests) const;
+  /// added to `requests`. `memory` keeps the vector alive, which stays untouched until they are
+  /// finished. More than 2^31 elements are legal.
+  void sum_async(const VectorView& vector, const std::shared_ptr<const void>& memory,
+                 Requests& requests) const;
 
   /// The same with the largest of each number.
-  void max_async(std::span<double> numbers, Requests& requests) const;
+  void max_async(const std::shared_ptr<std::vector<double>>& numbers, Requests& requests) const;
 
  private:
   explicit Communicator(MPI_Comm owned);
 
-  /// Waits for the operations of a collective call; throws TimeoutError after five minutes.
+  /// Waits for the operations of a collective call.
   void finish(Requests& requests, std::string_view what) const;
+  [[nodiscard]] std::vector<std::int64_t> gather_lengths(std::int64_t own) const;
 
   gossip::detail::UniqueHandle<detail::CommunicatorTraits> handle_;
   Rank rank_ = 0;
   int size_ = 1;
+  mutable bool is_disturbed_ = false;
 };
 
 }  // namespace gossip::mpi

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/mpi/abandoned.h>
 #include <libgossip/mpi/check.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/environment.h>
@@ -23,6 +23,10 @@
 
 namespace gossip::mpi {
 namespace {
+
+/// How long the end waits for operations that were given up: the ranks that they miss may have come
+/// since.
+constexpr std::chrono::seconds kLastOperations{2};
 
 std::string_view name_of_thread_level(int level) {
   switch (level) {
@@ -86,8 +90,7 @@ std::string library_version() {
   return result;
 }
 
-Environment::Environment(int& argc, char**& argv)
-    : owns_(false), exceptions_(std::uncaught_exceptions()) {
+Environment::Environment(int& argc, char**& argv) : owns_(false) {
   int is_finalized = 0;
   GOSSIP_MPI(MPI_Finalized(&is_finalized));
   GOSSIP_CHECK(is_finalized == 0,
@@ -111,8 +114,9 @@ Environment::Environment(int& argc, char**& argv)
 }
 
 Environment::~Environment() {
+  if (!owns_ || lifetime_.ends_alone()) return;
+  static_cast<void>(finish_abandoned(Deadline(kLastOperations)));
   const Serial serial;
-  if (!owns_ || std::uncaught_exceptions() > exceptions_) return;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);
   if (is_finalized == 0) MPI_Finalize();

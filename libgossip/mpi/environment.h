@@ -7,6 +7,8 @@
 #include <chrono>
 #include <string>
 
+#include <libgossip/base/alone.h>
+
 namespace gossip::mpi {
 
 class Communicator;
@@ -45,7 +47,7 @@ class Environment {
 
  private:
   bool owns_;
-  int exceptions_;
+  gossip::detail::Lifetime lifetime_;
 };
 
 }  // namespace gossip::mpi

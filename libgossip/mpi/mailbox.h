@@ -46,6 +46,10 @@ class Mailbox {
   /// Drives sends on. Returns whether some are still under way.
   bool progress();
 
+  /// The caller knows that nothing is under way, neither from nor to this process: the end frees
+  /// the communicator without finish(). Local.
+  void note_finished() { is_finished_ = !progress(); }
+
   /// Receives and drops what the others have still sent to this process, so that nothing is under
   /// way when the mailbox ends. Throws TimeoutError when it does not come in time.
   void finish(std::chrono::milliseconds timeout);

@@ -5,6 +5,7 @@
 /// Started operations of MPI.
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include <mpi.h>
@@ -13,10 +14,11 @@
 
 namespace gossip::mpi {
 
-/// Operations that were started together and are waited for together. Move-only. Keeps no buffer
-/// alive: whoever starts an operation keeps its buffers until wait() returned. Destroying
-/// unfinished operations, or assigning over them, is a bug and terminates the process, except while
-/// an exception unwinds the stack.
+/// Operations that were started together and are waited for together, with what keeps their buffers
+/// alive. Move-only. Unfinished operations that are destroyed, or assigned over, are abandoned.
+/// Where something keeps the buffers of all of them, that is in order: MPI goes on with the buffers
+/// (mpi/abandoned.h). Otherwise it is a bug and terminates the process, except while an exception
+/// unwinds the stack.
 class Requests {
  public:
   Requests() = default;
@@ -26,8 +28,9 @@ class Requests {
   Requests& operator=(const Requests&) = delete;
   ~Requests();
 
-  /// A place for the handle of one more started operation.
-  [[nodiscard]] MPI_Request* add();
+  /// A place for the handle of one more started operation. `buffers` keeps all alive that it reads
+  /// and writes; without it, whoever starts the operation keeps them until wait() returned true.
+  [[nodiscard]] MPI_Request* add(std::shared_ptr<const void> buffers = nullptr);
 
   /// Looks once whether all are finished; drives MPI's progress. Local, does not block.
   [[nodiscard]] bool test();
@@ -38,13 +41,14 @@ class Requests {
   [[nodiscard]] bool wait(const Deadline& deadline,
                           const std::function<void()>& while_waiting = {});
 
-  /// Forgets operations that a lost rank keeps from finishing. MPI may still use their buffers.
-  void abandon() noexcept { pending_.clear(); }
+  /// Gives up operations that a lost rank keeps from finishing. MPI may still use their buffers.
+  void abandon() noexcept;
 
  private:
-  void check_finished() const;
+  void let_go() noexcept;
 
   std::vector<MPI_Request> pending_;
+  std::vector<std::shared_ptr<const void>> buffers_;  // by operation
 };
 
 }  // namespace gossip::mpi

@@ -78,7 +78,7 @@ void Window::allocate(const Communicator& communicator, std::size_t padded) {
 }
 
 Window::~Window() {
-  if (!handle_ || std::uncaught_exceptions() > exceptions_) return;
+  if (!handle_ || lifetime_.ends_alone()) return;
   const Serial serial;
   int is_finalized = 0;
   MPI_Finalized(&is_finalized);

@@ -6,13 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <mpi.h>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/base/types.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/operations.h>
@@ -62,7 +62,7 @@ class Window {
   void allocate(const Communicator& communicator, std::size_t padded);
 
   gossip::detail::UniqueHandle<detail::WindowTraits> handle_;
-  int exceptions_ = std::uncaught_exceptions();
+  gossip::detail::Lifetime lifetime_;
   std::span<std::byte> own_;
   std::vector<Part> parts_;  // by rank
 };

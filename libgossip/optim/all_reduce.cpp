@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <torch/csrc/autograd/engine.h>
@@ -102,15 +104,13 @@ AllReduce::~AllReduce() = default;
 
 void AllReduce::gradient_is_ready(std::size_t entry) {
   if (is_suspended()) return;
-  if (!is_in_pass_) {
+  const CollectiveCall call = this->call("step()");  // which this belongs to
+  // A pass that ended with an exception has not said so.
+  if (!is_in_pass_ || is_gathered_[entry]) {
     is_in_pass_ = true;
     torch::autograd::Engine::get_default_engine().queue_callback([this] { is_in_pass_ = false; });
-    // What an earlier pass started lacks this one's gradients: end it and start over. Whether a
-    // parameter has been gathered already must not matter: the ranks may use different ones, but
-    // all have to start over.
-    if (has_started()) finish_mean();
+    if (has_started()) drop_mean();  // it lacks this pass's gradients
   }
-  if (is_gathered_[entry]) finish_mean();  // the last pass ended with an exception
   gather(entry);
 }
 
@@ -118,11 +118,19 @@ bool AllReduce::has_started() const {
   return std::find(is_gathered_.begin(), is_gathered_.end(), true) != is_gathered_.end();
 }
 
-void AllReduce::finish_mean() {
+/// Returns whether the mean counts: all ranks gave all of their gradients. Otherwise all start
+/// over.
+bool AllReduce::finish_mean(bool is_whole) {
+  float& lacks = gradient_presence().back();
+  lacks = is_whole ? 0.0F : 1.0F;
   staged_worker().gradient_mean()->finish();
   std::fill(is_gathered_.begin(), is_gathered_.end(), false);
   missing_in_ = parameters_in_;
+  return lacks == 0.0F;
 }
+
+/// Ends what is started without a result, on all ranks.
+void AllReduce::drop_mean() { static_cast<void>(finish_mean(false)); }
 
 void AllReduce::gather(std::size_t entry) {
   synchronized_step_ = -1;
@@ -136,19 +144,34 @@ void AllReduce::gather(std::size_t entry) {
 
 void AllReduce::synchronize() {
   if (group().size() == 1 || is_suspended() || synchronized_step_ == steps()) return;
+  const CollectiveCall call = this->call("step()");
   complete();
 }
 
 void AllReduce::complete_started() {
-  if (has_started()) complete();
+  if (group().size() == 1) return;
+  engine::BucketedMean& mean = *staged_worker().gradient_mean();
+  const std::string_view own = mean.has_failed() ? "failed" : has_started() ? "started" : "";
+  const std::vector<std::string> all = group().all_gather(own);
+  if (std::ranges::count(all, "failed") > 0) {
+    mean.give_up();
+  } else if (std::ranges::count(all, "started") == group().size()) {
+    complete();
+  } else if (std::ranges::count(all, "started") > 0) {  // step() gathers the gradients again
+    is_in_pass_ = false;
+    drop_mean();
+  }
 }
 
 void AllReduce::complete() {
+  if (is_in_pass_ && has_started()) drop_mean();  // the pass ended with an exception
+  is_in_pass_ = false;
   const std::size_t num_entries = flat_model().entries().size();
-  for (std::size_t entry = 0; entry < num_entries; ++entry) {
-    if (!is_gathered_[entry]) gather(entry);
-  }
-  finish_mean();
+  do {
+    for (std::size_t entry = 0; entry < num_entries; ++entry) {
+      if (!is_gathered_[entry]) gather(entry);
+    }
+  } while (!finish_mean(true));
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
     if (gradient_presence()[entry] > 0.0F) mutable_flat_model().scatter_gradient(entry);
   }

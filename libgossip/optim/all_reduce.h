@@ -26,9 +26,12 @@ struct AllReduceOptions {
 /// Gradients are copied into buckets as the backward pass completes them (hooks) and averaged by
 /// Group::make_mean() meanwhile; step() or synchronize() waits for the rest and writes the mean
 /// back. A parameter that is unused on some ranks gets the mean with zeros for those; one that is
-/// unused on all keeps its undefined gradient. All ranks make the same number of backward passes
-/// outside no_sync(); of several passes before one step() all but the last are communication for
-/// nothing.
+/// unused on all keeps its undefined gradient. Of several passes before one step() all but the last
+/// are communication for nothing; a rank that makes another pass, because one failed or by itself,
+/// makes all ranks start their mean over, with the gradients as they are at step().
+///
+/// After an error of step() or synchronize() the parameters are as before the step, the gradients
+/// this rank's own; with_mean_model() and the destructor work, another step() throws gossip::Error.
 ///
 /// Memory besides module and local optimizer: one copy of the model (none with one rank). On the
 /// wire: 2(n-1)/n of the model a step, nominally.
@@ -54,7 +57,8 @@ class AllReduce final : public Decentralized {
   [[nodiscard]] bool has_started() const;
   void gather(std::size_t entry);
   void complete();
-  void finish_mean();
+  [[nodiscard]] bool finish_mean(bool is_whole);
+  void drop_mean();
 
   std::vector<bool> is_gathered_;                     // per parameter, since the last synchronize()
   std::vector<std::vector<std::size_t>> buckets_of_;  // per parameter: the buckets it lies in

@@ -9,6 +9,7 @@
 #include <torch/optim/lbfgs.h>
 #include <torch/types.h>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/optim/borrowed_groups.h>
@@ -61,9 +62,12 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
                              const topology::Schedule& schedule, const Settings& settings)
     : Optimizer(local->param_groups(), local->defaults().clone()),
       group_(group),
+      timeout_(settings.timeout),
       local_(std::move(local)),
       name_(settings.name),
       options_(settings.text) {
+  const CollectiveCall call("the constructor of the optimizer",
+                            timeout_.count() > 0 ? Patience(timeout_) : Patience());
   MakeWorker make_worker;
   transport::check_together(group_, [&] {
     GOSSIP_CHECK(settings.timeout.count() > 0, "The timeout is {} ms: it must be positive.",
@@ -101,9 +105,12 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
     }
     engine::StagedWorker::Vectors vectors{model.parameters(), {}};
     if (method.algorithm->averages_gradient() && group_.size() > 1) {
-      gradient_presence_.resize(model.entries().size());
+      gradient_presence_->resize(model.entries().size() + 1);
       vectors.gradient = model.separate_gradients();
-      vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(gradient_presence_));
+      vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(*gradient_presence_));
+      vectors.gradient_memory = std::make_shared<
+          const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+          gradient_presence_, model.gradient_memory());
     }
     if (method.algorithm->changes_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
@@ -171,15 +178,25 @@ void Decentralized::step_locally() {
 
 Decentralized::~Decentralized() {
   if (!worker_) return;
+  const CollectiveCall call = this->call("the destructor of the optimizer");
+  bool is_in_order = false;
   if (std::uncaught_exceptions() == 0) {
     try {
       worker_->leave();
+      group_.meet({});
+      is_in_order = true;
     } catch (const std::exception& error) {
       log(LogLevel::kError, group_.rank(), "the optimizer was not ended in order: {}",
           error.what());
     }
   }
   flat_model_->move_to_own_memory();
+  const gossip::detail::EndsAlone alone(!is_in_order);
+  worker_.reset();
+}
+
+CollectiveCall Decentralized::call(std::string_view name) const {
+  return {name, timeout_, steps(), is_synchronous()};
 }
 
 void Decentralized::check_local_optimizer() const {
@@ -218,6 +235,7 @@ torch::Tensor Decentralized::step(LossClosure closure) {
     const at::AutoGradMode with_gradients(true);
     loss = closure();
   }
+  const CollectiveCall call = this->call("step()");
   flat_model_->restore_aliases();
   check_groups();
   if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
@@ -228,6 +246,7 @@ torch::Tensor Decentralized::step(LossClosure closure) {
 
 void Decentralized::paused(const std::function<void()>& body) {
   refuse_inside_mean("paused()");
+  const CollectiveCall call = this->call("paused()");
   while_away(Away::kPaused, [&] {
     complete_started();
     body();
@@ -240,9 +259,10 @@ void Decentralized::paused(const std::function<void()>& body) {
 /// back.
 void Decentralized::while_away(Away where, const std::function<void()>& work) {
   const Away outer = away_;
-  if (outer == Away::kNo) worker_->leave();
-  away_ = where;
   try {
+    if (outer == Away::kNo) worker_->leave();
+    group_.meet({});
+    away_ = where;
     work();
   } catch (...) {
     away_ = outer;

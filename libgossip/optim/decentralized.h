@@ -15,6 +15,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <libgossip/algorithm/algorithm.h>
+#include <libgossip/base/collective_call.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/staged_worker.h>
@@ -61,12 +62,14 @@ struct StagedMethod {
 ///
 /// Collective: construction and destruction over the group, with_mean_model() and
 /// consensus_distance(); step() waits for this step's neighbors, and all ranks make the same number
-/// of steps. Threads: one per rank. Errors: gossip::Error at construction, on all ranks alike, for
-/// LBFGS, a model without trainable parameters, a topology that the method cannot use, an option
-/// out of range, and ranks whose models or settings differ; from step() for a parameter that was
-/// unfrozen, got another shape or type, or came into a group after construction, since it would
-/// train without being mixed, and when the local optimizer calls a closure of its own, as SAM does;
-/// TimeoutError from step() when a neighbor does not come.
+/// of steps. Collective calls wait as long as the optimizer's timeout, and throw on every rank when
+/// ranks are in different ones (the destructor logs that). Threads: one per rank. Errors:
+/// gossip::Error at construction, on all ranks alike, for LBFGS, a model without trainable
+/// parameters, a topology that the method cannot use, an option out of range, and ranks whose
+/// models or settings differ; from step() for a parameter that was unfrozen, got another shape or
+/// type, or came into a group after construction, since it would train without being mixed, and
+/// when the local optimizer calls a closure of its own, as SAM does; TimeoutError from step() when
+/// a neighbor does not come.
 ///
 /// The module must outlive this object, and may be changed before it goes: it is left with the
 /// values that it has. Tensors that the program kept of it (`p.detach()`) stay readable.
@@ -196,6 +199,9 @@ class Decentralized : public torch::optim::Optimizer {
                 const std::function<StagedMethod()>& make_method,
                 const topology::Schedule& schedule, const Settings& settings);
 
+  /// What this rank's collective calls belong to while the result lives; `name` as users call it.
+  [[nodiscard]] CollectiveCall call(std::string_view name) const;
+
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ > 0 || away_ != Away::kNo; }
   [[nodiscard]] transport::Group& group() const noexcept { return group_; }
   [[nodiscard]] model::FlatModel& mutable_flat_model() noexcept { return *flat_model_; }
@@ -223,7 +229,8 @@ class Decentralized : public torch::optim::Optimizer {
 
   /// Travels with the gradient's mean: 1 for each parameter that has a gradient on this rank, else
   /// 0.
-  [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return gradient_presence_; }
+  /// The last number is not a parameter's: a method may use it as it likes.
+  [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return *gradient_presence_; }
 
  private:
   /// Where this rank is while it does not train.
@@ -245,11 +252,12 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::function<void()> plan_worker(model::StateReader& saved);
 
   transport::Group& group_;
+  std::chrono::milliseconds timeout_;
   std::unique_ptr<torch::optim::Optimizer> local_;
   std::string name_;
   std::string options_;  // as text
   std::unique_ptr<model::FlatModel> flat_model_;
-  std::vector<float> gradient_presence_;
+  std::shared_ptr<std::vector<float>> gradient_presence_ = std::make_shared<std::vector<float>>();
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
   int suspended_ = 0;

@@ -123,6 +123,7 @@ void Decentralized::show_mean() {
 
 void Decentralized::with_mean_model(const std::function<void()>& body) {
   refuse_inside_mean("with_mean_model()");
+  const CollectiveCall call = this->call("with_mean_model()");
   flat_model_->check_complete();
   while_away(Away::kMean, [&] {
     complete_started();
@@ -135,6 +136,7 @@ void Decentralized::with_mean_model(const std::function<void()>& body) {
 
 double Decentralized::consensus_distance() {
   refuse_inside_mean("consensus_distance()");
+  const CollectiveCall call = this->call("consensus_distance()");
   flat_model_->check_complete();
   double squares = 0.0;
   while_away(Away::kMean, [&] {

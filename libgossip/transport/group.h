@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/vector_view.h>
@@ -22,9 +23,11 @@
 namespace gossip::transport {
 
 /// The exact mean of one vector over all ranks, in place. Made once (Group::make_mean), started
-/// many times. Between start() and the return of wait() the vector must not be touched.
+/// many times. Between start() and the return of take() the vector must not be touched.
 ///
-/// Collective: construction, destruction, start() and wait(), in the same order on all ranks.
+/// Collective: construction, destruction, start() and await(), in the same order on all ranks.
+/// After an error it must not be used any more, and may be destroyed; the vector is as it was,
+/// unless the mean works in the vector's own memory.
 class Mean {
  public:
   Mean() = default;
@@ -38,8 +41,17 @@ class Mean {
   /// Moves a started mean on without blocking, where the transport needs that.
   virtual void progress() = 0;
 
-  /// Blocks until the vector holds the mean. Throws TimeoutError.
-  virtual void wait() = 0;
+  /// Blocks until all ranks' vectors are added up. Throws TimeoutError.
+  virtual void await() = 0;
+
+  /// Then: writes the mean into the vector. Local.
+  virtual void take() = 0;
+
+  /// Blocks until the vector holds the mean.
+  void wait() {
+    await();
+    take();
+  }
 };
 
 /// The largest of each of a few numbers over all ranks, found in the background: how ranks agree
@@ -47,8 +59,7 @@ class Mean {
 /// moments between other collective calls. Made once (Group::make_largest), started many times.
 ///
 /// Collective: construction, destruction, and in their sequence the starts: each is over when all
-/// ranks have made it. Destroying one that is not over is a bug, except while an exception unwinds
-/// the stack. Threads: one at a time.
+/// ranks have made it. One that is not over may be destroyed. Threads: one at a time.
 class Largest {
  public:
   Largest() = default;
@@ -68,8 +79,10 @@ class Largest {
 
 /// A set of ranks: MPI processes, or threads of one process. One object per rank.
 ///
-/// Collective: all member functions except rank(), size(), transport(), shares_memory_with() and
-/// background(); they block until the other ranks come, except as their result says otherwise.
+/// Collective: all member functions except rank(), size(), transport(), shares_memory_with(),
+/// background() and make_mean(). Each begins with meet(): they block until the other ranks come to
+/// the same call, as long as the thread's CollectiveCall says, and throw JointError when ranks are
+/// in different calls, TimeoutError when one does not come. The group can be used after both.
 /// Threads: one at a time per rank.
 class Group {
  public:
@@ -98,11 +111,19 @@ class Group {
   [[nodiscard]] virtual std::unique_ptr<Region> make_region(std::size_t bytes) = 0;
 
   /// The mean of `vector`, which must outlive the result; all ranks pass the same type and size.
-  [[nodiscard]] virtual std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                        const Patience& patience) = 0;
+  /// Works on a copy, which takes the vector's size in memory; where `memory` keeps the vector
+  /// alive, in the vector itself, which holds anything after an error, and is kept as long as MPI
+  /// may write into it. Local.
+  [[nodiscard]] virtual std::unique_ptr<Mean> make_mean(
+      const VectorView& vector, const Patience& patience,
+      std::shared_ptr<const void> memory = nullptr) = 0;
 
   /// Of `count` numbers, the same on all ranks.
   [[nodiscard]] virtual std::unique_ptr<Largest> make_largest(std::size_t count) = 0;
+
+  /// Waits until all ranks are in the thread's CollectiveCall, and in `what` inside of it: before
+  /// other work that they do together. Moves no data.
+  virtual void meet(std::string_view what) = 0;
 
   virtual void barrier() = 0;
 
@@ -116,7 +137,8 @@ class Group {
 /// Whether all ranks of the group share memory.
 [[nodiscard]] bool is_one_host(const Group& group);
 
-/// Replaces `vector` by its mean over the group, now.
+/// Replaces `vector` by its mean over the group, now, piece by piece: after an error some may hold
+/// the mean. Waits as the group's own calls.
 void average_(Group& group, const VectorView& vector);
 
 /// The mean of one number over the group.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include <libgossip/base/error.h>
@@ -48,35 +50,65 @@ class MeanRing::Waiting {
 
 class MeanRing::RingMean final : public Mean {
  public:
-  RingMean(MeanRing& ring, const VectorView& vector, Patience patience)
-      : ring_(ring), patience_(std::move(patience)), vector_(vector), job_(ring.make_job(vector)) {}
-  ~RingMean() override { ring_.give_up(*job_); }
+  RingMean(std::shared_ptr<MeanRing> ring, const VectorView& vector, Patience patience,
+           bool works_on_copy)
+      : ring_(std::move(ring)), patience_(std::move(patience)), vector_(vector), sum_(vector) {
+    if (works_on_copy) {
+      copy_.resize(vector.bytes() / sizeof(std::max_align_t) + 1);
+      sum_.data = copy_.data();
+    }
+    job_ = ring_->make_job(sum_);
+  }
+  ~RingMean() override { ring_->give_up(*job_); }
 
-  void start() override { ring_.start(job_); }
+  void start() override {
+    if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
+    ring_->start(job_);
+  }
 
-  void progress() override { static_cast<void>(ring_.drive(*job_)); }
+  void progress() override { static_cast<void>(ring_->drive(*job_)); }
 
-  void wait() override;
+  void await() override;
+
+  void take() override {
+    if (is_copied() && vector_.size > 0) std::memcpy(vector_.data, sum_.data, vector_.bytes());
+  }
 
  private:
-  MeanRing& ring_;
+  [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
+
+  std::shared_ptr<MeanRing> ring_;
   Patience patience_;
   VectorView vector_;
+  VectorView sum_;  // the vector, or a copy of it
+  std::vector<std::max_align_t> copy_;
   std::shared_ptr<Job> job_;
 };
 
-void MeanRing::RingMean::wait() {
-  const Waiting waiting(ring_);
+void MeanRing::RingMean::await() {
+  const Waiting waiting(*ring_);
+  const Deadline deadline(patience_.timeout);
+  bool has_said = false;
+  const auto while_waiting = [&] {
+    constexpr double kNoticeSeconds = 10.0;
+    if (!has_said && (has_said = deadline.elapsed_seconds() > kNoticeSeconds)) {
+      log(LogLevel::kWarning, ring_->communicator_.rank(),
+          "waiting for the other ranks in the mean over all ranks ({:.0f} s of at most {:.0f} s)",
+          deadline.elapsed_seconds(), std::chrono::duration<double>(patience_.timeout).count());
+    }
+    if (patience_.while_waiting) patience_.while_waiting();
+  };
   try {
-    const auto is_over = [this] { return ring_.drive(*job_); };
-    if (wait_until(Deadline(patience_.timeout), is_over, patience_.while_waiting)) return;
-    throw TimeoutError(-1, fmt::format("Rank {} waited {} ms for the mean over {} ranks: one of "
-                                       "them has ended or hangs.",
-                                       ring_.communicator_.rank(), patience_.timeout.count(),
-                                       ring_.plan_.num_ranks()));
+    const auto is_over = [this] { return ring_->drive(*job_); };
+    if (wait_until(deadline, is_over, std::cref(while_waiting))) return;
+    throw TimeoutError(
+        -1, fmt::format("Rank {} waited {} ms for the other ranks in the mean over {} ranks. Who "
+                        "does not come has ended, hangs, or needs a longer timeout.",
+                        ring_->communicator_.rank(), patience_.timeout.count(),
+                        ring_->plan_.num_ranks()));
   } catch (...) {
-    ring_.give_up(*job_);  // whoever handles this may let the vector go
-    job_ = ring_.make_job(vector_);
+    ring_->give_up(*job_);  // whoever handles this may let the vector go
+    job_ = ring_->make_job(sum_);
     throw;
   }
 }
@@ -97,7 +129,7 @@ MeanRing::~MeanRing() {
     advance();
     return started_.empty() && sends_.empty();
   };
-  const bool is_in_order = !error_ && started_.empty() && std::uncaught_exceptions() == 0;
+  const bool is_in_order = !error_ && started_.empty() && !lifetime_.ends_alone();
   try {
     if (is_in_order && wait_until(Deadline(kLastMessages), is_over)) return;
   } catch (const Error& error) {
@@ -109,12 +141,22 @@ MeanRing::~MeanRing() {
   static_cast<void>(new std::vector<std::byte>(std::move(memory_)));
 }
 
-std::unique_ptr<Mean> MeanRing::make_mean(const VectorView& vector, const Patience& patience) {
-  if (!thread_) {
-    memory_.resize((kReceiveSlots + kInjectSlots) * kPieceBytes);
-    thread_ = background_.add([this] { return look(); }, [](const std::exception_ptr&) {});
-  }
-  return std::make_unique<RingMean>(*this, vector, patience);
+std::unique_ptr<Mean> MeanRing::make_mean(const std::shared_ptr<MeanRing>& ring,
+                                          const VectorView& vector, const Patience& patience,
+                                          bool works_on_copy) {
+  ring->begin();
+  return std::make_unique<RingMean>(ring, vector, patience, works_on_copy);
+}
+
+void MeanRing::begin() {
+  if (thread_) return;
+  memory_.resize((kReceiveSlots + kInjectSlots) * kPieceBytes);
+  thread_ = background_.add([this] { return look(); }, [](const std::exception_ptr&) {});
+}
+
+bool MeanRing::is_disturbed() {
+  const auto lock = mpi::Serial::lock(mutex_);
+  return is_disturbed_;
 }
 
 bool MeanRing::is_faster_for(const VectorView& vector, int ranks) noexcept {
@@ -148,6 +190,7 @@ bool MeanRing::drive(const Job& job) {
 void MeanRing::give_up(Job& job) {
   const auto lock = mpi::Serial::lock(mutex_);
   if (job.is_over) return;
+  is_disturbed_ = true;
   const auto* bytes = static_cast<const std::byte*>(job.vector.data);
   job.copy.assign(bytes, bytes + job.vector.bytes());
   job.vector.data = job.copy.data();

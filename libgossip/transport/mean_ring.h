@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/vector_view.h>
@@ -47,8 +48,16 @@ class MeanRing {
   MeanRing& operator=(const MeanRing&) = delete;
   ~MeanRing();
 
-  /// As Group::make_mean(), but local. This object must outlive the result.
-  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector, const Patience& patience);
+  /// As Group::make_mean(); the result keeps `ring` alive. A mean that `works_on_copy` of the
+  /// vector leaves the vector as it was after an error. Local.
+  [[nodiscard]] static std::unique_ptr<Mean> make_mean(const std::shared_ptr<MeanRing>& ring,
+                                                       const VectorView& vector,
+                                                       const Patience& patience,
+                                                       bool works_on_copy);
+
+  /// Whether a mean was given up before its end on this rank: the ranks' next ones may not fit
+  /// together, unless all of them come to it in the end. Local.
+  [[nodiscard]] bool is_disturbed();
 
   /// Whether a ring is faster for such a vector than a tree, which takes fewer messages one after
   /// the other but sends the whole vector in each.
@@ -80,6 +89,7 @@ class MeanRing {
     bool is_here = false;
   };
 
+  void begin();
   [[nodiscard]] std::shared_ptr<Job> make_job(const VectorView& vector) const;
   void start(const std::shared_ptr<Job>& job);
   [[nodiscard]] bool drive(const Job& job);
@@ -104,6 +114,7 @@ class MeanRing {
   [[nodiscard]] VectorView piece(const Place& place, std::size_t round, std::size_t index) const;
   [[nodiscard]] std::span<std::byte> slot(int index);
 
+  gossip::detail::Lifetime lifetime_;
   mpi::Communicator communicator_;
   Background& background_;
   const RingPlan plan_;
@@ -126,7 +137,8 @@ class MeanRing {
   mpi::Operations receives_;
   mpi::Operations sends_;
   std::vector<std::uint64_t> finished_;
-  std::exception_ptr error_;                  // of MPI
+  std::exception_ptr error_;  // of MPI
+  bool is_disturbed_ = false;
   std::atomic<int> waiting_{0};               // threads, which drive everything
   std::unique_ptr<Background::Work> thread_;  // of the communication thread; ends first
 };

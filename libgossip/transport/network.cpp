@@ -33,7 +33,7 @@ Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> m
 Network::~Network() {
   work_.reset();
   if (!has_settled_) mover_->leave();
-  if (std::uncaught_exceptions() > exceptions_ || error_) return;
+  if (lifetime_.ends_alone() || error_) return;
   try {
     mailbox_.finish(kLastRecords);
   } catch (const std::exception& error) {

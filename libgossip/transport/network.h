@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/mpi/mailbox.h>
 #include <libgossip/transport/background.h>
 #include <libgossip/transport/channel.h>
@@ -72,7 +73,7 @@ class Network {
   /// `has_settled`: nothing of it is under way, so that another channel may have its tags.
   void remove(std::uint32_t channel, int lane, bool has_settled);
 
-  int exceptions_ = std::uncaught_exceptions();
+  gossip::detail::Lifetime lifetime_;
   mpi::Mailbox mailbox_;
   std::unique_ptr<PayloadMover> mover_;
   Background& background_;

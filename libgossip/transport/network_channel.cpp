@@ -103,7 +103,7 @@ std::size_t NetworkChannel::filling_bytes(const Header& header) const {
 
 NetworkChannel::~NetworkChannel() {
   bool is_settled = false;
-  if (std::uncaught_exceptions() <= exceptions_) {
+  if (!lifetime_.ends_alone()) {
     try {
       is_settled = settle();
     } catch (const std::exception& error) {

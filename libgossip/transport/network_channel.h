@@ -5,10 +5,10 @@
 /// The channel between ranks that share no memory.
 
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <vector>
 
+#include <libgossip/base/alone.h>
 #include <libgossip/transport/network.h>
 
 namespace gossip::transport {
@@ -127,7 +127,7 @@ class NetworkChannel final : public Channel {
   void leave_memory() noexcept;
 
   Network& network_;
-  int exceptions_ = std::uncaught_exceptions();
+  gossip::detail::Lifetime lifetime_;
   std::uint32_t number_;
   int lane_;                          // of the tags: no other channel of now has it
   std::vector<Rank> correspondents_;  // ascending

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/hosts.h>
 #include <libgossip/transport/mean_ring.h>
+#include <libgossip/transport/meeting.h>
 #include <libgossip/transport/memory_channel.h>
 #include <libgossip/transport/mixed_channel.h>
 #include <libgossip/transport/process_group.h>
@@ -19,68 +23,43 @@
 namespace gossip::transport {
 namespace {
 
-/// MPI's non-blocking all-reduce: 1.6 times faster than the blocking one between hosts, and it runs
-/// in the background.
-class ProcessMean final : public Mean {
- public:
-  ProcessMean(const mpi::Communicator& communicator, const VectorView& vector,
-              const Patience& patience)
-      : communicator_(communicator), vector_(vector), patience_(patience) {}
+#ifdef GOSSIP_CHECK_COLLECTIVE
+constexpr bool kChecksMeans = true;
+#else
+constexpr bool kChecksMeans = false;
+#endif
 
-  void start() override { communicator_.sum_async(vector_, requests_); }
-
-  void progress() override { static_cast<void>(requests_.test()); }
-
-  void wait() override {
-    try {
-      if (!requests_.wait(Deadline(patience_.timeout), patience_.while_waiting)) {
-        throw TimeoutError(
-            -1, fmt::format("Rank {} waited {} ms for the mean over {} ranks: one "
-                            "of them has ended or hangs.",
-                            communicator_.rank(), patience_.timeout.count(), communicator_.size()));
-      }
-    } catch (...) {
-      requests_.abandon();  // whoever handles this may let the mean go
-      throw;
-    }
-    const double share = 1.0 / communicator_.size();
-    visit(vector_, [&](auto values) { kernels::scale(values, share); });
-  }
-
- private:
-  const mpi::Communicator& communicator_;
-  VectorView vector_;
-  Patience patience_;
-  mpi::Requests requests_;
-};
+/// A rank that waits for a mean tells the others, so that they know who has not come, and says for
+/// whom it waits.
+constexpr double kTellingSeconds = 1.0;
+constexpr double kNoticeSeconds = 10.0;
 
 /// On a duplicate of the group's communicator.
 class ProcessLargest final : public Largest {
  public:
   ProcessLargest(const mpi::Communicator& communicator, std::size_t count)
-      : communicator_(mpi::Communicator::duplicate(communicator.get())), numbers_(count) {}
+      : communicator_(mpi::Communicator::duplicate(communicator.get())),
+        numbers_(std::make_shared<std::vector<double>>(count)) {}
   ~ProcessLargest() override {
-    if (is_over_) return;
-    requests_.abandon();
-    communicator_.leave();
+    if (!is_over_) communicator_.disturb();
   }
 
   void start(std::span<const double> numbers) override {
-    GOSSIP_ASSERT(is_over_ && numbers.size() == numbers_.size(),
+    GOSSIP_ASSERT(is_over_ && numbers.size() == numbers_->size(),
                   "{} numbers to find the largest of, where {} were announced or one is under way",
-                  numbers.size(), numbers_.size());
-    std::ranges::copy(numbers, numbers_.begin());
+                  numbers.size(), numbers_->size());
+    std::ranges::copy(numbers, numbers_->begin());
     is_over_ = false;
     communicator_.max_async(numbers_, requests_);
   }
 
   [[nodiscard]] bool test() override { return is_over_ = is_over_ || requests_.test(); }
 
-  [[nodiscard]] std::span<const double> numbers() const override { return numbers_; }
+  [[nodiscard]] std::span<const double> numbers() const override { return *numbers_; }
 
  private:
   mpi::Communicator communicator_;
-  std::vector<double> numbers_;
+  std::shared_ptr<std::vector<double>> numbers_;
   mpi::Requests requests_;
   bool is_over_ = true;
 };
@@ -132,6 +111,8 @@ class ProcessGroup final : public Group {
  public:
   ProcessGroup(mpi::Communicator communicator, const TransportOptions& options)
       : communicator_(std::move(communicator)),
+        meeting_(mpi::Communicator::duplicate(communicator_.get())),
+        mean_communicator_(mpi::Communicator::duplicate(communicator_.get())),
         options_(options),
         host_(communicator_.split_by_host(options.ranks_per_memory)),
         index_in_host_(static_cast<std::size_t>(communicator_.size()), -1) {
@@ -161,25 +142,34 @@ class ProcessGroup final : public Group {
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override;
 
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
-    communicator_.barrier();  // nobody waits in MPI for a rank that still trains
+    meet("the making of shared memory");  // nobody waits in MPI for a rank that still trains
     if (host_.size() == 1) return std::make_unique<PrivateRegion>(rank(), bytes);
     return std::make_unique<shared::WindowRegion>(host_, index_in_host_, bytes);
   }
 
-  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                const Patience& patience) override {
-    if (ring_ && MeanRing::is_faster_for(vector, size())) {
-      return ring_->make_mean(vector, patience);
-    }
-    return std::make_unique<ProcessMean>(communicator_, vector, patience);
-  }
+  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector, const Patience& patience,
+                                                std::shared_ptr<const void> memory) override;
 
   [[nodiscard]] std::unique_ptr<Largest> make_largest(std::size_t count) override {
+    meet(fmt::format("the making of the largest of {} numbers", count));
     return std::make_unique<ProcessLargest>(communicator_, count);
   }
 
-  void barrier() override { communicator_.barrier(); }
+  void meet(std::string_view what) override;
+
+  /// Of its own, since ranks come to other calls with different numbers of means started.
+  [[nodiscard]] const mpi::Communicator& mean_communicator() const noexcept {
+    return mean_communicator_;
+  }
+  [[nodiscard]] Meeting& meeting() noexcept { return meeting_; }
+  [[nodiscard]] bool checks_means() const noexcept { return kChecksMeans || options_.checks_means; }
+
+  /// Numbers the means, which all ranks start in the same order.
+  [[nodiscard]] std::uint64_t next_mean() noexcept { return ++means_; }
+
+  void barrier() override { meet("a barrier"); }
   void broadcast(std::span<std::byte> bytes, Rank root) override {
+    meet(fmt::format("a broadcast of {} bytes of rank {}", bytes.size(), root));
     if (has_one_memory() && bytes.size() > kBroadcastPiece) {
       broadcast_in_memory(*this, bytes, root);
     } else {
@@ -187,6 +177,7 @@ class ProcessGroup final : public Group {
     }
   }
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
+    meet("a gather");
     return communicator_.all_gather(text);
   }
 
@@ -199,16 +190,130 @@ class ProcessGroup final : public Group {
   void check_one_host();
 
   mpi::Communicator communicator_;
+  Meeting meeting_;
+  mpi::Communicator mean_communicator_;
   TransportOptions options_;
   mpi::Communicator host_;           // the ranks that share memory with this one
   std::vector<Rank> members_;        // their ranks here
   std::vector<Rank> index_in_host_;  // by rank; -1 for those elsewhere
   std::string name_ = has_one_memory() ? "shared" : "mpi";
   bool has_memories_ = false;  // several hosts, and some of them with several ranks
+  std::uint64_t means_ = 0;
   Background background_;
   std::unique_ptr<Network> network_;  // made with the first channel that needs it
-  std::unique_ptr<MeanRing> ring_;    // on several hosts
+  std::shared_ptr<MeanRing> ring_;    // on several hosts
 };
+
+/// MPI's non-blocking all-reduce: 1.6 times faster than the blocking one between hosts, and it runs
+/// in the background.
+class ProcessMean final : public Mean {
+ public:
+  ProcessMean(ProcessGroup& group, const VectorView& vector, const Patience& patience,
+              std::shared_ptr<const void> memory)
+      : group_(group),
+        vector_(vector),
+        sum_(vector),
+        patience_(patience),
+        memory_(std::move(memory)) {
+    if (memory_ != nullptr) return;
+    const auto copy = std::make_shared<std::vector<std::max_align_t>>(
+        vector.bytes() / sizeof(std::max_align_t) + 1);
+    sum_.data = copy->data();
+    memory_ = copy;
+  }
+  ~ProcessMean() override {
+    if (is_under_way_) group_.mean_communicator().disturb();
+  }
+
+  void start() override {
+    if (group_.checks_means()) group_.meet(fmt::format("a mean of {} bytes", vector_.bytes()));
+    if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
+    number_ = group_.next_mean();
+    is_under_way_ = true;
+    group_.mean_communicator().sum_async(sum_, memory_, requests_);
+  }
+
+  void progress() override { static_cast<void>(requests_.test()); }
+
+  void await() override {
+    const Deadline deadline(patience_.timeout);
+    bool has_told = false;
+    bool has_said = false;
+    const auto while_waiting = [&] {
+      const double seconds = deadline.elapsed_seconds();
+      if (!has_told && (has_told = seconds > kTellingSeconds)) {
+        group_.meeting().tell_waiting(number_);
+      }
+      if (!has_said && (has_said = seconds > kNoticeSeconds)) {
+        log(LogLevel::kWarning, group_.rank(),
+            "waiting for {} in the mean over all ranks ({:.0f} s of at most {:.0f} s)", missing(),
+            seconds, std::chrono::duration<double>(patience_.timeout).count());
+      }
+      if (patience_.while_waiting) patience_.while_waiting();
+    };
+    bool is_over = false;
+    try {
+      is_over = requests_.wait(deadline, std::cref(while_waiting));
+    } catch (...) {
+      group_.mean_communicator().disturb();
+      throw;
+    }
+    is_under_way_ = !is_over;
+    if (is_over) return;
+    group_.mean_communicator().disturb();
+    throw TimeoutError(
+        -1, fmt::format("Rank {} waited {} ms for {} in the mean over {} ranks. Who does not come "
+                        "has ended, hangs, or needs a longer timeout.",
+                        group_.rank(), patience_.timeout.count(), missing(), group_.size()));
+  }
+
+  void take() override {
+    const double share = 1.0 / group_.size();
+    visit(vector_, [&]<class T>(std::span<T> values) {
+      kernels::scale(sum_.as<T>(), share);
+      if (is_copied()) std::ranges::copy(sum_.as<T>(), values.begin());
+    });
+  }
+
+ private:
+  [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
+
+  /// Who has told nothing of this mean for as long as others tell.
+  [[nodiscard]] std::string missing() {
+    const std::string known = group_.meeting().missing_in(number_);
+    return known.empty() ? "the other ranks" : known;
+  }
+
+  ProcessGroup& group_;
+  VectorView vector_;
+  VectorView sum_;  // lies where `memory_` keeps it
+  Patience patience_;
+  std::shared_ptr<const void> memory_;
+  std::uint64_t number_ = 0;
+  mpi::Requests requests_;
+  bool is_under_way_ = false;
+};
+
+std::unique_ptr<Mean> ProcessGroup::make_mean(const VectorView& vector, const Patience& patience,
+                                              std::shared_ptr<const void> memory) {
+  if (ring_ && !checks_means() && MeanRing::is_faster_for(vector, size())) {
+    return MeanRing::make_mean(ring_, vector, patience, memory == nullptr);
+  }
+  return std::make_unique<ProcessMean>(*this, vector, patience, std::move(memory));
+}
+
+/// Where calls were given up the ranks' next ones on the same communicator would not fit together:
+/// all get new ones, now that all are here.
+void ProcessGroup::meet(std::string_view what) {
+  Place place = Place::here(what);
+  place.asks = communicator_.is_disturbed() || host_.is_disturbed() ||
+               mean_communicator_.is_disturbed() || (ring_ && ring_->is_disturbed());
+  if (!meeting_.meet(place, CollectiveCall::patience())) return;
+  communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
+  host_ = communicator_.split_by_host(options_.ranks_per_memory);
+  mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());
+  if (ring_) make_ring();  // means that live keep the old one
+}
 
 std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
   std::vector<Rank> result;
@@ -236,11 +341,12 @@ void ProcessGroup::make_ring() {
   }
   std::vector<std::vector<Rank>> ranks;
   for (auto& [first, members] : hosts) ranks.push_back(std::move(members));
-  ring_ = std::make_unique<MeanRing>(mpi::Communicator::duplicate(communicator_.get()), ranks,
+  ring_ = std::make_shared<MeanRing>(mpi::Communicator::duplicate(communicator_.get()), ranks,
                                      background_);
 }
 
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
+  meet("the making of a channel");
   if (has_one_memory()) return make_memory_channel(options);
   const std::vector<Rank> far = distant(options);
   const bool needs_memory = has_memories_ && !options.only_between_hosts;

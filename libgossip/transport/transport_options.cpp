@@ -50,15 +50,17 @@ TransportKind transport_kind(std::string_view name) {
 }
 
 std::string describe(const TransportOptions& options) {
-  return fmt::format("transport {}, pieces of {} bytes, {} ranks a memory", name_of(options.kind),
-                     options.piece_bytes, options.ranks_per_memory);
+  return fmt::format("transport {}, pieces of {} bytes, {} ranks a memory{}", name_of(options.kind),
+                     options.piece_bytes, options.ranks_per_memory,
+                     options.checks_means ? ", checked means" : "");
 }
 
 TransportOptions transport_options_from_environment() {
   return {.kind = kind_from("GOSSIP_TRANSPORT"),
           .piece_bytes = number_from<std::size_t>("GOSSIP_PIECE_BYTES", 1, kMostPieceBytes,
                                                   TransportOptions().piece_bytes),
-          .ranks_per_memory = number_from("GOSSIP_RANKS_PER_MEMORY", 0, kMostRanksPerMemory, 0)};
+          .ranks_per_memory = number_from("GOSSIP_RANKS_PER_MEMORY", 0, kMostRanksPerMemory, 0),
+          .checks_means = number_from("GOSSIP_CHECK_COLLECTIVE", 0, 1, 0) == 1};
 }
 
 }  // namespace gossip::transport

@@ -28,6 +28,10 @@ struct TransportOptions {
   /// How many ranks of a host share memory at most, 0: all. With 1 all ranks reach each other as if
   /// they were on hosts of their own: to try that on one machine.
   int ranks_per_memory = 0;
+
+  /// Whether the ranks compare, too, before each mean of a step, that they are in the same one:
+  /// then no mean runs beside the computation. Always in a build with GOSSIP_CHECK_COLLECTIVE.
+  bool checks_means = false;
 };
 
 /// "auto", "shared", "rma", "message".
@@ -40,8 +44,9 @@ struct TransportOptions {
 /// All settings in one line, to compare between ranks.
 [[nodiscard]] std::string describe(const TransportOptions& options);
 
-/// The options that the environment variables GOSSIP_TRANSPORT, GOSSIP_PIECE_BYTES and
-/// GOSSIP_RANKS_PER_MEMORY set. Throws gossip::Error for values that make no sense.
+/// The options that the environment variables GOSSIP_TRANSPORT, GOSSIP_PIECE_BYTES,
+/// GOSSIP_RANKS_PER_MEMORY and GOSSIP_CHECK_COLLECTIVE (1 or 0) set. Throws gossip::Error for
+/// values that make no sense.
 [[nodiscard]] TransportOptions transport_options_from_environment();
 
 }  // namespace gossip::transport

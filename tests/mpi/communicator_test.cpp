@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <string>
+#include <string_view>
+#include <sys/mman.h>
 #include <utility>
 #include <vector>
 
@@ -11,9 +15,13 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
+#include <libgossip/mpi/abandoned.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/shared_window.h>
+
+#include "support/expect_throw.h"
 
 namespace gossip::mpi {
 namespace {
@@ -160,6 +168,56 @@ TEST_F(CommunicatorTest, GathersNothing) {
               testing::ElementsAreArray(std::vector<std::string>(static_cast<std::size_t>(size_))));
 }
 
+/// Address space that nothing is written to, so that it takes no memory.
+class Untouched {
+ public:
+  explicit Untouched(std::size_t bytes)
+      : bytes_(bytes),
+        memory_(
+            mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+  Untouched(const Untouched&) = delete;
+  Untouched& operator=(const Untouched&) = delete;
+  ~Untouched() { munmap(memory_, bytes_); }
+  [[nodiscard]] std::string_view text() const { return {static_cast<char*>(memory_), bytes_}; }
+
+ private:
+  std::size_t bytes_;
+  void* memory_;
+};
+
+TEST_F(CommunicatorTest, RefusesTextsThatAreTooLongTogetherOnAllRanks) {
+  const std::size_t bytes = (std::size_t{3} << 30U) / static_cast<std::size_t>(size_);
+  const Untouched own(bytes);
+
+  test::expect_throw<JointError>(
+      [&] { static_cast<void>(comm_.all_gather(own.text())); },
+      {"have " + std::to_string(bytes * static_cast<std::size_t>(size_)) + " bytes together"});
+  EXPECT_EQ(comm_.all_gather("a").size(), static_cast<std::size_t>(size_));
+}
+
+TEST_F(CommunicatorTest, AWaitThatEndsLeavesNothingThatMpiUses) {
+  if (size_ == 1) return;
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  std::vector<std::byte> bytes(100'000, std::byte{7});
+  const auto broadcast = [&] { comm.broadcast(bytes, size_ - 1); };
+  EXPECT_FALSE(comm.is_disturbed());
+
+  if (rank_ == 0) {  // receives what the last rank has not sent
+    const CollectiveCall call("a test", std::chrono::milliseconds(50));
+    test::expect_throw<TimeoutError>(broadcast, {"Rank 0 waited 50 ms", "broadcast of a test"});
+    EXPECT_TRUE(comm.is_disturbed());
+    EXPECT_FALSE(finish_abandoned(Deadline(std::chrono::milliseconds(1))));
+    std::ranges::fill(bytes, std::byte{5});
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank_ != 0) broadcast();
+
+  EXPECT_TRUE(finish_abandoned(Deadline(std::chrono::seconds(20))));
+  if (rank_ == 0) {
+    EXPECT_EQ(std::ranges::count(bytes, std::byte{5}), 100'000);
+  }
+}
+
 template <class T>
 class CommunicatorSum : public CommunicatorTest {};
 using Elements = testing::Types<float, double>;
@@ -168,11 +226,12 @@ TYPED_TEST_SUITE(CommunicatorSum, Elements);
 TYPED_TEST(CommunicatorSum, AddsOverAllRanks) {
   using T = TypeParam;
   for (const std::size_t size : kSizes) {
-    std::vector<T> values(size + 1, T{-1});
+    const auto memory = std::make_shared<std::vector<T>>(size + 1, T{-1});
+    std::vector<T>& values = *memory;
     for (std::size_t k = 0; k < size; ++k) values[k] = static_cast<T>(k % 100) + T(this->rank_);
     Requests requests;
 
-    this->comm_.sum_async(std::span<T>(values).first(size), requests);
+    this->comm_.sum_async(std::span<T>(values).first(size), memory, requests);
     EXPECT_TRUE(requests.wait(Deadline(std::chrono::seconds(20))));
 
     const T ranks = static_cast<T>(this->size_ * (this->size_ - 1) / 2);
@@ -187,13 +246,14 @@ TYPED_TEST(CommunicatorSum, AddsOverAllRanks) {
 
 TYPED_TEST(CommunicatorSum, SeveralRunAtOnce) {
   using T = TypeParam;
-  std::vector<std::vector<T>> vectors(5, std::vector<T>(1001));
+  const auto memory = std::make_shared<std::vector<std::vector<T>>>(5, std::vector<T>(1001));
+  std::vector<std::vector<T>>& vectors = *memory;
   for (std::size_t i = 0; i < vectors.size(); ++i) {
     std::iota(vectors[i].begin(), vectors[i].end(), static_cast<T>(i));
   }
   Requests requests;
 
-  for (auto& vector : vectors) this->comm_.sum_async(std::span<T>(vector), requests);
+  for (auto& vector : vectors) this->comm_.sum_async(std::span<T>(vector), memory, requests);
   EXPECT_TRUE(requests.wait(Deadline(std::chrono::seconds(20))));
 
   for (std::size_t i = 0; i < vectors.size(); ++i) {

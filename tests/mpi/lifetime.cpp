@@ -2,9 +2,11 @@
 // One way to start or end MPI, chosen on the command line; says what happened. See CMakeLists.txt.
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <mpi.h>
 
@@ -156,6 +158,23 @@ int unfinished(int argc, char** argv, bool assigns) {
   return 0;
 }
 
+/// Rank 0 gives up waiting for an operation that no other rank ever starts, or all ranks do for one
+/// that ends when all have left it.
+int gives_up(int argc, char** argv, bool is_alone) {
+  {
+    const Environment environment(argc, argv);
+    const Communicator world = environment.world();
+    if (!is_alone || world.rank() == 0) {
+      auto numbers = std::make_shared<std::vector<double>>(100'000, 1.0);
+      Requests requests;
+      world.max_async(numbers, requests);
+      world.disturb();
+    }
+  }
+  if (is_finalized()) std::puts("finalized with nothing lost");
+  return is_finalized() ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -169,6 +188,8 @@ int main(int argc, char** argv) {
   if (name == "foreign_launcher_of_application") return refuses_launcher(argc, argv);
   if (name == "parameters") return parameters(argc, argv);
   if (name == "throws_past_window") return throws_past_window(argc, argv);
+  if (name == "gives_up_alone") return gives_up(argc, argv, true);
+  if (name == "gives_up") return gives_up(argc, argv, false);
   if (name == "unfinished") return unfinished(argc, argv, false);
   if (name == "overwritten") return unfinished(argc, argv, true);
   std::fprintf(stderr, "there is no case '%s'\n", argc > 1 ? argv[1] : "");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
 #include <utility>
 
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <libgossip/mpi/abandoned.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/mpi/request.h>
 
@@ -85,6 +87,35 @@ TEST_F(RequestsTest, AbandonedOnesAreForgotten) {
 
   EXPECT_TRUE(requests.test());
   send(1, 77);
+  EXPECT_TRUE(finish_abandoned(Deadline(20s)));
+}
+
+TEST_F(RequestsTest, KeepBuffersUntilMpiIsDoneWithThem) {
+  auto value = std::make_shared<int>(0);
+  const std::weak_ptr<int> seen = value;
+  const auto receive_into_kept = [&](int tag) {
+    Requests requests;
+    MPI_Irecv(value.get(), 1, MPI_INT, comm_.rank(), tag, comm_.get(), requests.add(value));
+    return requests;
+  };
+  {
+    Requests finished = receive_into_kept(1);
+    Requests assigned = receive_into_kept(2);
+    const Requests destroyed = receive_into_kept(3);
+    value.reset();
+    send(10, 1);
+    EXPECT_TRUE(finished.wait(Deadline(20s)));
+    assigned = std::move(finished);
+  }
+
+  EXPECT_FALSE(finish_abandoned(Deadline(1ms)));
+  EXPECT_FALSE(seen.expired());
+  send(20, 2);
+  EXPECT_FALSE(finish_abandoned(Deadline(20ms)));
+  EXPECT_FALSE(seen.expired());
+  send(30, 3);
+  EXPECT_TRUE(finish_abandoned(Deadline(20s)));
+  EXPECT_TRUE(seen.expired());
 }
 
 TEST_F(RequestsTest, ThatCouldNotBeStartedAreNotUnfinished) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
+#include <stdexcept>
 
 #include "optim/optim_test_support.h"
 
@@ -238,6 +239,101 @@ TEST_F(AllReduceTest, CountsNominalBytesAndItsMemory) {
   if (size() > 1) {
     EXPECT_GE(static_cast<double>(optimizer.memory_bytes()), elements * 8);
   }
+}
+
+TEST_F(AllReduceTest, AFailedPassIsMadeAgainByItsRankAlone) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(64));
+  const auto fail_in = [&](torch::Tensor tensor) {
+    const auto hook = tensor.register_hook(
+        [](const torch::Tensor& gradient) -> torch::Tensor {  // the other branch is through
+          throw std::runtime_error("out of memory");
+          return gradient;
+        });
+    EXPECT_ANY_THROW(backward(*model, rank(), {true}, 7));
+    tensor.remove_hook(hook);
+  };
+  for (int step = 0; step < 4; ++step) {
+    const auto expected = mean_gradients(model->parameters(), all_left, step);
+    optimizer.zero_grad();
+    if (rank() == last() && step % 2 == 0) fail_in(model->trunk->weight);
+    if (rank() == 0 && step >= 2) fail_in(model->left->bias);
+    optimizer.zero_grad();
+    backward(*model, rank(), {true}, step);
+    optimizer.step();
+    expect_gradients(*model, expected);
+    EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters()))) << "step " << step;
+  }
+}
+
+TEST_F(AllReduceTest, RanksMayMakeDifferentNumbersOfPasses) {
+  const auto passes = [&](Rank rank) { return Passes(rank == 0 ? 3 : 1, true); };
+  expect_means(passes);
+  expect_means(passes, AllReduceOptions().bucket_bytes(64));
+}
+
+TEST_F(AllReduceTest, AFailedPassDoesNotDisturbOtherCollectiveCalls) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(64));
+  const auto before = test::copies_of(model->parameters());
+  const auto expected = mean_gradients(model->parameters(), all_left, 0);
+
+  if (rank() == last()) backward(*model, rank(), {false}, 3);  // and no step
+  EXPECT_NEAR(optimizer.consensus_distance(), 0.0, 1e-12);
+  optimizer.with_mean_model([&] { test::expect_near(model->parameters(), before); });
+  optimizer.zero_grad();
+  backward(*model, rank(), {true}, 0);
+  optimizer.step();
+
+  expect_gradients(*model, expected);
+  EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
+}
+
+TEST_F(AllReduceTest, AStepThatTimedOutLeavesTheModelAndEndsInOrder) {
+  if (size() == 1) return;
+  for (const std::int64_t bytes : {64, 1 << 20}) {
+    const auto model = test::make<Branches>(5);
+    {
+      AllReduce optimizer(
+          world(), *model, test::sgd(*model),
+          AllReduceOptions().bucket_bytes(bytes).timeout(std::chrono::milliseconds(1500)));
+      const auto before = test::copies_of(model->parameters());
+      if (rank() != last()) {
+        backward(*model, rank(), {true}, 0);
+        test::expect_throw<TimeoutError>([&] { optimizer.step(); },
+                                         {"for rank " + std::to_string(last()) + " in the mean"});
+        test::expect_equal(model->parameters(), before);
+        test::expect_throw<Error>([&] { optimizer.step(); }, {"make a new optimizer"});
+      }
+      MPI_Barrier(MPI_COMM_WORLD);
+      optimizer.with_mean_model([&] { test::expect_near(model->parameters(), before); });
+    }
+    AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(bytes));
+    const auto expected = mean_gradients(model->parameters(), all_left, 1);
+    optimizer.zero_grad();
+    backward(*model, rank(), {true}, 1);
+    optimizer.step();
+    expect_gradients(*model, expected);
+  }
+}
+
+TEST_F(AllReduceTest, NamesTheRankThatLeftWhileOthersWaitForTheirMean) {
+  if (size() == 1) return;
+  const auto model = test::make<Branches>(5);
+  {
+    AllReduce optimizer(world(), *model, test::sgd(*model),
+                        AllReduceOptions().timeout(std::chrono::seconds(20)));
+    backward(*model, rank(), {true}, 0);
+    optimizer.step();
+    backward(*model, rank(), {true}, 1);
+    if (rank() != 0) {
+      test::expect_throw<Error>([&] { optimizer.step(); },
+                                {"Rank 0 left the training loop after 1 steps"});
+    }
+    optimizer.with_mean_model([] {});  // the others come to it when they know where rank 0 is
+    test::expect_throw<Error>([&] { optimizer.step(); }, {"make a new optimizer"});
+  }
+  EXPECT_TRUE(is_same_everywhere("still in step"));
 }
 
 }  // namespace

@@ -105,6 +105,74 @@ TEST_F(MethodsTest, AllContinueToTheBitInTheMiddleOfARound) {
   }
 }
 
+TEST_F(MethodsTest, RanksInDifferentCallsSayWhichIsInWhich) {
+  if (size() == 1) return;
+  std::vector<std::string> names = synchronous_names();
+  names.insert(names.end(), {"async-gossip", "ad-psgd", "a2cid2"});
+  for (const std::string& name : names) {
+    const auto model = test::make<Normed>(2);
+    auto optimizer = make(name, *model);
+    train(*model, *optimizer, 0, 2);
+    const auto before = test::copies_of(model->parameters());
+
+    test::expect_throw<JointError>(
+        [&] {
+          rank() == 0 ? optimizer->with_mean_model([] {})
+                      : static_cast<void>(optimizer->consensus_distance());
+        },
+        {"rank 0 is in with_mean_model() after 2 steps, rank ",
+         " in consensus_distance() after 2"});
+    if (optimizer->is_synchronous()) test::expect_equal(model->parameters(), before);
+    optimizer->paused([] {});
+
+    // As a last evaluation by rank 0 alone.
+    if (rank() == 0) {
+      test::expect_throw<JointError>([&] { optimizer->with_mean_model([] {}); },
+                                     {"rank 0 is in with_mean_model() after 2 steps, rank ",
+                                      " in the destructor of the optimizer after 2 steps"});
+      optimizer.reset();  // while the others are in a barrier
+    } else {
+      optimizer.reset();
+      test::expect_throw<JointError>(
+          [&] { world().barrier(); },
+          {"rank 0 is in the destructor of the optimizer after 2 steps, rank ", " in a barrier"});
+    }
+    EXPECT_FALSE(HasFailure()) << name;
+  }
+}
+
+/// Among all ranks the mean is of the model itself.
+TEST_F(MethodsTest, AMeanThatTimedOutLeavesTheModelAndEndsInOrder) {
+  if (size() == 1) return;
+  for (const std::string_view name : {"local-sgd", "slowmo", "diloco", "scaffold"}) {
+    const auto model = test::make<Normed>(2);
+    const auto make_with = [&](std::chrono::milliseconds timeout) {
+      return make_optimizer(name, world(), *model,
+                            std::make_unique<torch::optim::SGD>(test::sgd(*model, 0.05)),
+                            topology::ring(size()), {.local_steps = 1, .timeout = timeout});
+    };
+    auto optimizer = make_with(std::chrono::milliseconds(500));
+    const auto twin = test::make<Normed>(2);
+    auto plain = test::sgd(*twin, 0.05);
+    if (rank() != last()) {
+      test::loss(*twin, rank(), 0).backward();
+      plain.step();
+      test::loss(*model, rank(), 0).backward();
+      test::expect_throw<TimeoutError>([&] { optimizer->step(); },
+                                       {"waited 500 ms for ", " in the mean over"});
+      test::expect_near(model->parameters(), twin->parameters());
+      test::expect_throw<Error>([&] { optimizer->step(); }, {"make a new optimizer"});
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    optimizer.reset();
+
+    optimizer = make_with(std::chrono::seconds(20));
+    train(*model, *optimizer, 0, 2);
+    EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters()))) << name;
+    EXPECT_FALSE(HasFailure()) << name;
+  }
+}
+
 /// What --list says of them.
 TEST_F(MethodsTest, HaveAsManyVectorsAsIsSaid) {
   const auto model = test::make<Normed>(2);

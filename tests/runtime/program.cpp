@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs as users write them, for what a test cannot do in its own process; see CMakeLists.txt.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,7 @@
 #include <ATen/Parallel.h>
 #endif
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
 #include <libgossip/runtime/cores.h>
 #include <libgossip/runtime/run_main.h>
@@ -86,6 +89,38 @@ int gpus(Session& session) {
   return 0;
 }
 
+/// All ranks throw while an agreement is under way, which only some have joined where `is_even` is
+/// false, and the program goes on to its end.
+int catches(Session& session, bool is_even) {
+  try {
+    const auto largest = session.world().make_largest(3);
+    const auto channel = session.world().make_channel({.capacity_bytes = 64});
+    std::vector<double> x(100'000);
+    const auto mean = session.world().make_mean(std::span<double>(x), std::chrono::minutes(1));
+    if (is_even || session.rank() == 0) {
+      largest->start(std::vector<double>{1.0, 2.0, 3.0});
+      mean->start();
+    }
+    throw gossip::Error("no file");
+  } catch (const gossip::Error& error) {
+    std::printf("rank %d caught: %s\n", session.rank(), error.what());
+  }
+  // What the heap gives out now is what was freed above.
+  std::vector<std::vector<char>> blocks(1000, std::vector<char>(24));
+  return 3;
+}
+
+int catches_in_step(Session& session) { return catches(session, true); }
+int catches_apart(Session& session) { return catches(session, false); }
+
+/// Rank 0 makes another collective call than the others.
+int differs(Session& session) {
+  const gossip::CollectiveCall call(session.rank() == 0 ? "evaluate()" : "save()",
+                                    std::chrono::seconds(5));
+  session.world().barrier();
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -99,6 +134,9 @@ int main(int argc, char** argv) {
       {"throws_alone", throws_alone},
       {"threads", threads},
       {"gpus", gpus},
+      {"differs", differs},
+      {"catches_in_step", catches_in_step},
+      {"catches_apart", catches_apart},
   };
   return gossip::run_main(argc, argv, cases.at(argc > 1 ? argv[1] : ""));
 }

@@ -5,11 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/group.h>
 
+#include "support/expect_throw.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::transport {
@@ -135,6 +138,67 @@ TEST_P(GroupTest, BarrierWaitsForAll) {
 
     EXPECT_EQ(early, 0);
     group.barrier();
+  });
+}
+
+TEST_P(GroupTest, RanksInDifferentCallsAllSayWhichAndGoOn) {
+  if (GetParam() == 1) return;
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    const bool is_last = group.rank() == last;
+    std::vector<std::byte> bytes(8);
+    std::vector<double> numbers(3);
+    const auto expect_differs = [&](const std::function<void()>& usual,
+                                    const std::function<void()>& other, std::string_view first,
+                                    std::string_view second) {
+      test::expect_throw<JointError>(
+          is_last ? other : usual,
+          {fmt::format("rank 0 is in {}, rank {} in {}.", first, last, second)});
+    };
+
+    expect_differs([&] { group.barrier(); }, [&] { group.broadcast(bytes, 0); }, "a barrier",
+                   "a broadcast of 8 bytes of rank 0");
+    expect_differs([&] { static_cast<void>(group.all_gather("a")); },
+                   [&] { average_(group, std::span<double>(numbers)); }, "a gather",
+                   "the mean of 3 numbers of 8 bytes");
+    expect_differs([&] { static_cast<void>(group.make_region(8)); },
+                   [&] { static_cast<void>(group.make_largest(2)); }, "the making of shared memory",
+                   "the making of the largest of 2 numbers");
+    expect_differs([&] { group.broadcast(bytes, 0); },
+                   [&] { group.broadcast(std::span(bytes).first(4), 0); },
+                   "a broadcast of 8 bytes of rank 0", "a broadcast of 4 bytes of rank 0");
+
+    EXPECT_EQ(group.all_gather("a").size(), static_cast<std::size_t>(group.size()));
+  });
+}
+
+TEST_P(GroupTest, CallsAreNamedAsTheUserMakesThem) {
+  if (GetParam() == 1) return;
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    const bool is_last = group.rank() == last;
+    const auto in = [&](std::string_view name, std::int64_t step, bool is_in_step) {
+      const CollectiveCall call(name, kLong, step, is_in_step);
+      const CollectiveCall inside("what it calls", kLong, 77, true);
+      group.barrier();
+    };
+
+    test::expect_throw<JointError>([&] { in(is_last ? "save()" : "load()", 5, true); },
+                                   {fmt::format("rank 0 is in load() after 5 steps, rank {} in "
+                                                "save() after 5 steps.",
+                                                last)});
+    test::expect_throw<JointError>([&] { in("load()", is_last ? 1 : 2, true); },
+                                   {fmt::format("rank 0 is in load() after 2 steps, rank {} in "
+                                                "load() after 1 step.",
+                                                last)});
+    const auto barrier_or_gather = [&] {
+      const CollectiveCall call("load()", kLong);
+      is_last ? static_cast<void>(group.all_gather("")) : group.barrier();
+    };
+    test::expect_throw<JointError>(
+        barrier_or_gather,
+        {fmt::format("rank 0 is in load() (a barrier), rank {} in load() (a gather).", last)});
+    in("load()", is_last ? 1 : 2, false);  // need not be in the same step
   });
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What only groups of processes have.
+#include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <memory>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -9,10 +12,13 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/process_group.h>
+
+#include "support/expect_throw.h"
 
 namespace gossip::transport {
 namespace {
@@ -81,6 +87,118 @@ TEST_F(ProcessGroupTest, AMeanThatNobodyJoinsTimesOutOrIsStopped) {
     ended->wait();
   }
   MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/// Rank `absent` comes only when the others have given up, and is told of it.
+void expect_absent_named(Group& group, Rank absent) {
+  const auto meet = [&] {
+    const bool is_late = group.rank() == absent;  // which need not wait any more
+    const CollectiveCall call("with_mean_model()", is_late ? Patience(1h) : Patience(300ms), 5);
+    group.barrier();
+  };
+  const std::string absence =
+      "in with_mean_model() after 5 steps for rank " + std::to_string(absent);
+  if (group.rank() == absent) {
+    MPI_Barrier(MPI_COMM_WORLD);
+    test::expect_throw<TimeoutError>(meet, {absence});
+    return;
+  }
+  try {
+    meet();
+    ADD_FAILURE() << "rank " << absent << " did not come";
+  } catch (const TimeoutError& error) {
+    EXPECT_EQ(error.peer(), absent);
+    EXPECT_THAT(error.what(), testing::HasSubstr(absence));
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+TEST_F(ProcessGroupTest, ARankThatDoesNotComeIsNamedAndToldAndTheGroupGoesOn) {
+  if (group_->size() == 1) return;
+  expect_absent_named(*group_, group_->size() - 1);
+  expect_absent_named(*group_, 0);
+
+  EXPECT_EQ(mean_of(*group_, group_->rank()), 0.5 * (group_->size() - 1));
+}
+
+TEST_F(ProcessGroupTest, AWaitThatIsStoppedEndsThoseOfTheOthers) {
+  if (group_->size() == 1) return;
+  Patience patience = 1min;
+  patience.while_waiting = [] { throw Error("asked to stop"); };
+  const bool stops = group_->rank() == 0;
+  const CollectiveCall call("a test", stops ? patience : Patience(1min));
+
+  if (group_->rank() == group_->size() - 1) MPI_Barrier(MPI_COMM_WORLD);
+  if (stops) {
+    test::expect_throw<Error>([&] { group_->barrier(); }, {"asked to stop"});
+  } else {
+    test::expect_throw<TimeoutError>([&] { group_->barrier(); },
+                                     {"Rank 0 did not wait any longer in a test: asked to stop"});
+  }
+  if (group_->rank() != group_->size() - 1) MPI_Barrier(MPI_COMM_WORLD);
+  group_->barrier();
+}
+
+TEST_F(ProcessGroupTest, AMeanThatTimedOutLeavesItsVectorAndNamesWhoIsMissing) {
+  if (group_->size() == 1) return;
+  const Rank last = group_->size() - 1;
+  auto x = std::make_unique<std::vector<double>>(100'000, 2.0);
+  auto mean = group_->make_mean(std::span<double>(*x), 2s);
+
+  if (group_->rank() != last) {
+    mean->start();
+    test::expect_throw<TimeoutError>([&] { mean->wait(); },
+                                     {"for rank " + std::to_string(last) + " in the mean over"});
+    EXPECT_EQ(std::ranges::count(*x, 2.0), 100'000);
+  }
+  mean.reset();
+  x.reset();  // MPI still has its own
+  MPI_Barrier(MPI_COMM_WORLD);
+
+  // The last rank has started one less, and yet the next means fit together.
+  EXPECT_EQ(mean_of(*group_, group_->rank()), 0.5 * last);
+  EXPECT_EQ(group_->all_gather("a").size(), static_cast<std::size_t>(group_->size()));
+  EXPECT_EQ(group_->make_region(64)->of(group_->rank()).size(), 64U);
+}
+
+TEST_F(ProcessGroupTest, ALargestThatIsNotOverMayEnd) {
+  auto largest = group_->make_largest(1);
+  const std::vector<double> own{1.0 * group_->rank()};
+  if (group_->rank() == 0) largest->start(own);
+
+  largest.reset();
+
+  largest = group_->make_largest(1);
+  largest->start(own);
+  EXPECT_TRUE(wait_until(Deadline(20s), [&] { return largest->test(); }));
+  EXPECT_EQ(largest->numbers().front(), group_->size() - 1.0);
+}
+
+TEST_F(ProcessGroupTest, ComparesMeansWhereAskedTo) {
+  if (group_->size() == 1) return;
+  const auto group =
+      make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD), {.checks_means = true});
+  std::vector<float> x(100, static_cast<float>(group->rank()));
+  const bool is_first = group->rank() == 0;
+  const auto mean = group->make_mean(std::span<float>(x), 1min);
+  const auto shorter = group->make_mean(std::span<float>(x).first(is_first ? 10 : 100), 1min);
+  const auto start_in = [](Mean& one, std::string_view name, std::int64_t step) {
+    const CollectiveCall call(name, 1min, step, true);
+    one.start();
+  };
+
+  test::expect_throw<JointError>([&] { start_in(*shorter, "step()", 3); },
+                                 {"rank 0 is in step() after 3 steps (a mean of 40 bytes), rank ",
+                                  " in step() after 3 steps (a mean of 400 bytes)"});
+  test::expect_throw<JointError>(
+      [&] { start_in(*mean, "step()", is_first ? 3 : 4); },
+      {"rank 0 is in step() after 3 steps, rank ", " in step() after 4 steps"});
+  const auto barrier_or_mean = [&] { is_first ? group->barrier() : start_in(*mean, "step()", 3); };
+  test::expect_throw<JointError>(barrier_or_mean,
+                                 {"rank 0 is in a barrier, rank ", " in step() after 3 steps"});
+  start_in(*mean, "step()", 3);
+  mean->wait();
+  EXPECT_EQ(x.front(), static_cast<float>(0.5 * (group->size() - 1)));
 }
 
 }  // namespace

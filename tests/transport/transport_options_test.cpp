@@ -17,7 +17,8 @@ using testing::HasSubstr;
 class TransportOptionsTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"GOSSIP_TRANSPORT", "GOSSIP_PIECE_BYTES", "GOSSIP_RANKS_PER_MEMORY"}) {
+    for (const char* name : {"GOSSIP_TRANSPORT", "GOSSIP_PIECE_BYTES", "GOSSIP_RANKS_PER_MEMORY",
+                             "GOSSIP_CHECK_COLLECTIVE"}) {
       unsetenv(name);
     }
   }
@@ -42,19 +43,23 @@ TEST_F(TransportOptionsTest, AreTheDefaultsWithoutVariables) {
   EXPECT_EQ(options.kind, TransportKind::kAuto);
   EXPECT_EQ(options.piece_bytes, std::size_t{1} << 19U);
   EXPECT_EQ(options.ranks_per_memory, 0);
+  EXPECT_FALSE(options.checks_means);
 }
 
 TEST_F(TransportOptionsTest, ComeFromTheEnvironment) {
   setenv("GOSSIP_TRANSPORT", "rma", 1);
   setenv("GOSSIP_PIECE_BYTES", "65536", 1);
   setenv("GOSSIP_RANKS_PER_MEMORY", "2", 1);
+  setenv("GOSSIP_CHECK_COLLECTIVE", "1", 1);
 
   const TransportOptions options = transport_options_from_environment();
 
   EXPECT_EQ(options.kind, TransportKind::kRma);
   EXPECT_EQ(options.piece_bytes, 65536U);
   EXPECT_EQ(options.ranks_per_memory, 2);
-  EXPECT_EQ(describe(options), "transport rma, pieces of 65536 bytes, 2 ranks a memory");
+  EXPECT_TRUE(options.checks_means);
+  EXPECT_EQ(describe(options),
+            "transport rma, pieces of 65536 bytes, 2 ranks a memory, checked means");
 }
 
 TEST_F(TransportOptionsTest, EmptyVariablesCountAsNone) {

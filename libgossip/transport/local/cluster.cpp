@@ -7,11 +7,13 @@
 #include <new>
 #include <numeric>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/transport/local/cluster.h>
+#include <libgossip/transport/meeting.h>
 #include <libgossip/transport/memory_channel.h>
 
 namespace gossip::transport::local {
@@ -40,6 +42,16 @@ struct Cluster::Shared {
            !deadline.has_passed()) {
     }
     if (generation == own_generation) fail();
+  }
+
+  /// Blocks until all ranks are here, and at the same place.
+  void meet(Rank rank, std::string_view what) {
+    const std::vector<Place> places = all_gather(rank, Place::here(what));
+    for (Rank other = 1; other < size; ++other) {
+      const std::string differs =
+          difference(0, places.front(), other, places[static_cast<std::size_t>(other)]);
+      if (!differs.empty()) throw JointError(differs);
+    }
   }
 
   /// Ends the cluster: who comes later must not meet a rank that has given up.
@@ -166,43 +178,52 @@ class LocalGroup final : public Group {
   [[nodiscard]] Background& background() override { return background_; }
 
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
+    meet("the making of a channel");
     auto region = make_region(MemoryChannel::region_bytes(options, size()));
     std::vector<Rank> all(static_cast<std::size_t>(size()));
     std::iota(all.begin(), all.end(), 0);
     auto channel =
         std::make_unique<MemoryChannel>(std::move(region), rank_, size(), std::move(all), options);
-    barrier();
+    shared_->barrier();
     return with_faults(std::move(channel), shared_->faults, rank_, size());
   }
 
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
+    meet("the making of shared memory");
     return std::make_unique<LocalRegion>(shared_->all_gather(rank_, LocalRegion::allocate(bytes)));
   }
 
-  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector,
-                                                const Patience& patience) override;
+  [[nodiscard]] std::unique_ptr<Mean> make_mean(const VectorView& vector, const Patience& patience,
+                                                std::shared_ptr<const void> memory) override;
 
   [[nodiscard]] std::unique_ptr<Largest> make_largest(std::size_t count) override {
+    meet(fmt::format("the making of the largest of {} numbers", count));
     auto boards = shared_->all_gather(rank_, std::make_shared<LargestBoard>());
     return std::make_unique<LocalLargest>(boards.front(), size(), count);
   }
 
-  void barrier() override { shared_->barrier(); }
+  void meet(std::string_view what) override { shared_->meet(rank_, what); }
+  void barrier() override { meet("a barrier"); }
 
   void broadcast(std::span<std::byte> bytes, Rank root) override {
+    meet(fmt::format("a broadcast of {} bytes of rank {}", bytes.size(), root));
     const auto all = shared_->all_gather(rank_, bytes);
     const std::span<std::byte> source = all[static_cast<std::size_t>(root)];
     if (rank_ != root && !bytes.empty()) std::memcpy(bytes.data(), source.data(), bytes.size());
-    barrier();
+    shared_->barrier();
   }
 
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
+    meet("a gather");
     return shared_->all_gather(rank_, std::string(text));
   }
 
   [[nodiscard]] std::vector<VectorView> all_gather(const VectorView& vector) {
     return shared_->all_gather(rank_, vector);
   }
+
+  /// Without a look at where the ranks are: on the step path.
+  void await_all() { shared_->barrier(); }
 
  private:
   std::shared_ptr<Cluster::Shared> shared_;
@@ -212,7 +233,7 @@ class LocalGroup final : public Group {
 
 namespace {
 
-/// Sums in rank order, so that all ranks get the same bits. Does its work in wait().
+/// Sums in rank order, so that all ranks get the same bits. Does its work in await().
 class LocalMean final : public Mean {
  public:
   LocalMean(LocalGroup& group, const VectorView& vector) : group_(group), vector_(vector) {}
@@ -220,7 +241,7 @@ class LocalMean final : public Mean {
   void start() override {}
   void progress() override {}
 
-  void wait() override {
+  void await() override {
     const std::vector<VectorView> all = group_.all_gather(vector_);
     visit(vector_, [&]<class T>(std::span<T> values) {
       std::vector<T> sum(values.size(), T{0});
@@ -228,21 +249,29 @@ class LocalMean final : public Mean {
         const std::span<T> terms = other.as<T>();
         for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += terms[k];
       }
-      group_.barrier();
       const T count = static_cast<T>(all.size());
-      for (std::size_t k = 0; k < sum.size(); ++k) values[k] = sum[k] / count;
+      for (T& value : sum) value /= count;
+      sum_ = std::move(sum);
+    });
+    group_.await_all();
+  }
+
+  void take() override {
+    visit(vector_, [&]<class T>(std::span<T> values) {
+      std::ranges::copy(std::get<std::vector<T>>(sum_), values.begin());
     });
   }
 
  private:
   LocalGroup& group_;
   VectorView vector_;
+  std::variant<std::vector<float>, std::vector<double>> sum_;
 };
 
 }  // namespace
 
-std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector,
-                                            const Patience& /*patience*/) {
+std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector, const Patience& /*patience*/,
+                                            std::shared_ptr<const void> /*memory*/) {
   return std::make_unique<LocalMean>(*this, vector);
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <list>
 #include <memory>
+#include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/transport/rma/put_mover.h>
@@ -72,6 +74,12 @@ std::unique_ptr<SlotMemory> PutMover::make_slots(int count, std::size_t capacity
 void PutMover::expect(Rank from, const Filling& filling) {
   signs_of_life_.receive(communicator_, {}, from, filling.tag, filling.number);
   expected_.push_back(filling);
+}
+
+/// MPI may still read the stamps in routes_.
+void PutMover::leave() noexcept {
+  communicator_.leave();
+  static_cast<void>(new std::list<Route>(std::move(routes_)));
 }
 
 PutMover::Route& PutMover::route(Rank to, const mpi::Window& window) {

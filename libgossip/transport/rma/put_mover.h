@@ -35,7 +35,7 @@ class PutMover final : public PayloadMover {
   void put(Rank to, std::span<const std::byte> payload, const Filling& filling) override;
   void poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) override;
   [[nodiscard]] bool is_busy() const override;
-  void leave() noexcept override { communicator_.leave(); }
+  void leave() noexcept override;
 
   /// What MPI calls the component of the windows made so far; empty where it has no name for it.
   [[nodiscard]] const std::string& component() const noexcept { return component_; }

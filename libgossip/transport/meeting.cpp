@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/transport/meeting.h>
+
+namespace gossip::transport {
+namespace {
+
+/// A rank that waits longer than this says for whom.
+constexpr double kNoticeSeconds = 10.0;
+
+constexpr std::size_t kMostNamed = 8;
+
+/// In larger groups nobody tells all others that it waits.
+constexpr int kMostInWait = 256;
+
+}  // namespace
+
+Place Place::here(std::string_view what) {
+  return {.call = std::string(CollectiveCall::name()),
+          .what = std::string(what),
+          .step = CollectiveCall::step(),
+          .is_in_step = CollectiveCall::is_in_step()};
+}
+
+std::string describe(const Place& place) {
+  std::string text = place.call.empty() ? place.what : place.call;
+  if (place.step != CollectiveCall::kNoStep) {
+    text += fmt::format(" after {} step{}", place.step, place.step == 1 ? "" : "s");
+  }
+  return text;
+}
+
+std::string difference(Rank first, const Place& at, Rank other, const Place& there) {
+  const bool are_same = at.call == there.call;
+  const bool are_in_step = !at.is_in_step || !there.is_in_step || at.step == there.step;
+  if (are_same && are_in_step && at.what == there.what) return {};
+  std::string here = describe(at);
+  std::string elsewhere = describe(there);
+  if (are_same && are_in_step && !at.call.empty()) {
+    here += fmt::format(" ({})", at.what);
+    elsewhere += fmt::format(" ({})", there.what);
+  }
+  return fmt::format(
+      "The ranks are in different collective calls: rank {} is in {}, rank {} in {}. All ranks "
+      "make the same collective calls in the same order.",
+      first, here, other, elsewhere);
+}
+
+Meeting::Meeting(mpi::Communicator communicator)
+    : mailbox_(std::move(communicator)),
+      incomplete_(static_cast<std::size_t>(size())),
+      waits_(static_cast<std::size_t>(size())) {}
+
+Meeting::~Meeting() {
+  try {
+    if (is_clean_) mailbox_.note_finished();
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, rank(), "the last message of a group: {}", error.what());
+  }
+}
+
+bool Meeting::meet(const Place& place, const Patience& patience) {
+  ++number_;
+  if (size() == 1) return place.asks;
+  has_said_ = false;
+  const bool was_clean = std::exchange(is_clean_, false);
+  const bool asks = rank() == 0 ? lead(place, patience) : follow(place, patience);
+  is_clean_ = was_clean;
+  return asks;
+}
+
+/// Rank 0's part.
+bool Meeting::lead(const Place& place, const Patience& patience) {
+  attendances_.erase(attendances_.begin(), attendances_.lower_bound(number_));
+  attendances(number_)[0] = {.is_here = true, .place = place};
+  const Deadline deadline(patience.timeout);
+  const auto while_waiting = [&] {
+    tell_for_whom();
+    say_for_whom(place, patience, deadline.elapsed_seconds());
+    if (patience.while_waiting) patience.while_waiting();
+  };
+  try {
+    look();
+    if (!are_all_here(place)) {
+      tell_for_whom();
+      const auto look_again = [&] {
+        look();
+        return are_all_here(place);
+      };
+      if (!wait_until(deadline, look_again, std::cref(while_waiting))) {
+        tell_for_whom();
+        give_up(place, deadline.elapsed_seconds());
+      }
+    }
+  } catch (const JointError& error) {
+    tell_others({.meeting = number_, .kind = Kind::kDiffer}, error.what());
+    throw;
+  } catch (const TimeoutError& error) {
+    tell_others({.meeting = number_, .kind = Kind::kLost, .peer = error.peer()}, error.what());
+    throw;
+  } catch (const std::exception& error) {
+    tell_others({.meeting = number_, .kind = Kind::kLost, .peer = 0}, stopped(place, error));
+    throw;
+  }
+  const bool asks = std::ranges::any_of(attendances(number_),
+                                        [](const Attendance& other) { return other.place.asks; });
+  tell_others(
+      {.meeting = number_, .kind = Kind::kGo, .asks = asks ? std::uint16_t{1} : std::uint16_t{0}},
+      {});
+  return asks;
+}
+
+/// Throws when they cannot meet any more.
+bool Meeting::are_all_here(const Place& place) {
+  bool are_here = true;
+  const std::vector<Attendance>& all = attendances(number_);
+  for (Rank other = 1; other < size(); ++other) {
+    const Attendance& attendance = all[static_cast<std::size_t>(other)];
+    are_here = are_here && attendance.is_here;
+    if (!attendance.is_here) continue;
+    const std::string differs = difference(0, place, other, attendance.place);
+    if (!differs.empty()) throw JointError(differs);
+    if (!attendance.why_gone.empty()) throw TimeoutError(attendance.peer, attendance.why_gone);
+  }
+  return are_here;
+}
+
+/// The part of the others.
+bool Meeting::follow(const Place& place, const Patience& patience) {
+  verdicts_.erase(verdicts_.begin(), verdicts_.lower_bound(number_));
+  missing_ = who({0});
+  missing_rank_ = 0;
+  send({.meeting = number_,
+        .step = place.step,
+        .kind = Kind::kHere,
+        .is_in_step = place.is_in_step ? std::uint16_t{1} : std::uint16_t{0},
+        .asks = place.asks ? std::uint16_t{1} : std::uint16_t{0}},
+       place.call + '\n' + place.what, 0);
+  const Deadline deadline(patience.timeout);
+  const auto while_waiting = [&] {
+    say_for_whom(place, patience, deadline.elapsed_seconds());
+    if (patience.while_waiting) patience.while_waiting();
+  };
+  const auto has_ended = [&] {
+    look();
+    return verdicts_.contains(number_);
+  };
+  try {
+    if (!wait_until(deadline, has_ended, std::cref(while_waiting))) {
+      give_up(place, deadline.elapsed_seconds());
+    }
+  } catch (const TimeoutError& error) {
+    send({.meeting = number_, .kind = Kind::kGone, .peer = error.peer()}, error.what(), 0);
+    throw;
+  } catch (const std::exception& error) {
+    send({.meeting = number_, .kind = Kind::kGone, .peer = rank()}, stopped(place, error), 0);
+    throw;
+  }
+  const Message verdict = std::move(verdicts_.extract(number_).mapped());
+  if (verdict.head.kind == Kind::kDiffer) throw JointError(verdict.text);
+  if (verdict.head.kind == Kind::kLost) throw TimeoutError(verdict.head.peer, verdict.text);
+  return verdict.head.asks != 0;
+}
+
+/// What the others hear when an error of this rank's own ends its wait.
+std::string Meeting::stopped(const Place& place, const std::exception& error) const {
+  return fmt::format("Rank {} did not wait any longer in {}: {}", rank(), describe(place),
+                     error.what());
+}
+
+void Meeting::give_up(const Place& place, double seconds) {
+  throw TimeoutError(
+      missing_rank_,
+      fmt::format("Rank {} waited {:.1f} s in {} for {}. Who does not come has ended, hangs, makes "
+                  "another call, or needs a longer timeout.",
+                  rank(), seconds, describe(place), missing_));
+}
+
+void Meeting::say_for_whom(const Place& place, const Patience& patience, double seconds) {
+  if (has_said_ || seconds <= kNoticeSeconds) return;
+  has_said_ = true;
+  log(LogLevel::kWarning, rank(), "waiting for {} to come to {} ({:.0f} s of at most {:.0f} s)",
+      missing_, describe(place), seconds, std::chrono::duration<double>(patience.timeout).count());
+}
+
+/// Rank 0 finds out, and tells those who wait with it when that has changed.
+void Meeting::tell_for_whom() {
+  std::vector<Rank> missing;
+  const std::vector<Attendance>& all = attendances(number_);
+  for (Rank other = 1; other < size(); ++other) {
+    if (!all[static_cast<std::size_t>(other)].is_here) missing.push_back(other);
+  }
+  if (missing.empty() || who(missing) == missing_) return;
+  missing_ = who(missing);
+  missing_rank_ = missing.front();
+  for (Rank other = 1; other < size(); ++other) {
+    if (!all[static_cast<std::size_t>(other)].is_here) continue;
+    send({.meeting = number_, .kind = Kind::kWaiting, .peer = missing_rank_}, missing_, other);
+  }
+}
+
+/// "rank 3" or "ranks 1, 2, 3 and 5 more".
+std::string Meeting::who(const std::vector<Rank>& missing) {
+  const auto named = std::span(missing).first(std::min(kMostNamed, missing.size()));
+  std::string text =
+      fmt::format("rank{} {}", missing.size() == 1 ? "" : "s", fmt::join(named, ", "));
+  if (named.size() < missing.size()) {
+    text += fmt::format(" and {} more", missing.size() - named.size());
+  }
+  return text;
+}
+
+void Meeting::tell_waiting(std::uint64_t wait) {
+  waits_[static_cast<std::size_t>(rank())] = wait;
+  if (size() > kMostInWait) return;
+  is_clean_ = false;
+  for (Rank other = 0; other < size(); ++other) {
+    if (other != rank()) send({.meeting = wait, .kind = Kind::kInWait}, {}, other);
+  }
+}
+
+std::string Meeting::missing_in(std::uint64_t wait) {
+  if (size() > kMostInWait) return "the other ranks";
+  look();
+  std::vector<Rank> missing;
+  for (Rank other = 0; other < size(); ++other) {
+    if (waits_[static_cast<std::size_t>(other)] < wait) missing.push_back(other);
+  }
+  return missing.empty() ? std::string() : who(missing);
+}
+
+std::vector<Meeting::Attendance>& Meeting::attendances(std::uint64_t meeting) {
+  std::vector<Attendance>& all = attendances_[meeting];
+  all.resize(static_cast<std::size_t>(size()));
+  return all;
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+void Meeting::tell_others(const Part& head, std::string_view text) {
+  missing_.clear();
+  for (Rank other = 1; other < size(); ++other) send(head, text, other);
+}
+
+void Meeting::send(const Part& head, std::string_view text, Rank to) {
+  Part part = head;
+  part.text_bytes = static_cast<std::uint32_t>(text.size());
+  std::size_t sent = 0;
+  do {
+    const std::size_t bytes = std::min(kTextBytes, text.size() - sent);
+    if (bytes > 0) std::memcpy(part.text, text.data() + sent, bytes);
+    sent += bytes;
+    mpi::Mailbox::Record record{};
+    std::memcpy(record.data(), &part, sizeof(part));
+    mailbox_.send(record, to);
+  } while (sent < text.size());
+}
+
+/// Takes in what has arrived; the parts of one sender arrive in order.
+void Meeting::look() {
+  mailbox_.progress();
+  while (const auto arrived = mailbox_.receive()) {
+    Part part;
+    std::memcpy(&part, arrived->second.data(), sizeof(part));
+    Message& message = incomplete_[static_cast<std::size_t>(arrived->first)];
+    if (message.text.empty()) message.head = part;
+    const std::size_t rest = message.head.text_bytes - message.text.size();
+    message.text.append(part.text, std::min(kTextBytes, rest));
+    if (message.text.size() < message.head.text_bytes) continue;
+    take(arrived->first, std::exchange(message, {}));
+  }
+}
+
+void Meeting::take(Rank from, const Message& message) {
+  const Part& head = message.head;
+  if (head.kind == Kind::kInWait) waits_[static_cast<std::size_t>(from)] = head.meeting;
+  if (head.kind == Kind::kInWait || head.meeting < number_) return;
+  if (head.kind == Kind::kHere) {
+    Attendance& attendance = attendances(head.meeting)[static_cast<std::size_t>(from)];
+    const std::size_t end = message.text.find('\n');
+    attendance.is_here = true;
+    attendance.place = {.call = message.text.substr(0, end),
+                        .what = message.text.substr(end + 1),
+                        .step = head.step,
+                        .is_in_step = head.is_in_step != 0,
+                        .asks = head.asks != 0};
+  } else if (head.kind == Kind::kGone) {
+    Attendance& attendance = attendances(head.meeting)[static_cast<std::size_t>(from)];
+    attendance.why_gone = message.text;
+    attendance.peer = head.peer;
+  } else if (head.kind != Kind::kWaiting) {
+    verdicts_[head.meeting] = message;
+  } else if (head.meeting == number_) {
+    missing_ = message.text;
+    missing_rank_ = head.peer;
+  }
+}
+
+}  // namespace gossip::transport
