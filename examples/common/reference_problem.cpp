@@ -95,10 +95,13 @@ const nlohmann::json& ReferenceProblem::at(const std::string& pointer) const {
 std::size_t ReferenceProblem::size(const std::string& pointer) const {
   constexpr std::uint64_t kMost = 1U << 24U;
   const nlohmann::json& value = at(pointer);
-  GOSSIP_CHECK(value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
-                   value.get<std::uint64_t>() <= kMost,
-               "'{}' of the problem '{}' is {}: it must be {}.", pointer, path_, value.dump(),
-               expected_number<std::uint64_t>(1, kMost));
+  // One that a program put in is signed.
+  const bool is_positive =
+      value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0);
+  GOSSIP_CHECK(
+      is_positive && value.get<std::uint64_t>() >= 1 && value.get<std::uint64_t>() <= kMost,
+      "'{}' of the problem '{}' is {}: it must be {}.", pointer, path_, value.dump(),
+      expected_number<std::uint64_t>(1, kMost));
   return value.get<std::size_t>();
 }
 

@@ -149,6 +149,9 @@ class Decentralized : public torch::optim::Optimizer {
   /// Bytes that this rank holds for communication, besides the model itself.
   [[nodiscard]] std::size_t memory_bytes() const;
 
+  /// How long it waits for other ranks: the option of the same name.
+  [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
+
   /// All that training goes on with, to the bit, beside the module's own tensors: the method and
   /// its options, step, round and push-sum weight, the method's vectors, and options and state of
   /// the local optimizer. The tensors are the live ones. Local; with asynchronous methods inside

@@ -18,9 +18,6 @@
 namespace gossip::train {
 namespace {
 
-/// How long to wait for a rank that is steps behind.
-constexpr std::chrono::minutes kPatience{5};
-
 /// Writes into each page, so that the system provides them now.
 void touch(std::byte* memory, std::size_t size) {
   constexpr std::size_t kPage = 4096;
@@ -59,6 +56,7 @@ Checkpointer::Checkpointer(transport::Group& group, torch::nn::Module& module,
       optimizer_(optimizer),
       options_(std::move(options)),
       exceptions_(std::uncaught_exceptions()) {
+  const CollectiveCall call("the constructor of the Checkpointer", optimizer_.timeout());
   transport::check_together(group_, [&] {
     GOSSIP_CHECK(!options_.folder.empty(), "No folder for checkpoints was given.");
     GOSSIP_CHECK(
@@ -111,7 +109,8 @@ void Checkpointer::take_folder(const std::function<void()>& check) {
     run_ = group_.all_gather(folder_ ? folder_->run() : "").front();
     transport::check_together(group_, [&] { check_is_shared(options_.folder, run_); });
     if (!agreement_) {
-      agreement_ = std::make_unique<SaveAgreement>(group_, optimizer_.is_synchronous(), kPatience);
+      agreement_ = std::make_unique<SaveAgreement>(group_, optimizer_.is_synchronous(),
+                                                   optimizer_.timeout());
     }
     check();
   } catch (const JointError&) {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/model/state_dict.h>
@@ -174,6 +175,8 @@ class Checkpointer {
     GOSSIP_CHECK(!is_broken_,
                  "An earlier call failed on this rank alone, or for want of another one: the ranks "
                  "are not together any more, and this Checkpointer saves nothing more.");
+    // One name for all: at paces of their own, a rank is in after_step(), another in finish().
+    const CollectiveCall named("a call of the Checkpointer", optimizer_.timeout());
     try {
       return call();
     } catch (const JointError&) {

@@ -224,5 +224,34 @@ TEST_F(CheckpointerFailureTest, AFolderThatARankDoesNotShareIsRefused) {
                                  {fmt::format("On rank {}", last()), "all ranks share"});
 }
 
+/// The optimizer and the checkpointer go while an exception unwinds the stack, with an agreement
+/// in flight, and again in order.
+TEST_F(CheckpointerFailureTest, ARunMayBeGivenUpAndAnotherOneBegun) {
+  for (const std::string method : {"gossip-sgd", "ad-psgd", "allreduce"}) {
+    bool is_caught = false;
+    try {
+      const Trainee run(world(), method, momentum_sgd, 2);
+      Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                               {.folder = folder_.path() / method, .every_steps = 2});
+      checkpoints.start();
+      for (int step = 0; step < 5; ++step) {
+        run.step();
+        EXPECT_FALSE(checkpoints.after_step());
+      }
+      throw std::runtime_error("no file");
+    } catch (const std::runtime_error& error) {
+      is_caught = std::string(error.what()) == "no file";
+    }
+    EXPECT_TRUE(is_caught);
+    world().barrier();
+    const Trainee run(world(), method, momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder_.path() / (method + "-again"), .every_steps = 2});
+    EXPECT_FALSE(train(run, checkpoints, 4));
+    EXPECT_FALSE(checkpoints.finish());
+    EXPECT_GE(complete_sets(folder_.path() / (method + "-again")).size(), 1U) << method;
+  }
+}
+
 }  // namespace
 }  // namespace gossip::train
