@@ -10,6 +10,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/model/memory.h>
 #include <libgossip/train/checkpointer.h>
 #include <libgossip/train/module_state.h>
 #include <libgossip/train/saved_tensor.h>
@@ -271,7 +272,7 @@ void Checkpointer::write_mean(const model::StateDict& live, const std::vector<at
       group_.broadcast({static_cast<std::byte*>(sums[i].data_ptr()), sums[i].nbytes()}, 0);
     }
   }
-  for (std::size_t i = 0; i < sums.size(); ++i) write_to(live.tensors[i].tensor, sums[i]);
+  for (std::size_t i = 0; i < sums.size(); ++i) model::assign_(live.tensors[i].tensor, sums[i]);
 }
 
 }  // namespace gossip::train

@@ -8,6 +8,7 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <libgossip/model/memory.h>
 #include <libgossip/train/module_state.h>
 #include <libgossip/train/saved_tensor.h>
 
@@ -33,7 +34,7 @@ std::function<void()> plan_module_state(const torch::nn::Module& module,
     copies.emplace_back(entry.tensor, saved.tensor(entry.name, entry.tensor));
   }
   return [copies] {
-    for (const auto& [to, from] : copies) write_to(to, from);
+    for (const auto& [to, from] : copies) model::assign_(to, from);
   };
 }
 

@@ -72,14 +72,4 @@ at::Tensor tensor_of(const TensorInfo& info, std::byte* memory) {
   return torch::from_blob(memory, info.shape, at::dtype(type->first));
 }
 
-void write_to(at::Tensor to, at::Tensor from) {
-  const at::NoGradGuard no_grad;
-  for (std::int64_t dim = 0; dim < to.dim(); ++dim) {
-    if (to.stride(dim) != 0 || to.size(dim) < 2) continue;
-    to = to.narrow(dim, 0, 1);
-    from = from.narrow(dim, 0, 1);
-  }
-  to.copy_(from);
-}
-
 }  // namespace gossip::train

@@ -25,8 +25,4 @@ void copy_to(std::byte* memory, const at::Tensor& tensor);
 /// A view of elements as a file holds them, which must outlive the result.
 [[nodiscard]] at::Tensor tensor_of(const TensorInfo& info, std::byte* memory);
 
-/// Writes `from` into `to`, of the same shape. Of elements of `to` that share memory (expand()) one
-/// is written. Local.
-void write_to(at::Tensor to, at::Tensor from);
-
 }  // namespace gossip::train
