@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <thread>
@@ -231,6 +232,7 @@ TEST(PushSumUnderFaults, ASilentNeighborMayBeDropped) {
 
 TEST(OverlapUnderFaults, AReceiverThatTakesNothingMayBeDropped) {
   Cluster cluster(3);
+  std::atomic<int> going_on{0};
   run_ranks(3, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank)};
@@ -249,11 +251,17 @@ TEST(OverlapUnderFaults, AReceiverThatTakesNothingMayBeDropped) {
       EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), step));
       EXPECT_GT(worker.counters().mass_lost, 0.0);
       const std::int64_t rounds = worker.counters().gossip_rounds;
-      const auto goes_on = [&] {
+      bool goes_on = false;
+      // Weight comes back from a rank that steps only: both step until both go on.
+      const auto both_go_on = [&] {
         step();
-        return worker.counters().gossip_rounds > rounds + 5;
+        if (!goes_on && worker.counters().gossip_rounds > rounds + 5) {
+          goes_on = true;
+          ++going_on;
+        }
+        return going_on == 2;
       };
-      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), goes_on));
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), both_go_on));
       EXPECT_EQ(worker.counters().neighbors_lost, 1);
     }
     group->barrier();
