@@ -200,12 +200,13 @@ gossip_configure() {
     options=("-DMPI_HOME=$gossip_root/.deps/$gossip_mpi" -DGOSSIP_WITH_TORCH=OFF)
     want="${gossip_mpi_pins[$gossip_mpi]}"
   fi
-  want+=" $werror $(cmake --version | head -n 1)"
+  want+=" $werror unity $(cmake --version | head -n 1)"
   # ninja configures again by itself when a CMake file has changed
   if [[ -e $gossip_build_dir/build.ninja && -r $stamp && $(<"$stamp") == "$want" ]]; then return; fi
   say "configuring"
   (cd "$gossip_root" &&
-    cmake --preset release -B "$gossip_build_dir" -DGOSSIP_WERROR=$werror "${options[@]}") ||
+    cmake --preset release -B "$gossip_build_dir" -DGOSSIP_WERROR=$werror -DGOSSIP_UNITY=ON \
+      "${options[@]}") ||
     die "the configuration failed (see above)." \
       "If the build folder is damaged, remove it and start again: rm -r $gossip_build_dir"
   printf '%s\n' "$want" >"$stamp"

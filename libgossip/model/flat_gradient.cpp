@@ -13,10 +13,6 @@
 namespace gossip::model {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-
-std::int64_t signed_size(std::size_t size) { return narrow<std::int64_t>(size); }
-
 at::Tensor dense(const at::Tensor& gradient) {
   return gradient.defined() && gradient.is_sparse() ? gradient.to_dense() : gradient;
 }
@@ -35,7 +31,8 @@ void copy_or_zero_(at::Tensor target, const at::Tensor& gradient) {
 const std::vector<at::Tensor>& FlatModel::gradient_buffers() {
   if (gradients_.empty()) {
     for (std::size_t v = 0; v < flat_.size(); ++v) {
-      gradients_.push_back(at::zeros({signed_size(gradient_sizes_[v])}, flat_[v].options()));
+      gradients_.push_back(
+          at::zeros({narrow<std::int64_t>(gradient_sizes_[v])}, flat_[v].options()));
     }
   }
   return gradients_;
@@ -129,7 +126,7 @@ VectorView FlatModel::zeros(const Parameter& entry) {
   const VectorView flat = view_of(flat_[entry.vector]);
   if (!zeros_.defined()) {
     const std::size_t most = std::ranges::max(entries_, {}, &Parameter::size).size;
-    zeros_ = at::zeros({signed_size(most)}, at::kDouble);
+    zeros_ = at::zeros({narrow<std::int64_t>(most)}, at::kDouble);
   }
   return {flat.dtype, zeros_.data_ptr(), entry.size};
 }
@@ -145,7 +142,7 @@ LentGradient::LentGradient(const FlatModel& model, const std::vector<VectorView>
     at::Tensor lent;
     if (!entry.is_tied) {
       lent = flat[entry.vector]
-                 .narrow(0, signed_size(entry.offset), parameter.numel())
+                 .narrow(0, narrow<std::int64_t>(entry.offset), parameter.numel())
                  .view(parameter.sizes());
     }
     parameter.mutable_grad() = lent;

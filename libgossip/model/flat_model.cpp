@@ -22,7 +22,6 @@
 namespace gossip::model {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
 constexpr std::array kTypes{at::kFloat, at::kDouble};
 
 std::int64_t signed_size(std::size_t size) { return narrow<std::int64_t>(size); }

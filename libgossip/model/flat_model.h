@@ -141,6 +141,8 @@ class FlatModel {
   [[nodiscard]] std::vector<at::Tensor> float_buffers() const;
 
  private:
+  static constexpr std::size_t kAlignment = 64;  // bytes, of each entry
+
   /// Tensors that show the same elements of the buffer: an entry, those tied to it, and frozen
   /// parameters and buffers that are.
   struct Group {

@@ -15,11 +15,11 @@ class Module;
 
 namespace gossip::optim {
 
-/// The largest absolute eigenvalue of the Hessian of `loss` in the module's trainable parameters,
-/// at their present values, by power iteration from a seeded start until an iteration changes it by
-/// less than 0.1 %, or `most_iterations`: an estimate from below of the constant L of a smooth
-/// loss. Each iteration calls `loss`, which returns a scalar of this rank's data, always the same,
-/// and goes back through it twice.
+/// The largest absolute eigenvalue of the Hessian of `loss` in the module's trainable parameters
+/// (those that show the same elements are one), at their present values, by power iteration from a
+/// seeded start until an iteration changes it by less than 0.1 %, or `most_iterations`: an estimate
+/// from below of the constant L of a smooth loss. Each iteration calls `loss`, which returns a
+/// scalar of this rank's data, always the same, and goes back through it twice.
 ///
 /// Local. Leaves parameters and gradients as they are. Memory: four copies of the model. Throws
 /// gossip::Error for a loss that is no scalar or does not depend on the parameters.

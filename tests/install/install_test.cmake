@@ -54,12 +54,13 @@ elseif(STEP STREQUAL "pkg_config")
 elseif(STEP STREQUAL "subdirectory")
   build_consumer("${WORK}/subdirectory" consumer_object -DGOSSIP_FROM=subdirectory
                  "-DGOSSIP_SOURCE=${SOURCE}"
-                 "-DLibTorch_ROOT=${TORCH}" "-DGOSSIP_WERROR=${WERROR}")
+                 "-DLibTorch_ROOT=${TORCH}" "-DGOSSIP_WERROR=${WERROR}" "-DGOSSIP_UNITY=${UNITY}")
 
 elseif(STEP STREQUAL "fetch")
   build_consumer("${BESIDE}" consumer -DGOSSIP_FROM=fetch "-DGOSSIP_SOURCE=${SOURCE}"
                  "-DLibTorch_ROOT=${TORCH}"
-                 "-DGOSSIP_WERROR=${WERROR}" "-DBUILD_SHARED_LIBS=${SHARED}")
+                 "-DGOSSIP_WERROR=${WERROR}" "-DGOSSIP_UNITY=${UNITY}"
+                 "-DBUILD_SHARED_LIBS=${SHARED}")
   run("${BESIDE}/consumer")
 
 else()

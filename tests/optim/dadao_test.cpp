@@ -87,6 +87,22 @@ TEST_F(DADAOTest, CurvatureCountsAParameterWithTwoNamesOnce) {
   EXPECT_LE(curvature, largest_eigenvalue(rank()) * (1 + 1e-12));
 }
 
+TEST_F(DADAOTest, CurvatureIsThatOfTiedParametersTogether) {
+  LeastSquares one;
+  LeastSquares other;
+  other.weight.set_data(one.weight.data());
+  torch::nn::Module module;
+  module.register_parameter("one", one.weight);
+  module.register_parameter("other", other.weight);
+
+  const double curvature =
+      largest_curvature(module, [&] { return loss_of(one, rank()) + loss_of(other, rank()); });
+
+  const double exact = 2 * largest_eigenvalue(rank());
+  EXPECT_LE(curvature, exact * (1 + 1e-12));
+  EXPECT_GE(curvature, exact * 0.95);
+}
+
 TEST_F(DADAOTest, ComesToTheOptimumOfAllRanks) {
   LeastSquares module;
   DADAO optimizer(world(), module, topology::ring(size()),

@@ -121,7 +121,10 @@ TEST_F(CheckpointerTest, LeavesAFolderAloneThatAnotherRunHasTaken) {
   Checkpointer checkpoints(world(), *run.model, *run.optimizer,
                            {.folder = folder.path(), .every_steps = 2});
   EXPECT_FALSE(train(run, checkpoints, 3));
-  if (rank() == 0) test::write_file(folder.path() / "lock", "another one");
+  if (rank() == 0) {  // at once: the thread that writes may be reading it
+    test::write_file(folder.path() / "lock.new", "another one");
+    std::filesystem::rename(folder.path() / "lock.new", folder.path() / "lock");
+  }
   world().barrier();
   test::expect_throw<JointError>(
       [&] {
