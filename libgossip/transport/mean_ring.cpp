@@ -50,9 +50,9 @@ class MeanRing::Waiting {
 
 class MeanRing::RingMean final : public Mean {
  public:
-  RingMean(std::shared_ptr<MeanRing> ring, const VectorView& vector, Patience patience,
+  RingMean(std::shared_ptr<MeanRing> ring, const VectorView& vector, const MeanWait& wait,
            bool works_on_copy)
-      : ring_(std::move(ring)), patience_(std::move(patience)), vector_(vector), sum_(vector) {
+      : ring_(std::move(ring)), wait_(wait), vector_(vector), sum_(vector) {
     if (works_on_copy) {
       copy_.resize(vector.bytes() / sizeof(std::max_align_t) + 1);
       sum_.data = copy_.data();
@@ -63,6 +63,7 @@ class MeanRing::RingMean final : public Mean {
 
   void start() override {
     if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
+    wait_.start();
     ring_->start(job_);
   }
 
@@ -78,7 +79,7 @@ class MeanRing::RingMean final : public Mean {
   [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
 
   std::shared_ptr<MeanRing> ring_;
-  Patience patience_;
+  MeanWait wait_;
   VectorView vector_;
   VectorView sum_;  // the vector, or a copy of it
   std::vector<std::max_align_t> copy_;
@@ -87,25 +88,11 @@ class MeanRing::RingMean final : public Mean {
 
 void MeanRing::RingMean::await() {
   const Waiting waiting(*ring_);
-  const Deadline deadline(patience_.timeout);
-  bool has_said = false;
-  const auto while_waiting = [&] {
-    constexpr double kNoticeSeconds = 10.0;
-    if (!has_said && (has_said = deadline.elapsed_seconds() > kNoticeSeconds)) {
-      log(LogLevel::kWarning, ring_->communicator_.rank(),
-          "waiting for the other ranks in the mean over all ranks ({:.0f} s of at most {:.0f} s)",
-          deadline.elapsed_seconds(), std::chrono::duration<double>(patience_.timeout).count());
-    }
-    if (patience_.while_waiting) patience_.while_waiting();
-  };
   try {
-    const auto is_over = [this] { return ring_->drive(*job_); };
-    if (wait_until(deadline, is_over, std::cref(while_waiting))) return;
-    throw TimeoutError(
-        -1, fmt::format("Rank {} waited {} ms for the other ranks in the mean over {} ranks. Who "
-                        "does not come has ended, hangs, or needs a longer timeout.",
-                        ring_->communicator_.rank(), patience_.timeout.count(),
-                        ring_->plan_.num_ranks()));
+    wait_.await([this](const Deadline& deadline, const std::function<void()>& while_waiting) {
+      return wait_until(
+          deadline, [this] { return ring_->drive(*job_); }, while_waiting);
+    });
   } catch (...) {
     ring_->give_up(*job_);  // whoever handles this may let the vector go
     job_ = ring_->make_job(sum_);
@@ -142,10 +129,10 @@ MeanRing::~MeanRing() {
 }
 
 std::unique_ptr<Mean> MeanRing::make_mean(const std::shared_ptr<MeanRing>& ring,
-                                          const VectorView& vector, const Patience& patience,
+                                          const VectorView& vector, const MeanWait& wait,
                                           bool works_on_copy) {
   ring->begin();
-  return std::make_unique<RingMean>(ring, vector, patience, works_on_copy);
+  return std::make_unique<RingMean>(ring, vector, wait, works_on_copy);
 }
 
 void MeanRing::begin() {

@@ -21,6 +21,7 @@
 #include <libgossip/mpi/operations.h>
 #include <libgossip/transport/background.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/mean_wait.h>
 #include <libgossip/transport/ring_plan.h>
 
 namespace gossip::transport {
@@ -48,12 +49,11 @@ class MeanRing {
   MeanRing& operator=(const MeanRing&) = delete;
   ~MeanRing();
 
-  /// As Group::make_mean(); the result keeps `ring` alive. A mean that `works_on_copy` of the
+  /// As Group::make_mean(); the result keeps `ring` alive, and `wait` says how it waits. A mean that `works_on_copy` of the
   /// vector leaves the vector as it was after an error. Local.
   [[nodiscard]] static std::unique_ptr<Mean> make_mean(const std::shared_ptr<MeanRing>& ring,
                                                        const VectorView& vector,
-                                                       const Patience& patience,
-                                                       bool works_on_copy);
+                                                       const MeanWait& wait, bool works_on_copy);
 
   /// Whether a mean was given up before its end on this rank: the ranks' next ones may not fit
   /// together, unless all of them come to it in the end. Local.

@@ -55,8 +55,15 @@ class Meeting {
   /// meeting, when two are at different places, and TimeoutError, likewise, when one does not come.
   [[nodiscard]] bool meet(const Place& place, const Patience& patience);
 
-  /// For a long wait on the step path, of which all ranks make the same ones, numbered from 1:
-  /// tells the other ranks that this one is in it. Does not block.
+  /// Numbers the waits on the step path, of which all ranks make the same ones in the same order.
+  /// Local.
+  [[nodiscard]] std::uint64_t next_wait() noexcept { return ++last_wait_; }
+
+  /// Gives those to come the same numbers on all ranks, some of which may have made fewer; after a
+  /// meeting. Local.
+  void renumber_waits() noexcept { last_wait_ = number_ << 32U; }
+
+  /// For a long one of these: tells the other ranks that this one is in it. Does not block.
   void tell_waiting(std::uint64_t wait);
 
   /// Those that have not told so, as "ranks 1, 2"; empty when all have. Local; does not block.
@@ -127,6 +134,7 @@ class Meeting {
   std::vector<Message> incomplete_;  // by sender
   std::map<std::uint64_t, std::vector<Attendance>> attendances_;  // rank 0: by meeting, by rank
   std::map<std::uint64_t, Message> verdicts_;                     // the others: by meeting
+  std::uint64_t last_wait_ = 0;
   std::vector<std::uint64_t> waits_;  // by rank: the last one that it told of
   std::string missing_;               // for whom this meeting waits, as far as this rank knows
   Rank missing_rank_ = 0;             // the first of them

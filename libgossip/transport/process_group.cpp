@@ -13,6 +13,7 @@
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/hosts.h>
 #include <libgossip/transport/mean_ring.h>
+#include <libgossip/transport/mean_wait.h>
 #include <libgossip/transport/meeting.h>
 #include <libgossip/transport/memory_channel.h>
 #include <libgossip/transport/mixed_channel.h>
@@ -28,11 +29,6 @@ constexpr bool kChecksMeans = true;
 #else
 constexpr bool kChecksMeans = false;
 #endif
-
-/// A rank that waits for a mean tells the others, so that they know who has not come, and says for
-/// whom it waits.
-constexpr double kTellingSeconds = 1.0;
-constexpr double kNoticeSeconds = 10.0;
 
 /// On a duplicate of the group's communicator.
 class ProcessLargest final : public Largest {
@@ -164,9 +160,6 @@ class ProcessGroup final : public Group {
   [[nodiscard]] Meeting& meeting() noexcept { return meeting_; }
   [[nodiscard]] bool checks_means() const noexcept { return kChecksMeans || options_.checks_means; }
 
-  /// Numbers the means, which all ranks start in the same order.
-  [[nodiscard]] std::uint64_t next_mean() noexcept { return ++means_; }
-
   void barrier() override { meet("a barrier"); }
   void broadcast(std::span<std::byte> bytes, Rank root) override {
     meet(fmt::format("a broadcast of {} bytes of rank {}", bytes.size(), root));
@@ -198,7 +191,6 @@ class ProcessGroup final : public Group {
   std::vector<Rank> index_in_host_;  // by rank; -1 for those elsewhere
   std::string name_ = has_one_memory() ? "shared" : "mpi";
   bool has_memories_ = false;  // several hosts, and some of them with several ranks
-  std::uint64_t means_ = 0;
   Background background_;
   std::unique_ptr<Network> network_;  // made with the first channel that needs it
   std::shared_ptr<MeanRing> ring_;    // on several hosts
@@ -213,7 +205,7 @@ class ProcessMean final : public Mean {
       : group_(group),
         vector_(vector),
         sum_(vector),
-        patience_(patience),
+        wait_(group.meeting(), patience),
         memory_(std::move(memory)) {
     if (memory_ != nullptr) return;
     const auto copy = std::make_shared<std::vector<std::max_align_t>>(
@@ -228,7 +220,7 @@ class ProcessMean final : public Mean {
   void start() override {
     if (group_.checks_means()) group_.meet(fmt::format("a mean of {} bytes", vector_.bytes()));
     if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
-    number_ = group_.next_mean();
+    wait_.start();
     is_under_way_ = true;
     group_.mean_communicator().sum_async(sum_, memory_, requests_);
   }
@@ -236,35 +228,15 @@ class ProcessMean final : public Mean {
   void progress() override { static_cast<void>(requests_.test()); }
 
   void await() override {
-    const Deadline deadline(patience_.timeout);
-    bool has_told = false;
-    bool has_said = false;
-    const auto while_waiting = [&] {
-      const double seconds = deadline.elapsed_seconds();
-      if (!has_told && (has_told = seconds > kTellingSeconds)) {
-        group_.meeting().tell_waiting(number_);
-      }
-      if (!has_said && (has_said = seconds > kNoticeSeconds)) {
-        log(LogLevel::kWarning, group_.rank(),
-            "waiting for {} in the mean over all ranks ({:.0f} s of at most {:.0f} s)", missing(),
-            seconds, std::chrono::duration<double>(patience_.timeout).count());
-      }
-      if (patience_.while_waiting) patience_.while_waiting();
-    };
-    bool is_over = false;
     try {
-      is_over = requests_.wait(deadline, std::cref(while_waiting));
+      wait_.await([this](const Deadline& deadline, const std::function<void()>& while_waiting) {
+        is_under_way_ = !requests_.wait(deadline, while_waiting);
+        return !is_under_way_;
+      });
     } catch (...) {
       group_.mean_communicator().disturb();
       throw;
     }
-    is_under_way_ = !is_over;
-    if (is_over) return;
-    group_.mean_communicator().disturb();
-    throw TimeoutError(
-        -1, fmt::format("Rank {} waited {} ms for {} in the mean over {} ranks. Who does not come "
-                        "has ended, hangs, or needs a longer timeout.",
-                        group_.rank(), patience_.timeout.count(), missing(), group_.size()));
   }
 
   void take() override {
@@ -278,18 +250,11 @@ class ProcessMean final : public Mean {
  private:
   [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
 
-  /// Who has told nothing of this mean for as long as others tell.
-  [[nodiscard]] std::string missing() {
-    const std::string known = group_.meeting().missing_in(number_);
-    return known.empty() ? "the other ranks" : known;
-  }
-
   ProcessGroup& group_;
   VectorView vector_;
   VectorView sum_;  // lies where `memory_` keeps it
-  Patience patience_;
+  MeanWait wait_;
   std::shared_ptr<const void> memory_;
-  std::uint64_t number_ = 0;
   mpi::Requests requests_;
   bool is_under_way_ = false;
 };
@@ -297,7 +262,7 @@ class ProcessMean final : public Mean {
 std::unique_ptr<Mean> ProcessGroup::make_mean(const VectorView& vector, const Patience& patience,
                                               std::shared_ptr<const void> memory) {
   if (ring_ && !checks_means() && MeanRing::is_faster_for(vector, size())) {
-    return MeanRing::make_mean(ring_, vector, patience, memory == nullptr);
+    return MeanRing::make_mean(ring_, vector, MeanWait(meeting_, patience), memory == nullptr);
   }
   return std::make_unique<ProcessMean>(*this, vector, patience, std::move(memory));
 }
@@ -309,6 +274,7 @@ void ProcessGroup::meet(std::string_view what) {
   place.asks = communicator_.is_disturbed() || host_.is_disturbed() ||
                mean_communicator_.is_disturbed() || (ring_ && ring_->is_disturbed());
   if (!meeting_.meet(place, CollectiveCall::patience())) return;
+  meeting_.renumber_waits();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
   host_ = communicator_.split_by_host(options_.ranks_per_memory);
   mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());

@@ -12,6 +12,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/transport/group.h>
 
+#include "support/expect_throw.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::transport {
@@ -57,6 +58,23 @@ TEST_P(NetworkMeanTest, AMeanThatWasGivenUpKeepsNobodyFromItsEndNorFromTheNext) 
     next_mean->wait();
 
     EXPECT_EQ(std::ranges::count(next, middle), static_cast<std::ptrdiff_t>(kSize));
+  });
+}
+
+TEST_P(NetworkMeanTest, AMeanThatTimesOutNamesWhoIsMissing) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() != 3) return;  // one waits for the missing one, one for another that waits
+    std::vector<float> x = own_numbers(group, 200'000);
+    for (const Rank missing : {1, 2}) {  // the second time rank 1 has started one mean less
+      const auto mean = group.make_mean(std::span<float>(x), 1500ms);
+      if (group.rank() != missing) {
+        mean->start();
+        test::expect_throw<TimeoutError>(
+            [&] { mean->wait(); },
+            {fmt::format("waited 1500 ms for rank {} in the mean over 3 ranks", missing)});
+      }
+      group.barrier();
+    }
   });
 }
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+
+#include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
+#include <libgossip/transport/mean_wait.h>
+
+namespace gossip::transport {
+namespace {
+
+constexpr double kTellingSeconds = 1.0;
+constexpr double kNoticeSeconds = 10.0;
+
+}  // namespace
+
+void MeanWait::await(
+    const std::function<bool(const Deadline&, const std::function<void()>&)>& wait) {
+  const mpi::Communicator& ranks = meeting_.communicator();
+  const Deadline deadline(patience_.timeout);
+  bool has_told = false;
+  bool has_said = false;
+  const auto while_waiting = [&] {
+    const double seconds = deadline.elapsed_seconds();
+    if (!has_told && (has_told = seconds > kTellingSeconds)) meeting_.tell_waiting(number_);
+    if (!has_said && (has_said = seconds > kNoticeSeconds)) {
+      log(LogLevel::kWarning, ranks.rank(),
+          "waiting for {} in the mean over all ranks ({:.0f} s of at most {:.0f} s)", missing(),
+          seconds, std::chrono::duration<double>(patience_.timeout).count());
+    }
+    if (patience_.while_waiting) patience_.while_waiting();
+  };
+  if (wait(deadline, std::cref(while_waiting))) return;
+  throw TimeoutError(
+      -1, fmt::format("Rank {} waited {} ms for {} in the mean over {} ranks. Who does not come "
+                      "has ended, hangs, or needs a longer timeout.",
+                      ranks.rank(), patience_.timeout.count(), missing(), ranks.size()));
+}
+
+/// Who has told nothing of this mean for as long as others tell.
+std::string MeanWait::missing() {
+  const std::string known = meeting_.missing_in(number_);
+  return known.empty() ? "the other ranks" : known;
+}
+
+}  // namespace gossip::transport
