@@ -82,8 +82,8 @@ endfunction()
 #                 [HOSTS 2x1 2x2] [LIBRARIES ...] [ARGUMENTS ...] [ENVIRONMENT <name=value>...])
 #
 # With RANKS: one executable and one test a number of ranks, `<room>/<unit>.np3` with the labels
-# `mpi`, `np3` and LABELS, started by the launcher; it counts as that many processors. MPI is up when
-# a test begins; failures of all ranks are merged.
+# `mpi`, `np3` and LABELS, started by the launcher; it counts as that many processors. MPI is up
+# when a test begins; failures of all ranks are merged.
 # HOSTS: also a test on several hosts of this machine (see scripts/hosts); `2x3` is two hosts with
 # three ranks each, `<room>/<unit>.h2x3` with the labels `mpi`, `hosts` and LABELS. It is skipped
 # where this machine or user cannot make hosts.

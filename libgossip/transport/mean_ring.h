@@ -49,8 +49,8 @@ class MeanRing {
   MeanRing& operator=(const MeanRing&) = delete;
   ~MeanRing();
 
-  /// As Group::make_mean(); the result keeps `ring` alive, and `wait` says how it waits. A mean that `works_on_copy` of the
-  /// vector leaves the vector as it was after an error. Local.
+  /// As Group::make_mean(); the result keeps `ring` alive, and `wait` says how it waits. A mean
+  /// that `works_on_copy` of the vector leaves the vector as it was after an error. Local.
   [[nodiscard]] static std::unique_ptr<Mean> make_mean(const std::shared_ptr<MeanRing>& ring,
                                                        const VectorView& vector,
                                                        const MeanWait& wait, bool works_on_copy);
