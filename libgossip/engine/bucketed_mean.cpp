@@ -29,8 +29,10 @@ void BucketedMean::ready(std::size_t index) {
 }
 
 void BucketedMean::start_ready() {
+  has_failed_ = true;  // unless all could be started
   while (started_ < means_.size() && is_ready_[started_]) means_[started_++]->start();
   if (started_ > 0) means_.front()->progress();
+  has_failed_ = false;
 }
 
 void BucketedMean::finish() {

@@ -140,6 +140,9 @@ class FlatModel {
   /// The buffers of the module in floating point (statistics of batch norm) among others().
   [[nodiscard]] std::vector<at::Tensor> float_buffers() const;
 
+  /// As others(), but with those that show the elements of another one.
+  [[nodiscard]] std::vector<Holder> outside() const;
+
  private:
   static constexpr std::size_t kAlignment = 64;  // bytes, of each entry
 
@@ -168,7 +171,6 @@ class FlatModel {
   void tie();
   void lay_out();
   void zero_padding(const Parameter& entry) const;
-  [[nodiscard]] std::vector<Holder> outside() const;
   [[nodiscard]] bool is_in_place(const Holder& holder, const Parameter& entry) const;
   void check_frozen() const;
   void check_moves(const std::vector<Move>& moves) const;

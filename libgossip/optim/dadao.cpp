@@ -81,8 +81,8 @@ double largest_of_all(transport::Group& group, double value) {
   return largest;
 }
 
-double lipschitz_of(transport::Group& group, torch::nn::Module& module,
-                    const DADAOOptions& options) {
+double lipschitz_of(transport::Group& group, torch::nn::Module& module, const DADAOOptions& options,
+                    const CollectiveCall& /*it belongs to*/) {
   constexpr double kMargin = 1.1;  // power iteration comes from below
   double own = options.lipschitz();
   transport::check_together(group, [&] {
@@ -109,7 +109,8 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
              const DADAOOptions& options, std::shared_ptr<Run> run)
     : Decentralized(
           group, module, groups_of(module),
-          [&, lipschitz = lipschitz_of(group, module, options)]() -> MakeWorker {
+          [&, lipschitz = lipschitz_of(group, module, options,
+                                       construction(options.timeout()))]() -> MakeWorker {
             GOSSIP_CHECK(options.weight_decay() >= 0.0,
                          "The weight decay is {}: it must be at least 0.", options.weight_decay());
             const topology::Graph graph = engine::union_graph(schedule);

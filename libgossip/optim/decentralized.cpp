@@ -66,8 +66,7 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
       local_(std::move(local)),
       name_(settings.name),
       options_(settings.text) {
-  const CollectiveCall call("the constructor of the optimizer",
-                            timeout_.count() > 0 ? Patience(timeout_) : Patience());
+  const CollectiveCall call = construction(timeout_);
   MakeWorker make_worker;
   transport::check_together(group_, [&] {
     GOSSIP_CHECK(settings.timeout.count() > 0, "The timeout is {} ms: it must be positive.",
@@ -195,8 +194,13 @@ Decentralized::~Decentralized() {
   worker_.reset();
 }
 
+/// A timeout that is none is refused inside.
+CollectiveCall Decentralized::construction(std::chrono::milliseconds timeout) {
+  return {"the constructor of the optimizer", timeout.count() > 0 ? Patience(timeout) : Patience()};
+}
+
 CollectiveCall Decentralized::call(std::string_view name) const {
-  return {name, timeout_, steps(), is_synchronous()};
+  return {name, timeout_, steps(), is_synchronous() && !has_failed_step_};
 }
 
 void Decentralized::check_local_optimizer() const {
@@ -239,8 +243,10 @@ torch::Tensor Decentralized::step(LossClosure closure) {
   flat_model_->restore_aliases();
   check_groups();
   if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
+  has_failed_step_ = true;  // unless it ends
   worker_->finish(!is_suspended());
   worker_->prepare(!is_suspended());
+  has_failed_step_ = false;
   return loss;
 }
 

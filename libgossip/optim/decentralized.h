@@ -202,6 +202,9 @@ class Decentralized : public torch::optim::Optimizer {
                 const std::function<StagedMethod()>& make_method,
                 const topology::Schedule& schedule, const Settings& settings);
 
+  /// What the collective calls of a constructor belong to while the result lives.
+  [[nodiscard]] static CollectiveCall construction(std::chrono::milliseconds timeout);
+
   /// What this rank's collective calls belong to while the result lives; `name` as users call it.
   [[nodiscard]] CollectiveCall call(std::string_view name) const;
 
@@ -264,6 +267,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
   int suspended_ = 0;
+  bool has_failed_step_ = false;  // then the ranks may have made different numbers
   Away away_ = Away::kNo;
 };
 

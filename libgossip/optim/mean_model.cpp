@@ -51,10 +51,13 @@ class Snapshot {
       vectors_.emplace_back(begin, begin + vector.bytes());
     }
     for (const at::Tensor& parameter : model_.elsewhere()) {
-      parameters_.push_back({parameter, parameter.variable_data()});
+      places_.emplace_back(parameter, parameter.variable_data());
+    }
+    for (const model::Holder& holder : model_.outside()) {
+      places_.emplace_back(holder.tensor, holder.tensor.variable_data());
     }
     for (const at::Tensor& buffer : model_.float_buffers()) {
-      buffers_.push_back({buffer, buffer.variable_data(), buffer.detach().clone()});
+      statistics_.emplace_back(buffer.variable_data(), buffer.detach().clone());
     }
   }
   Snapshot(const Snapshot&) = delete;
@@ -65,24 +68,15 @@ class Snapshot {
       std::memcpy(vectors[v].data, vectors_[v].data(), vectors_[v].size());
     }
     model_.reset_aliases();
-    for (const Place& parameter : parameters_) parameter.tensor.set_data(parameter.memory);
-    for (const Place& buffer : buffers_) {
-      model::assign_(buffer.memory, buffer.values);
-      buffer.tensor.set_data(buffer.memory);
-    }
+    for (const auto& [memory, values] : statistics_) model::assign_(memory, values);
+    for (const auto& [tensor, memory] : places_) tensor.set_data(memory);
   }
 
  private:
-  struct Place {
-    at::Tensor tensor;
-    at::Tensor memory;
-    at::Tensor values = {};
-  };
-
   model::FlatModel& model_;
   std::vector<std::vector<std::byte>> vectors_;
-  std::vector<Place> parameters_;
-  std::vector<Place> buffers_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> places_;      // tensor, its memory
+  std::vector<std::pair<at::Tensor, at::Tensor>> statistics_;  // memory, values
 };
 
 }  // namespace

@@ -27,6 +27,7 @@ int run_main(int argc, char** argv, const std::function<int(Session&)>& body) {
     // Every rank is here with this message, unless one caught it: rank 0 speaks.
     if (rank() == 0) log_line(LogLevel::kError, 0, error.what());
     mpi::Environment::end_together(1, std::chrono::seconds(3));
+    if (rank() != 0) log_line(LogLevel::kError, rank(), error.what());  // not all came
   } catch (const std::bad_alloc&) {
     log_line(LogLevel::kError, rank(), "There is not enough memory.");
   } catch (const std::exception& error) {

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <new>
 #include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/base/narrow.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/mpi/serial.h>
 #include <libgossip/transport/mean_ring.h>
@@ -15,7 +17,8 @@
 namespace gossip::transport {
 namespace {
 
-constexpr int kTag = 0;
+/// No MPI grants fewer than 32767.
+constexpr std::size_t kTags = 32'749;
 
 /// A message that Open MPI sends over TCP at once, without asking the receiver first.
 constexpr std::size_t kPieceBytes = std::size_t{60} << 10U;
@@ -50,9 +53,9 @@ class MeanRing::Waiting {
 
 class MeanRing::RingMean final : public Mean {
  public:
-  RingMean(std::shared_ptr<MeanRing> ring, const VectorView& vector, const MeanWait& wait,
+  RingMean(const std::shared_ptr<MeanRing>& present, const VectorView& vector, const MeanWait& wait,
            bool works_on_copy)
-      : ring_(std::move(ring)), wait_(wait), vector_(vector), sum_(vector) {
+      : present_(present), ring_(present), wait_(wait), vector_(vector), sum_(vector) {
     if (works_on_copy) {
       copy_.resize(vector.bytes() / sizeof(std::max_align_t) + 1);
       sum_.data = copy_.data();
@@ -63,6 +66,10 @@ class MeanRing::RingMean final : public Mean {
 
   void start() override {
     if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
+    if (ring_ != present_) {  // the ranks have met since one of them gave up a mean
+      ring_ = present_;
+      job_ = ring_->make_job(sum_);
+    }
     wait_.start();
     ring_->start(job_);
   }
@@ -78,7 +85,8 @@ class MeanRing::RingMean final : public Mean {
  private:
   [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
 
-  std::shared_ptr<MeanRing> ring_;
+  const std::shared_ptr<MeanRing>& present_;
+  std::shared_ptr<MeanRing> ring_;  // of the last start
   MeanWait wait_;
   VectorView vector_;
   VectorView sum_;  // the vector, or a copy of it
@@ -128,11 +136,10 @@ MeanRing::~MeanRing() {
   static_cast<void>(new std::vector<std::byte>(std::move(memory_)));
 }
 
-std::unique_ptr<Mean> MeanRing::make_mean(const std::shared_ptr<MeanRing>& ring,
+std::unique_ptr<Mean> MeanRing::make_mean(const std::shared_ptr<MeanRing>& present,
                                           const VectorView& vector, const MeanWait& wait,
                                           bool works_on_copy) {
-  ring->begin();
-  return std::make_unique<RingMean>(ring, vector, wait, works_on_copy);
+  return std::make_unique<RingMean>(present, vector, wait, works_on_copy);
 }
 
 void MeanRing::begin() {
@@ -151,14 +158,17 @@ bool MeanRing::is_faster_for(const VectorView& vector, int ranks) noexcept {
   return vector.bytes() >= static_cast<std::size_t>(ranks) * kLeastChunk;
 }
 
-std::shared_ptr<MeanRing::Job> MeanRing::make_job(const VectorView& vector) const {
-  return std::make_shared<Job>(Job{vector, plan_.cut(vector)});
+std::shared_ptr<MeanRing::Job> MeanRing::make_job(const VectorView& vector) {
+  begin();
+  return std::make_shared<Job>(
+      Job{vector, plan_.cut(vector), narrow<int>(vector.bytes() / sizeof(float) % kTags)});
 }
 
 void MeanRing::start(const std::shared_ptr<Job>& job) {
   {
     const auto lock = mpi::Serial::lock(mutex_);
     GOSSIP_ASSERT(job->is_over, "a mean was started again before its end");
+    GOSSIP_CHECK(!is_disturbed_, "{}", kGaveUpBefore);
     if (job->vector.size == 0) return;
     job->is_over = false;
     started_.push_back(job);
@@ -174,13 +184,17 @@ bool MeanRing::drive(const Job& job) {
 }
 
 /// What MPI reads and writes are the slots, so that the vector can go as soon as there is a copy.
-void MeanRing::give_up(Job& job) {
+void MeanRing::give_up(Job& job) noexcept {
   const auto lock = mpi::Serial::lock(mutex_);
   if (job.is_over) return;
   is_disturbed_ = true;
-  const auto* bytes = static_cast<const std::byte*>(job.vector.data);
-  job.copy.assign(bytes, bytes + job.vector.bytes());
-  job.vector.data = job.copy.data();
+  try {
+    const auto* bytes = static_cast<const std::byte*>(job.vector.data);
+    job.copy.assign(bytes, bytes + job.vector.bytes());
+    job.vector.data = job.copy.data();
+  } catch (const std::bad_alloc&) {
+    error_ = std::current_exception();  // nothing of this ring goes on
+  }
 }
 
 Activity MeanRing::look() {
@@ -250,7 +264,7 @@ void MeanRing::take(int place) {
   if (way.is_last(round_)) {
     release(place);
   } else {
-    send(place, own.bytes(), way.next);
+    send(place, own.bytes(), taking_);
   }
   if (++piece_ < started_.front()->cut.pieces) return;
   piece_ = 0;
@@ -284,7 +298,7 @@ bool MeanRing::inject() {
     const int place = free_to_inject_.back();
     free_to_inject_.pop_back();
     std::memcpy(slot(place).data(), own.data, own.bytes());
-    send(place, own.bytes(), pass(injecting_).next);
+    send(place, own.bytes(), injecting_);
     if (++injected_ < started_[injecting_.mean]->cut.pieces) continue;
     injected_ = 0;
     step(injecting_);
@@ -305,8 +319,8 @@ bool MeanRing::post_receives() {
   for (; posting_.mean < started_.size() && !free_to_receive_.empty(); has_moved = true) {
     const int place = free_to_receive_.back();
     free_to_receive_.pop_back();
-    receives_.receive(communicator_, slot(place), pass(posting_).previous, kTag,
-                      static_cast<std::uint64_t>(place));
+    receives_.receive(communicator_, slot(place), pass(posting_).previous,
+                      started_[posting_.mean]->tag, static_cast<std::uint64_t>(place));
     arrivals_[(first_arrival_ + num_arrivals_++) % arrivals_.size()] = {place, false};
     if (++posted_ < pass(posting_).num_rounds() * started_[posting_.mean]->cut.pieces) continue;
     posted_ = 0;
@@ -315,8 +329,9 @@ bool MeanRing::post_receives() {
   return has_moved;
 }
 
-void MeanRing::send(int place, std::size_t bytes, Rank to) {
-  sends_.send(communicator_, slot(place).first(bytes), to, kTag, static_cast<std::uint64_t>(place));
+void MeanRing::send(int place, std::size_t bytes, const Place& of) {
+  sends_.send(communicator_, slot(place).first(bytes), pass(of).next, started_[of.mean]->tag,
+              static_cast<std::uint64_t>(place));
 }
 
 void MeanRing::release(int place) {

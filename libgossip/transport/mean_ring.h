@@ -37,7 +37,9 @@ namespace gossip::transport {
 /// nobody waits.
 ///
 /// A mean that was given up (after a timeout, say) is ended in the background, on a copy of the
-/// vector, so that the ranks that come late find their values, and those that follow theirs.
+/// vector, so that the ranks that come late find their values. What ranks send each other has a tag
+/// made of the size, so that means of different vectors wait for each other in vain, rather than
+/// take each other's values.
 ///
 /// Collective: construction and destruction. Threads: any.
 class MeanRing {
@@ -49,14 +51,15 @@ class MeanRing {
   MeanRing& operator=(const MeanRing&) = delete;
   ~MeanRing();
 
-  /// As Group::make_mean(); the result keeps `ring` alive, and `wait` says how it waits. A mean
+  /// As Group::make_mean(). Each start is on the ring that `present` is then, which must outlive
+  /// the result; `wait` says how it waits. A mean
   /// that `works_on_copy` of the vector leaves the vector as it was after an error. Local.
-  [[nodiscard]] static std::unique_ptr<Mean> make_mean(const std::shared_ptr<MeanRing>& ring,
+  [[nodiscard]] static std::unique_ptr<Mean> make_mean(const std::shared_ptr<MeanRing>& present,
                                                        const VectorView& vector,
                                                        const MeanWait& wait, bool works_on_copy);
 
   /// Whether a mean was given up before its end on this rank: the ranks' next ones may not fit
-  /// together, unless all of them come to it in the end. Local.
+  /// together, so no more can be started on this ring. Local.
   [[nodiscard]] bool is_disturbed();
 
   /// Whether a ring is faster for such a vector than a tree, which takes fewer messages one after
@@ -71,6 +74,7 @@ class MeanRing {
   struct Job {
     VectorView vector = {};
     RingPlan::Cut cut = {};
+    int tag = 0;
     bool is_over = true;
     std::vector<std::byte> copy = {};  ///< of the vector, once nobody waits for it any more
   };
@@ -90,10 +94,10 @@ class MeanRing {
   };
 
   void begin();
-  [[nodiscard]] std::shared_ptr<Job> make_job(const VectorView& vector) const;
+  [[nodiscard]] std::shared_ptr<Job> make_job(const VectorView& vector);
   void start(const std::shared_ptr<Job>& job);
   [[nodiscard]] bool drive(const Job& job);
-  void give_up(Job& job);
+  void give_up(Job& job) noexcept;
 
   Activity look();
   bool advance();
@@ -103,7 +107,7 @@ class MeanRing {
   [[nodiscard]] bool may_inject() const;
   bool post_receives();
   void take(int place);
-  void send(int place, std::size_t bytes, Rank to);
+  void send(int place, std::size_t bytes, const Place& of);
   void release(int place);
   void finish_pass();
   void step(Place& place) const;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <chrono>
 
 #include <libgossip/base/error.h>
@@ -8,7 +9,7 @@
 namespace gossip::transport {
 namespace {
 
-constexpr double kTellingSeconds = 1.0;
+constexpr double kTellingSeconds = 1.0;  // or a quarter of a short timeout
 constexpr double kNoticeSeconds = 10.0;
 
 }  // namespace
@@ -17,11 +18,13 @@ void MeanWait::await(
     const std::function<bool(const Deadline&, const std::function<void()>&)>& wait) {
   const mpi::Communicator& ranks = meeting_.communicator();
   const Deadline deadline(patience_.timeout);
+  const double telling_seconds =
+      std::min(kTellingSeconds, std::chrono::duration<double>(patience_.timeout).count() / 4);
   bool has_told = false;
   bool has_said = false;
   const auto while_waiting = [&] {
     const double seconds = deadline.elapsed_seconds();
-    if (!has_told && (has_told = seconds > kTellingSeconds)) meeting_.tell_waiting(number_);
+    if (!has_told && (has_told = seconds > telling_seconds)) meeting_.tell_waiting(number_);
     if (!has_said && (has_said = seconds > kNoticeSeconds)) {
       log(LogLevel::kWarning, ranks.rank(),
           "waiting for {} in the mean over all ranks ({:.0f} s of at most {:.0f} s)", missing(),

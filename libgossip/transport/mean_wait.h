@@ -13,6 +13,11 @@
 
 namespace gossip::transport {
 
+/// What starting a mean on a rank that gave one up throws until the ranks have met.
+inline constexpr const char* kGaveUpBefore =
+    "This rank gave up a mean before, so the ranks' next ones may not fit together. They do again "
+    "after a collective call that all ranks make (a barrier, with_mean_model(), a new optimizer).";
+
 /// A rank that waits for a mean tells the others after a second, so that they know who has not
 /// come, and says after ten for whom it waits.
 ///

@@ -233,7 +233,8 @@ std::string Meeting::missing_in(std::uint64_t wait) {
   look();
   std::vector<Rank> missing;
   for (Rank other = 0; other < size(); ++other) {
-    if (waits_[static_cast<std::size_t>(other)] < wait) missing.push_back(other);
+    const bool waits = other == rank() || waits_[static_cast<std::size_t>(other)] >= wait;
+    if (!waits) missing.push_back(other);
   }
   return missing.empty() ? std::string() : who(missing);
 }

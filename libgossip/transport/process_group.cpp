@@ -219,6 +219,7 @@ class ProcessMean final : public Mean {
 
   void start() override {
     if (group_.checks_means()) group_.meet(fmt::format("a mean of {} bytes", vector_.bytes()));
+    GOSSIP_CHECK(!group_.mean_communicator().is_disturbed(), "{}", kGaveUpBefore);
     if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
     wait_.start();
     is_under_way_ = true;
@@ -277,8 +278,9 @@ void ProcessGroup::meet(std::string_view what) {
   meeting_.renumber_waits();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
   host_ = communicator_.split_by_host(options_.ranks_per_memory);
+  mean_communicator_.disturb();  // means may be in flight, which keep it
   mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());
-  if (ring_) make_ring();  // means that live keep the old one
+  if (ring_) make_ring();  // means that are in flight keep the old one
 }
 
 std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {

@@ -317,6 +317,27 @@ TEST_F(AllReduceTest, AStepThatTimedOutLeavesTheModelAndEndsInOrder) {
   }
 }
 
+TEST_F(AllReduceTest, ARankThatWasOnlyLateMeetsTheOthersAgain) {
+  if (size() != 2) return;
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model),
+                      AllReduceOptions().timeout(std::chrono::seconds(3)));
+  if (rank() == 0) {
+    backward(*model, rank(), {true}, 0);
+    test::expect_throw<TimeoutError>([&] { optimizer.step(); }, {"for rank 1 in the mean"});
+    backward(*model, rank(), {true}, 1);  // of another optimizer, say
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank() == 1) {
+    backward(*model, rank(), {true}, 0);
+    optimizer.step();
+  }
+
+  EXPECT_EQ(optimizer.steps(), rank());
+  optimizer.with_mean_model([] {});
+  EXPECT_GE(optimizer.consensus_distance(), 0.0);
+}
+
 TEST_F(AllReduceTest, NamesTheRankThatLeftWhileOthersWaitForTheirMean) {
   if (size() == 1) return;
   const auto model = test::make<Branches>(5);

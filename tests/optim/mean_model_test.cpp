@@ -188,11 +188,18 @@ TEST_F(MeanModelTest, BuffersOfEveryTypeStartFromTheMean) {
 
 TEST_F(MeanModelTest, ABodyMayConvertTheModule) {
   const auto model = own_model(rank());
+  model->first->bias.set_requires_grad(false);
+  const torch::Tensor tied = model->register_buffer("tied", torch::empty({}, torch::kFloat64));
+  tied.set_data(model->norm->running_mean.data());
   GossipSGD optimizer(world(), *model, test::sgd(*model), topology::ring(size()),
                       GossipSGDOptions().initial(Initial::kKeep));
   const auto own = all_of(*model);
   optimizer.with_mean_model([&] { model->to(torch::kFloat32); });
   EXPECT_EQ(model->first->weight.dtype(), torch::kFloat64);
+  EXPECT_EQ(model->first->bias.dtype(), torch::kFloat64);
+  EXPECT_EQ(model->norm->num_batches_tracked.dtype(), torch::kInt64);
+  EXPECT_EQ(tied.data_ptr(), model->norm->running_mean.data_ptr());
+  EXPECT_EQ(tied.dtype(), torch::kFloat64);
   test::expect_equal(test::copies_of(model->parameters()),
                      std::vector(own.begin(), own.begin() + 6));
   EXPECT_TRUE(torch::equal(model->norm->running_var, own[7]));

@@ -30,34 +30,52 @@ std::vector<float> own_numbers(const Group& group, std::size_t size) {
   return std::vector<float>(size, static_cast<float>(group.rank()));
 }
 
-TEST_P(NetworkMeanTest, AMeanThatWasGivenUpKeepsNobodyFromItsEndNorFromTheNext) {
+TEST_P(NetworkMeanTest, AMeanThatWasGivenUpKeepsNobodyFromItsEnd) {
   on_ranks(GetParam(), [](Group& group) {
     const float middle = static_cast<float>(group.size() - 1) / 2.0F;
     constexpr std::size_t kSize = 200'000;
+    const bool is_early = group.rank() == 0;
+    const auto channel = group.make_channel({.capacity_bytes = 1});
     std::vector<float> next = own_numbers(group, kSize);
     const auto next_mean = group.make_mean(std::span<float>(next), kLong);
-    {
-      std::vector<float> x = own_numbers(group, kSize);
-      const bool is_early = group.rank() == 0;
-      const auto mean = group.make_mean(std::span<float>(x), is_early ? Patience(50ms) : kLong);
-      if (is_early) {
-        mean->start();
-        EXPECT_THROW(mean->wait(), TimeoutError);
-        std::ranges::fill(x, -1.0F);  // nobody takes these
-      }
-      group.barrier();
+    std::vector<float> x = own_numbers(group, kSize);
+    const auto mean = group.make_mean(std::span<float>(x), is_early ? Patience(50ms) : kLong);
+    if (group.size() == 1) return;
 
-      if (!is_early) {
-        mean->start();
-        mean->wait();
-        EXPECT_EQ(std::ranges::count(x, middle), static_cast<std::ptrdiff_t>(kSize));
-      }
+    if (is_early) {
+      mean->start();
+      EXPECT_THROW(mean->wait(), TimeoutError);
+      std::ranges::fill(x, -1.0F);  // nobody takes these
+      test::expect_throw<Error>([&] { next_mean->start(); }, {"gave up a mean before"});
+      std::vector<Rank> others;
+      for (Rank rank = 1; rank < group.size(); ++rank) others.push_back(rank);
+      static_cast<void>(channel->acquire(others));
+      channel->commit({});
+    } else {
+      static_cast<void>(channel->next(0));
+      mean->start();
+      mean->wait();
+      EXPECT_EQ(std::ranges::count(x, middle), static_cast<std::ptrdiff_t>(kSize));
     }
 
+    group.barrier();
     next_mean->start();
     next_mean->wait();
-
     EXPECT_EQ(std::ranges::count(next, middle), static_cast<std::ptrdiff_t>(kSize));
+  });
+}
+
+/// Whoever starts another mean than the others waits in vain, and they do.
+TEST_P(NetworkMeanTest, MeansOfDifferentSizesTakeNothingOfEachOther) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() != 3) return;
+    std::vector<float> x = own_numbers(group, group.rank() == 1 ? 150'000 : 200'000);
+    const std::vector<float> before = x;
+    const auto mean = group.make_mean(std::span<float>(x), 1s);
+    mean->start();
+    EXPECT_THROW(mean->wait(), TimeoutError);
+    EXPECT_TRUE(x == before);
+    group.barrier();
   });
 }
 
