@@ -12,7 +12,7 @@
 namespace gossip::optim {
 namespace {
 
-constexpr const char* kName = "loopless-svrg";
+constexpr const char* kLooplessSVRG = "loopless-svrg";
 
 }  // namespace
 
@@ -68,7 +68,7 @@ GradientAt::Tensors LooplessSVRG::state() const {
 }
 
 model::StateDict LooplessSVRG::state_dict() const {
-  model::StateDict result = detail::estimator_state(kName, state());
+  model::StateDict result = detail::estimator_state(kLooplessSVRG, state());
   result.add("probability", Value(options_.probability()));
   result.add("seed", Value(static_cast<std::int64_t>(options_.seed())));
   result.add("step", Value(step_));
@@ -78,7 +78,7 @@ model::StateDict LooplessSVRG::state_dict() const {
 }
 
 std::function<void()> LooplessSVRG::plan_load(model::StateReader& saved) {
-  auto load_tensors = detail::plan_estimator(saved, kName, state());
+  auto load_tensors = detail::plan_estimator(saved, kLooplessSVRG, state());
   return [this, load_tensors, probability = saved.value<double>("probability"),
           seed = saved.value<std::int64_t>("seed"), step = saved.value<std::int64_t>("step"),
           snapshots = saved.value<std::int64_t>("snapshots"),
@@ -97,7 +97,7 @@ void LooplessSVRG::save(torch::serialize::OutputArchive& archive) const {
 }
 
 void LooplessSVRG::load(torch::serialize::InputArchive& archive) {
-  detail::load_estimator(archive, kName,
+  detail::load_estimator(archive, kLooplessSVRG,
                          [this](model::StateReader& saved) { return plan_load(saved); });
 }
 

@@ -9,7 +9,7 @@
 namespace gossip::optim {
 namespace {
 
-constexpr const char* kName = "saga";
+constexpr const char* kSaga = "saga";
 
 }  // namespace
 
@@ -50,10 +50,10 @@ GradientAt::Tensors Saga::state() const {
   return tensors;
 }
 
-model::StateDict Saga::state_dict() const { return detail::estimator_state(kName, state()); }
+model::StateDict Saga::state_dict() const { return detail::estimator_state(kSaga, state()); }
 
 std::function<void()> Saga::plan_load(model::StateReader& saved) {
-  return detail::plan_estimator(saved, kName, state());
+  return detail::plan_estimator(saved, kSaga, state());
 }
 
 void Saga::save(torch::serialize::OutputArchive& archive) const {
@@ -61,7 +61,7 @@ void Saga::save(torch::serialize::OutputArchive& archive) const {
 }
 
 void Saga::load(torch::serialize::InputArchive& archive) {
-  detail::load_estimator(archive, kName,
+  detail::load_estimator(archive, kSaga,
                          [this](model::StateReader& saved) { return plan_load(saved); });
 }
 

@@ -9,7 +9,7 @@
 namespace gossip::optim {
 namespace {
 
-constexpr const char* kName = "storm";
+constexpr const char* kStorm = "storm";
 
 }  // namespace
 
@@ -50,14 +50,14 @@ GradientAt::Tensors Storm::state() const {
 }
 
 model::StateDict Storm::state_dict() const {
-  model::StateDict result = detail::estimator_state(kName, state());
+  model::StateDict result = detail::estimator_state(kStorm, state());
   result.add("a", Value(a_));
   result.add("has_previous", Value(has_previous_));
   return result;
 }
 
 std::function<void()> Storm::plan_load(model::StateReader& saved) {
-  return [this, load_tensors = detail::plan_estimator(saved, kName, state()),
+  return [this, load_tensors = detail::plan_estimator(saved, kStorm, state()),
           a = saved.value<double>("a"), has_previous = saved.value<bool>("has_previous")] {
     load_tensors();
     a_ = a;
@@ -70,7 +70,7 @@ void Storm::save(torch::serialize::OutputArchive& archive) const {
 }
 
 void Storm::load(torch::serialize::InputArchive& archive) {
-  detail::load_estimator(archive, kName,
+  detail::load_estimator(archive, kStorm,
                          [this](model::StateReader& saved) { return plan_load(saved); });
 }
 

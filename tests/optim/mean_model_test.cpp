@@ -202,7 +202,7 @@ TEST_F(MeanModelTest, ABodyMayConvertTheModule) {
   EXPECT_EQ(tied.dtype(), torch::kFloat64);
   test::expect_equal(test::copies_of(model->parameters()),
                      std::vector(own.begin(), own.begin() + 6));
-  EXPECT_TRUE(torch::equal(model->norm->running_var, own[7]));
+  EXPECT_TRUE(torch::equal(model->norm->running_var, own[8]));
   test::loss(*model, rank(), 0).backward();
   optimizer.step();
 }
