@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs PROGRAM on RANKS ranks, which LAUNCHER gives. It must end by itself within 20 seconds, print
-# a match of each line of EXPECT and none of REJECT, and leave no process behind.
+# Runs PROGRAM on RANKS ranks, which LAUNCHER gives. It must end by itself within 100 seconds,
+# print a match of each line of EXPECT and none of REJECT, and leave no process behind.
 # STATUS empty: the launcher must report a failure. Otherwise each rank must exit with STATUS; a
 # shell around each rank tells, because the launcher ends the other ranks after the first bad exit.
 cmake_minimum_required(VERSION 3.25)
@@ -18,7 +18,7 @@ execute_process(
   RESULT_VARIABLE result
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output
-  TIMEOUT 20)
+  TIMEOUT 100)
 message("${output}")
 if(result EQUAL 77 AND output MATCHES "SKIPPED: ")
   return()
@@ -46,8 +46,13 @@ if(REJECT AND output MATCHES "${REJECT}")
   message(FATAL_ERROR "The output must not match: ${REJECT}")
 endif()
 
-execute_process(COMMAND ps -eo args OUTPUT_VARIABLE processes COMMAND_ERROR_IS_FATAL ANY)
-string(FIND "${processes}" "\n${PROGRAM} --gtest_filter=${FILTER} " found)
-if(NOT found EQUAL -1)
-  message(FATAL_ERROR "A process of the test is still running")
-endif()
+# A rank that was killed may still be ending.
+foreach(look RANGE 1 50)
+  execute_process(COMMAND ps -eo args OUTPUT_VARIABLE processes COMMAND_ERROR_IS_FATAL ANY)
+  string(FIND "${processes}" "\n${PROGRAM} --gtest_filter=${FILTER} " found)
+  if(found EQUAL -1)
+    return()
+  endif()
+  execute_process(COMMAND ${CMAKE_COMMAND} -E sleep 0.2)
+endforeach()
+message(FATAL_ERROR "A process of the test is still running")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs PROGRAM CASE under LAUNCHER (nothing: directly) with OMP_NUM_THREADS = THREADS (nothing: not
-# set, `empty`: set to nothing). It must end by itself within 20 seconds, well unless FAILS, and
+# set, `empty`: set to nothing). It must end by itself within 50 seconds, well unless FAILS, and
 # print a match of each line of EXPECT, exactly one of ONCE and none of ABSENT where these are
 # given.
 if(THREADS STREQUAL "")
@@ -18,7 +18,7 @@ execute_process(
   RESULT_VARIABLE result
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output
-  TIMEOUT 20)
+  TIMEOUT 50)
 string(APPEND output "ended with ${result}\n")
 message("${output}")
 

@@ -50,7 +50,7 @@ void HangWatchdog::end_process() {
   std::fflush(stderr);
   // The others hit their limit at about the same time: let them speak before the launcher ends
   // them.
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  std::this_thread::sleep_for(std::chrono::seconds(3));
   // Not MPI_Abort: the main thread may be inside MPI, which was not asked for MPI_THREAD_MULTIPLE.
   ::_exit(kExitStatus);
 }
