@@ -4,20 +4,38 @@
 /// @file
 /// A folder for the files of one test.
 
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <stdlib.h>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <unistd.h>
 
 namespace gossip::test {
+
+/// Where folders are made: in GOSSIP_TEST_FOLDER, where that is a folder that can be written and
+/// has room, and else in the system's for temporary files.
+inline std::filesystem::path folder_of_temporaries() {
+  constexpr std::uintmax_t kRoomBytes = std::uintmax_t{256} << 20U;
+  const char* wanted = std::getenv("GOSSIP_TEST_FOLDER");
+  std::error_code error;
+  if (wanted != nullptr && std::filesystem::is_directory(wanted, error) &&
+      access(wanted, W_OK | X_OK) == 0 &&
+      std::filesystem::space(wanted, error).available >= kRoomBytes && !error) {
+    return wanted;
+  }
+  return std::filesystem::temp_directory_path();
+}
 
 /// A new, empty folder that is removed with all it holds.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "gossip-test-XXXXXX").string();
+    std::string name = (folder_of_temporaries() / "gossip-test-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
     path_ = name;
   }
