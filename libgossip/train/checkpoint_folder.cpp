@@ -95,14 +95,14 @@ std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder) {
   return steps;
 }
 
-void check_is_shared(const std::filesystem::path& folder, const std::string& run) {
-  constexpr std::chrono::seconds kPatience{5};
+void check_is_shared(const std::filesystem::path& folder, const std::string& run,
+                     std::chrono::milliseconds patience) {
   const auto has_taken_it = [&] {
     std::error_code error;
     const std::filesystem::path lock = folder / "lock";
     return std::filesystem::exists(lock, error) && read_text(lock).ends_with(run);
   };
-  GOSSIP_CHECK(wait_until(Deadline(kPatience), has_taken_it),
+  GOSSIP_CHECK(wait_until(Deadline(patience), has_taken_it),
                "The folder '{}' of the checkpoints, as {} sees it, is not the one that rank 0 has "
                "taken: it must be one that all ranks share.",
                folder.string(), this_process());

@@ -4,6 +4,7 @@
 /// @file
 /// The folder that the checkpoints of a run lie in.
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -19,9 +20,10 @@ namespace gossip::train {
 [[nodiscard]] std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder);
 
 /// Throws gossip::Error unless `folder` is, on this rank, the one that the run of that name has
-/// taken: all ranks of a run must share it. Looks for some seconds, since network file systems may
-/// be late with the files of others. Local.
-void check_is_shared(const std::filesystem::path& folder, const std::string& run);
+/// taken: all ranks of a run must share it. Looks for as long as `patience` says, since network
+/// file systems may be late with the files of others. Local.
+void check_is_shared(const std::filesystem::path& folder, const std::string& run,
+                     std::chrono::milliseconds patience = std::chrono::seconds(5));
 
 /// The right to write into a folder of checkpoints, for one rank of a run: nobody else has it at
 /// the same time.

@@ -77,7 +77,7 @@ TEST(RunningClock, StandsStillWhileTheProcessIsStopped) {
   ASSERT_EQ(pipe(go_on.data()), 0);
   const pid_t child = fork();
   if (child == 0) {
-    const Deadline deadline(3s);
+    const Deadline deadline(1500ms);
     static_cast<void>(write(ready[1], "r", 1));
     std::_Exit(has_received(deadline, go_on[0]) && !deadline.has_passed() ? 0 : 1);
   }
@@ -86,7 +86,7 @@ TEST(RunningClock, StandsStillWhileTheProcessIsStopped) {
 
   kill(child, SIGSTOP);
   ASSERT_EQ(waitpid(child, nullptr, WUNTRACED), child);
-  std::this_thread::sleep_for(4s);
+  std::this_thread::sleep_for(2s);
   kill(child, SIGCONT);
   ASSERT_EQ(write(go_on[1], "g", 1), 1);
   int status = 0;

@@ -169,8 +169,8 @@ class Programs(ExampleTest):
         conf = self.folder / "topology.conf"
         conf.write_text("SwitchName=all\n")
 
-        self.assert_refused(self.train("--topology", f"hierarchical-ring:{conf}"), f"{conf}:1:",
-                            "Nodes=")
+        self.assert_refused(self.train("--topology", f"hierarchical-ring:{conf}", ranks=1),
+                            f"{conf}:1:", "Nodes=")
 
     def small_data_once(self):
         return self.folder / "data" if (self.folder / "data").exists() else self.small_data()
@@ -237,7 +237,8 @@ class Programs(ExampleTest):
             ("--on-lost-neighbor", "dorp", "'drop'"),
             ("--local-optimizer", "sdg", "'sgd'"),
         ):
-            self.assert_refused(self.train(option, name), f"'{name}'", "Did you mean", near)
+            self.assert_refused(self.train(option, name, ranks=1), f"'{name}'", "Did you mean",
+                                near)
 
     def test_unknown_option_is_named(self):
         self.assert_refused(self.train("--epoch", 3), "--epoch", "--help")
@@ -249,14 +250,14 @@ class Programs(ExampleTest):
                               ("--local-steps", "0"), ("--exchanges-per-step", "0"),
                               ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"),
                               ("--slow-rank", "1-2")):
-            self.assert_refused(self.train(option, value), option, value)
+            self.assert_refused(self.train(option, value, ranks=1), option, value)
 
     def test_numbers_out_of_range_in_a_file_of_options_are_named(self):
         config = self.folder / "options.toml"
         config.write_text("seed = 18446744073709551616\n")
 
-        self.assert_refused(self.train("--config", config), "--seed", "'18446744073709551616'",
-                            "between 0 and 18446744073709551615")
+        self.assert_refused(self.train("--config", config, ranks=1), "--seed",
+                            "'18446744073709551616'", "between 0 and 18446744073709551615")
 
     def test_a_batch_larger_than_the_shard_names_both(self):
         self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301",

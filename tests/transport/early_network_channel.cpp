@@ -106,6 +106,6 @@ std::unique_ptr<Channel> make_early_channel(Group& group, const ChannelOptions& 
   return std::make_unique<EarlyChannel>(group, options);
 }
 
-std::int64_t stress_divisor() { return 20; }
+std::int64_t stress_divisor() { return 100; }
 
 }  // namespace gossip::test
