@@ -4,7 +4,10 @@
 #include <spawn.h>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+
+#include <libgossip/base/deadline.h>
 
 #include "train/checkpointer_test_support.h"
 
@@ -38,12 +41,23 @@ class Suspension {
   Suspension& operator=(const Suspension&) = delete;
   ~Suspension() { wait_for_end(); }
 
+  /// Looks at the clock all the time, so that it lacks the stop alone.
   void wait_for_end() {
-    if (helper_ > 0) waitpid(helper_, nullptr, 0);
+    if (helper_ <= 0) return;
+    do {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      static_cast<void>(RunningClock::now());
+    } while (waitpid(helper_, nullptr, WNOHANG) == 0);
     helper_ = 0;
+    EXPECT_GE(seconds_between(begin_, Clock::now()) -
+                  seconds_between(running_begin_, RunningClock::now()),
+              3.0)
+        << "the process was not stopped";
   }
 
  private:
+  const Clock::time_point begin_ = Clock::now();
+  const RunningClock::time_point running_begin_ = RunningClock::now();
   pid_t helper_ = 0;
 };
 
