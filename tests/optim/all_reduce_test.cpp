@@ -289,14 +289,15 @@ TEST_F(AllReduceTest, AFailedPassDoesNotDisturbOtherCollectiveCalls) {
   EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
 }
 
+/// One rank waits for the missing one, one for another that waits; so few that each gets a core in
+/// time.
 TEST_F(AllReduceTest, AStepThatTimedOutLeavesTheModelAndEndsInOrder) {
-  if (size() == 1) return;
+  if (size() != 3) return;
   for (const std::int64_t bytes : {64, 1 << 20}) {
     const auto model = test::make<Branches>(5);
     {
-      AllReduce optimizer(
-          world(), *model, test::sgd(*model),
-          AllReduceOptions().bucket_bytes(bytes).timeout(std::chrono::milliseconds(1500)));
+      AllReduce optimizer(world(), *model, test::sgd(*model),
+                          AllReduceOptions().bucket_bytes(bytes).timeout(std::chrono::seconds(3)));
       const auto before = test::copies_of(model->parameters());
       if (rank() != last()) {
         backward(*model, rank(), {true}, 0);

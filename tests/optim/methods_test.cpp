@@ -141,9 +141,10 @@ TEST_F(MethodsTest, RanksInDifferentCallsSayWhichIsInWhich) {
   }
 }
 
-/// Among all ranks the mean is of the model itself.
+/// Among all ranks the mean is of the model itself. One rank waits for the missing one, one for
+/// another that waits; so few that each gets a core in time.
 TEST_F(MethodsTest, AMeanThatTimedOutLeavesTheModelAndEndsInOrder) {
-  if (size() == 1) return;
+  if (size() != 3) return;
   for (const std::string_view name : {"local-sgd", "slowmo", "diloco", "scaffold"}) {
     const auto model = test::make<Normed>(2);
     const auto make_with = [&](std::chrono::milliseconds timeout) {
@@ -151,7 +152,7 @@ TEST_F(MethodsTest, AMeanThatTimedOutLeavesTheModelAndEndsInOrder) {
                             std::make_unique<torch::optim::SGD>(test::sgd(*model, 0.05)),
                             topology::ring(size()), {.local_steps = 1, .timeout = timeout});
     };
-    auto optimizer = make_with(std::chrono::milliseconds(500));
+    auto optimizer = make_with(std::chrono::milliseconds(1500));
     const auto twin = test::make<Normed>(2);
     auto plain = test::sgd(*twin, 0.05);
     if (rank() != last()) {
@@ -159,7 +160,7 @@ TEST_F(MethodsTest, AMeanThatTimedOutLeavesTheModelAndEndsInOrder) {
       plain.step();
       test::loss(*model, rank(), 0).backward();
       test::expect_throw<TimeoutError>([&] { optimizer->step(); },
-                                       {"waited 500 ms for ", " in the mean over"});
+                                       {"waited 1500 ms for ", " in the mean over"});
       test::expect_near(model->parameters(), twin->parameters());
       test::expect_throw<Error>([&] { optimizer->step(); }, {"make a new optimizer"});
     }

@@ -10,6 +10,8 @@
 #include <libgossip/base/error.h>
 #include <libgossip/runtime/cores.h>
 
+#include "support/temporary_folder.h"
+
 namespace gossip::runtime {
 namespace {
 
@@ -19,9 +21,6 @@ using testing::ElementsAre;
 /// A folder like /sys/fs/cgroup, which goes with the test.
 class Quotas : public testing::Test {
  protected:
-  Quotas() { fs::create_directories(root_); }
-  ~Quotas() override { fs::remove_all(root_); }
-
   void write(const fs::path& file, const std::string& text) {
     fs::create_directories((root_ / file).parent_path());
     std::ofstream(root_ / file) << text;
@@ -33,7 +32,8 @@ class Quotas : public testing::Test {
     return result;
   }
 
-  fs::path root_ = fs::path(testing::TempDir()) / "gossip-cores-test";
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(Quotas, AreThoseOfTheGroupAndOfAllAroundIt) {

@@ -86,6 +86,7 @@ class Cluster(unittest.TestCase):
     def test_wait_says_how_jobs_end(self):
         run = bash(f"""
             sbatch --wrap true >&2; sbatch --wrap false >&2; sbatch --wrap 'sleep 600' >&2
+            until [[ $(squeue --noheader --jobs 3 --format %T) == RUNNING ]]; do sleep 0.1; done
             for jobs in 1 '1 2' 3; do
               {CLUSTER} wait $([[ $jobs == 3 ]] && echo 1 || echo 60) $jobs && echo 0 || echo $?
             done""")

@@ -9,7 +9,7 @@ Usage: scripts/slurm-cluster --nodes 4 --cpus 8 --gpus 2 -- requeue_test.py
 
 import unittest
 
-from login_node import CLUSTER, run, wait_until
+from login_node import CLUSTER, SECONDS, run, wait_until
 from training import PAIR, TrainingTest, lines, result
 
 EPOCHS = 30
@@ -71,7 +71,8 @@ class Requeue(TrainingTest):
         urgent = run("sbatch", "--parsable", "--partition=urgent", "--nodes=4", "--exclusive",
                      "--output=urgent", "--wrap", "sleep 1", cwd=self.folder).stdout.strip()
 
-        self.assertEqual(run(CLUSTER, "wait", 60, urgent).stdout, f"{urgent} COMPLETED\n")
+        ended = run(CLUSTER, "wait", SECONDS, urgent, seconds=SECONDS + 30)
+        self.assertEqual(ended.stdout, f"{urgent} COMPLETED\n")
         self.assert_ends_as_uninterrupted(job)
         self.assertIn("a signal came: saving", job.output())
 

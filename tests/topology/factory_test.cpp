@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdio>
+#include <filesystem>
 #include <set>
 
 #include <libgossip/topology/checks.h>
@@ -134,15 +134,16 @@ TEST(Factory, MakesStaticTopologiesLazy) {
 }
 
 TEST(Factory, ReadsFiles) {
-  const std::string path = testing::TempDir() + "/gossip_factory_test.txt";
-  std::ofstream(path) << "0 1\n1 2\n";
+  const test::TemporaryFolder folder;
+  const std::string path = (folder.path() / "edges.txt").string();
+  test::write_file(path, "0 1\n1 2\n");
 
   const Schedule schedule = make_schedule("file:" + path, 3);
 
   EXPECT_EQ(schedule.matrix(0).rows(), metropolis(topology::path(3)).rows());
   EXPECT_EQ(make_graph("file:" + path, 3).num_arcs(), 4);
   test::expect_error([&] { (void)make_schedule("file:" + path, 4); }, {path, "3 ranks", "are 4"});
-  std::remove(path.c_str());
+  std::filesystem::remove(path);
   test::expect_error([&] { (void)make_schedule("file:" + path, 3); }, {"Cannot open", path});
   test::expect_error([] { (void)make_schedule("file", 3); }, {"path", "file:edges.txt"});
   test::expect_error([] { (void)make_schedule("file:", 3); }, {"path", "file:edges.txt"});

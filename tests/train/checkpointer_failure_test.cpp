@@ -216,7 +216,7 @@ TEST_F(CheckpointerFailureTest, ARefusedStartMayBeTriedAgain) {
 }
 
 TEST_F(CheckpointerFailureTest, AFolderThatARankDoesNotShareIsRefused) {
-  if (size() == 1) return;
+  if (size() != 2) return;  // it looks for seconds, however many the ranks
   const test::TemporaryFolder own;
   CheckpointOptions options{.folder = rank() == last() ? own.path() : folder_.path()};
   Checkpointer checkpoints(world(), *run_.model, *run_.optimizer, options);

@@ -428,12 +428,18 @@ TEST_P(NetworkTest, AChannelEndsWithMessagesInEveryState) {
       }));
     };
     for (int k = 0; k < 3; ++k) run();  // MPI keeps some of what it has needed
-    const std::size_t before = bytes_in_use();
 
-    for (int k = 0; k < 5; ++k) run();
-
-    // One slot left behind in each would be 10 MiB; MPI's own pools grow by blocks of up to 4.
-    EXPECT_LE(bytes_in_use(), before + 8 * kMiB);
+    // What is left behind grows each time; MPI's own pools do now and then.
+    bool has_stayed = false;
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      group.barrier();
+      const std::size_t before = bytes_in_use();
+      for (int k = 0; k < 5; ++k) run();
+      // One slot left behind in each would be 10 MiB; MPI's own pools grow by blocks of up to 4.
+      has_stayed = has_stayed || bytes_in_use() <= before + 8 * kMiB;
+      if (mean_of(group, has_stayed ? 1.0 : 0.0) >= 1.0) break;
+    }
+    EXPECT_TRUE(has_stayed);
     group.barrier();
   });
 }

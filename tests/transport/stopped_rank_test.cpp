@@ -30,7 +30,7 @@ namespace {
 
 using test::on_ranks;
 
-constexpr int kMostStoppedSeconds = 30;
+constexpr int kMostStoppedSeconds = 80;
 constexpr int kRounds = 20;
 constexpr std::size_t kBytes = (std::size_t{3} << 19U) + 17;
 constexpr std::size_t kSmallBytes = 4096;
