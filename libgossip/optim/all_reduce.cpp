@@ -105,7 +105,7 @@ AllReduce::~AllReduce() = default;
 void AllReduce::gradient_is_ready(std::size_t entry) {
   if (is_suspended()) return;
   if (staged_worker().gradient_mean()->has_failed()) return;  // the next step() says so
-  const CollectiveCall call = this->call("step()");  // which this belongs to
+  const CollectiveCall call = this->call("step()");           // which this belongs to
   // A pass that ended with an exception has not said so.
   if (!is_in_pass_ || is_gathered_[entry]) {
     is_in_pass_ = true;
