@@ -22,6 +22,21 @@ constexpr std::size_t kMostNamed = 8;
 /// In larger groups nobody tells all others that it waits.
 constexpr int kMostInWait = 256;
 
+/// So long rank 0 is given to answer that a rank is gone: a quarter of the timeout, within these.
+constexpr std::chrono::milliseconds kShortestAnswer{100};
+constexpr std::chrono::milliseconds kLongestAnswer{1000};
+
+/// Before the sentence about it.
+std::string text_of(const Place& place, std::string_view sentence) {
+  return fmt::format("{}\n{}\n{}", place.call, place.what, sentence);
+}
+
+/// Whether a rank that has come to `own` is not late for what was given up at `lost`. The same call
+/// after more steps is a later one, even where the steps of ranks need not agree.
+bool is_other(const Place& own, const Place& lost) {
+  return !difference(0, own, 0, lost).empty() || own.step > lost.step;
+}
+
 }  // namespace
 
 Place Place::here(std::string_view what) {
@@ -72,31 +87,47 @@ bool Meeting::meet(const Place& place, const Patience& patience) {
   ++number_;
   if (size() == 1) return place.asks;
   has_said_ = false;
-  const bool was_clean = std::exchange(is_clean_, false);
-  const bool asks = rank() == 0 ? lead(place, patience) : follow(place, patience);
-  is_clean_ = was_clean;
-  return asks;
+  try {
+    come(place);
+    return rank() == 0 ? lead(place, patience) : follow(place, patience);
+  } catch (...) {
+    is_clean_ = false;
+    throw;
+  }
+}
+
+/// To the meeting of this number; what is known of earlier ones is over.
+void Meeting::come(const Place& place) {
+  if (rank() == 0) {
+    attendances_.erase(attendances_.begin(), attendances_.lower_bound(number_));
+    attendances(number_)[0] = {.is_here = true, .place = place};
+    return;
+  }
+  verdicts_.erase(verdicts_.begin(), verdicts_.lower_bound(number_));
+  missing_ = who({0});
+  missing_rank_ = 0;
+  Part here = part_about(place, Kind::kHere);
+  here.asks = place.asks ? 1 : 0;
+  send(here, text_of(place, {}), 0);
 }
 
 /// Rank 0's part.
 bool Meeting::lead(const Place& place, const Patience& patience) {
-  attendances_.erase(attendances_.begin(), attendances_.lower_bound(number_));
-  attendances(number_)[0] = {.is_here = true, .place = place};
   const Deadline deadline(patience.timeout);
   const auto while_waiting = [&] {
     tell_for_whom();
     say_for_whom(place, patience, deadline.elapsed_seconds());
     if (patience.while_waiting) patience.while_waiting();
   };
-  try {
+  const auto are_here = [&] {
     look();
-    if (!are_all_here(place)) {
+    lead_past_lost(place);
+    return are_all_here(place);
+  };
+  try {
+    if (!are_here()) {
       tell_for_whom();
-      const auto look_again = [&] {
-        look();
-        return are_all_here(place);
-      };
-      if (!wait_until(deadline, look_again, std::cref(while_waiting))) {
+      if (!wait_until(deadline, are_here, std::cref(while_waiting))) {
         tell_for_whom();
         give_up(place, deadline.elapsed_seconds());
       }
@@ -105,10 +136,10 @@ bool Meeting::lead(const Place& place, const Patience& patience) {
     tell_others({.meeting = number_, .kind = Kind::kDiffer}, error.what());
     throw;
   } catch (const TimeoutError& error) {
-    tell_others({.meeting = number_, .kind = Kind::kLost, .peer = error.peer()}, error.what());
+    tell_lost(latest(place), error.peer(), error.what());
     throw;
   } catch (const std::exception& error) {
-    tell_others({.meeting = number_, .kind = Kind::kLost, .peer = 0}, stopped(place, error));
+    tell_lost(latest(place), 0, stopped(place, error));
     throw;
   }
   const bool asks = std::ranges::any_of(attendances(number_),
@@ -119,32 +150,48 @@ bool Meeting::lead(const Place& place, const Patience& patience) {
   return asks;
 }
 
+/// `place`, after as many steps as the ranks that have come have made at most.
+Place Meeting::latest(Place place) {
+  for (const Attendance& other : attendances(number_)) {
+    place.step = std::max(place.step, other.place.step);
+  }
+  return place;
+}
+
+/// Goes on to the first meeting that no rank had given up before, in another call than this.
+void Meeting::lead_past_lost(const Place& place) {
+  const auto is_lost = [&](const Attendance& other) {
+    return !other.why_gone.empty() && !other.is_with_first && is_other(place, other.place);
+  };
+  while (true) {
+    const std::vector<Attendance>& all = attendances(number_);
+    const auto gone = std::ranges::find_if(all, is_lost);
+    if (gone == all.end()) return;
+    tell_lost(gone->place, gone->peer, gone->why_gone);
+    is_clean_ = false;
+    ++number_;
+    come(place);
+  }
+}
+
 /// Throws when they cannot meet any more.
 bool Meeting::are_all_here(const Place& place) {
   bool are_here = true;
-  const std::vector<Attendance>& all = attendances(number_);
+  std::vector<Attendance>& all = attendances(number_);
   for (Rank other = 1; other < size(); ++other) {
-    const Attendance& attendance = all[static_cast<std::size_t>(other)];
+    Attendance& attendance = all[static_cast<std::size_t>(other)];
     are_here = are_here && attendance.is_here;
     if (!attendance.is_here) continue;
     const std::string differs = difference(0, place, other, attendance.place);
     if (!differs.empty()) throw JointError(differs);
     if (!attendance.why_gone.empty()) throw TimeoutError(attendance.peer, attendance.why_gone);
+    attendance.is_with_first = true;
   }
   return are_here;
 }
 
 /// The part of the others.
 bool Meeting::follow(const Place& place, const Patience& patience) {
-  verdicts_.erase(verdicts_.begin(), verdicts_.lower_bound(number_));
-  missing_ = who({0});
-  missing_rank_ = 0;
-  send({.meeting = number_,
-        .step = place.step,
-        .kind = Kind::kHere,
-        .is_in_step = place.is_in_step ? std::uint16_t{1} : std::uint16_t{0},
-        .asks = place.asks ? std::uint16_t{1} : std::uint16_t{0}},
-       place.call + '\n' + place.what, 0);
   const Deadline deadline(patience.timeout);
   const auto while_waiting = [&] {
     say_for_whom(place, patience, deadline.elapsed_seconds());
@@ -152,6 +199,7 @@ bool Meeting::follow(const Place& place, const Patience& patience) {
   };
   const auto has_ended = [&] {
     look();
+    follow_past_lost(place);
     return verdicts_.contains(number_);
   };
   try {
@@ -159,16 +207,39 @@ bool Meeting::follow(const Place& place, const Patience& patience) {
       give_up(place, deadline.elapsed_seconds());
     }
   } catch (const TimeoutError& error) {
-    send({.meeting = number_, .kind = Kind::kGone, .peer = error.peer()}, error.what(), 0);
-    throw;
+    if (!goes_after_all(error.peer(), error.what(), patience)) throw;
   } catch (const std::exception& error) {
-    send({.meeting = number_, .kind = Kind::kGone, .peer = rank()}, stopped(place, error), 0);
-    throw;
+    if (!goes_after_all(rank(), stopped(place, error), patience)) throw;
   }
   const Message verdict = std::move(verdicts_.extract(number_).mapped());
   if (verdict.head.kind == Kind::kDiffer) throw JointError(verdict.text);
-  if (verdict.head.kind == Kind::kLost) throw TimeoutError(verdict.head.peer, verdict.text);
+  if (verdict.head.kind == Kind::kLost) throw TimeoutError(verdict.head.peer, verdict.sentence());
   return verdict.head.asks != 0;
+}
+
+/// Goes on to the first meeting that was not lost in another call than this.
+void Meeting::follow_past_lost(const Place& place) {
+  const std::uint64_t first = number_;
+  const auto is_lost = [&](const Message& verdict) {
+    return verdict.head.kind == Kind::kLost && is_other(place, verdict.place());
+  };
+  while (verdicts_.contains(number_) && is_lost(verdicts_.at(number_))) ++number_;
+  if (number_ == first) return;
+  is_clean_ = false;
+  come(place);
+}
+
+/// Tells rank 0 that this one is gone. The answer is that it is not where rank 0 has let all ranks
+/// go on before it hears so.
+bool Meeting::goes_after_all(Rank peer, std::string_view why, const Patience& patience) {
+  is_clean_ = false;
+  send({.meeting = number_, .kind = Kind::kGone, .peer = peer}, why, 0);
+  const auto is_answered = [&] {
+    look();
+    return verdicts_.contains(number_);
+  };
+  const auto answer = std::clamp(patience.timeout / 4, kShortestAnswer, kLongestAnswer);
+  return wait_until(Deadline(answer), is_answered) && verdicts_.at(number_).head.kind == Kind::kGo;
 }
 
 /// What the others hear when an error of this rank's own ends its wait.
@@ -252,6 +323,33 @@ void Meeting::tell_others(const Part& head, std::string_view text) {
   for (Rank other = 1; other < size(); ++other) send(head, text, other);
 }
 
+/// Those who come to `place` are too late.
+void Meeting::tell_lost(const Place& place, Rank peer, std::string_view why) {
+  Part lost = part_about(place, Kind::kLost);
+  lost.peer = peer;
+  tell_others(lost, text_of(place, why));
+}
+
+Meeting::Part Meeting::part_about(const Place& place, Kind kind) const {
+  return {.meeting = number_,
+          .step = place.step,
+          .kind = kind,
+          .is_in_step = place.is_in_step ? std::uint16_t{1} : std::uint16_t{0}};
+}
+
+Place Meeting::Message::place() const {
+  const std::size_t end = text.find('\n');
+  return {.call = text.substr(0, end),
+          .what = text.substr(end + 1, text.find('\n', end + 1) - end - 1),
+          .step = head.step,
+          .is_in_step = head.is_in_step != 0,
+          .asks = head.asks != 0};
+}
+
+std::string Meeting::Message::sentence() const {
+  return text.substr(text.find('\n', text.find('\n') + 1) + 1);
+}
+
 void Meeting::send(const Part& head, std::string_view text, Rank to) {
   Part part = head;
   part.text_bytes = static_cast<std::uint32_t>(text.size());
@@ -269,7 +367,11 @@ void Meeting::send(const Part& head, std::string_view text, Rank to) {
 /// Takes in what has arrived; the parts of one sender arrive in order.
 void Meeting::look() {
   mailbox_.progress();
-  while (const auto arrived = mailbox_.receive()) {
+  int misses = 0;
+  while (misses < 2) {  // MPI may find only now what the last look has brought in
+    const auto arrived = mailbox_.receive();
+    misses = arrived ? 0 : misses + 1;
+    if (!arrived) continue;
     Part part;
     std::memcpy(&part, arrived->second.data(), sizeof(part));
     Message& message = incomplete_[static_cast<std::size_t>(arrived->first)];
@@ -287,13 +389,8 @@ void Meeting::take(Rank from, const Message& message) {
   if (head.kind == Kind::kInWait || head.meeting < number_) return;
   if (head.kind == Kind::kHere) {
     Attendance& attendance = attendances(head.meeting)[static_cast<std::size_t>(from)];
-    const std::size_t end = message.text.find('\n');
     attendance.is_here = true;
-    attendance.place = {.call = message.text.substr(0, end),
-                        .what = message.text.substr(end + 1),
-                        .step = head.step,
-                        .is_in_step = head.is_in_step != 0,
-                        .asks = head.asks != 0};
+    attendance.place = message.place();
   } else if (head.kind == Kind::kGone) {
     Attendance& attendance = attendances(head.meeting)[static_cast<std::size_t>(from)];
     attendance.why_gone = message.text;

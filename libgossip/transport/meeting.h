@@ -39,7 +39,8 @@ struct Place {
 /// The place where the ranks of a group meet before they start a collective call: each tells rank 0
 /// where it has come to, and goes on when that says so. What differs, and who does not come, is
 /// told to all ranks. The meetings are numbered, so that a rank that comes late learns how the one
-/// that it comes to has ended.
+/// that it comes to has ended. A meeting that was lost at another place than a rank's own, since
+/// others came there alone, is none of its: it goes on to the next number.
 ///
 /// Collective: construction, meet() and destruction. Threads: one at a time.
 class Meeting {
@@ -52,7 +53,10 @@ class Meeting {
 
   /// Blocks until all ranks have come here; after ten seconds it says for whom it waits. Returns
   /// whether one of them asks. Throws JointError, on every rank that has come or will come to this
-  /// meeting, when two are at different places, and TimeoutError, likewise, when one does not come.
+  /// meeting, when two are at different places, and TimeoutError when one does not come, on every
+  /// rank that has come or will come here. Where rank 0 is missing, it throws up to a second after
+  /// the timeout: the others might be going on with this rank. When they are, what `while_waiting`
+  /// has thrown meanwhile is dropped.
   [[nodiscard]] bool meet(const Place& place, const Patience& patience);
 
   /// Numbers the waits on the step path, of which all ranks make the same ones in the same order.
@@ -80,7 +84,7 @@ class Meeting {
     kWaiting,  ///< rank 0 is there; for whom it waits
     kGo,       ///< all are there
     kDiffer,   ///< they must not go on: the sentence why
-    kLost,     ///< the same, because a rank has not come
+    kLost,     ///< a rank has not come to this place: the sentence for those who do
     kInWait,   ///< a rank is in this wait
   };
 
@@ -102,11 +106,16 @@ class Meeting {
   struct Message {
     Part head;
     std::string text;
+
+    /// Those of kHere and kLost, whose texts begin with the place.
+    [[nodiscard]] Place place() const;
+    [[nodiscard]] std::string sentence() const;
   };
 
   /// Another rank, as rank 0 knows it.
   struct Attendance {
     bool is_here = false;
+    bool is_with_first = false;  // it was here when rank 0 was
     Place place = {};
     std::string why_gone = {};  // empty: it is not
     Rank peer = -1;             // for whom it waited then
@@ -116,10 +125,17 @@ class Meeting {
   [[nodiscard]] int size() const { return communicator().size(); }
   [[nodiscard]] bool lead(const Place& place, const Patience& patience);
   [[nodiscard]] bool follow(const Place& place, const Patience& patience);
+  void come(const Place& place);
+  [[nodiscard]] Place latest(Place place);
+  void lead_past_lost(const Place& place);
+  void follow_past_lost(const Place& place);
+  [[nodiscard]] bool goes_after_all(Rank peer, std::string_view why, const Patience& patience);
   void look();
   void take(Rank from, const Message& message);
   void send(const Part& head, std::string_view text, Rank to);
   void tell_others(const Part& head, std::string_view text);
+  void tell_lost(const Place& place, Rank peer, std::string_view why);
+  [[nodiscard]] Part part_about(const Place& place, Kind kind) const;
   [[nodiscard]] std::vector<Attendance>& attendances(std::uint64_t meeting);
   [[nodiscard]] bool are_all_here(const Place& place);
   void tell_for_whom();

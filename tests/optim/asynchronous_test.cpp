@@ -257,6 +257,26 @@ TEST_F(AsynchronousTest, TheShortestTimeoutIsAnErrorThatCanBeCaught) {
   }
 }
 
+TEST_F(AsynchronousTest, AnEvaluationThatOneRankMakesAloneCostsNoOther) {
+  if (size() == 1) return;
+  const auto group = transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD));
+  Number number(1.0);
+  const auto optimizer = make_any({"ad-psgd", false}, *group, number, std::chrono::seconds(2));
+  for (const Rank alone : {0, last()}) {
+    for (int step = 0; step < 3; ++step) number.step(*optimizer);
+    if (rank() == alone) {
+      test::expect_throw<TimeoutError>([&] { optimizer->with_mean_model([] {}); },
+                                       {"in with_mean_model() after"});
+    }
+    world().barrier();
+    number.step(*optimizer);
+    int calls = 0;
+    EXPECT_NO_THROW(optimizer->with_mean_model([&] { ++calls; }));
+    EXPECT_EQ(calls, 1);
+    EXPECT_NO_THROW(static_cast<void>(optimizer->consensus_distance()));
+  }
+}
+
 TEST_F(AsynchronousTest, TheModuleLivesOnWithoutItsOptimizer) {
   for (const Method& method : kMethods) {
     const auto model = test::make<Normed>(5);

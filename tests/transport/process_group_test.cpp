@@ -5,6 +5,8 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -124,6 +126,66 @@ TEST_F(ProcessGroupTest, ARankThatDoesNotComeIsNamedAndToldAndTheGroupGoesOn) {
   expect_absent_named(*group_, group_->size() - 1);
   expect_absent_named(*group_, 0);
 
+  EXPECT_EQ(mean_of(*group_, group_->rank()), 0.5 * (group_->size() - 1));
+}
+
+/// A call that all ranks make, each after steps of its own; rank 0 comes last.
+void expect_meeting(Group& group, std::string_view name, std::int64_t step) {
+  if (group.rank() == 0) std::this_thread::sleep_for(100ms);
+  const CollectiveCall call(name, 1min, step + group.rank());
+  group.barrier();
+  EXPECT_EQ(mean_of(group, group.rank()), 0.5 * (group.size() - 1));
+}
+
+TEST_F(ProcessGroupTest, ACallThatOneRankMakesAloneCostsNoOtherCall) {
+  if (group_->size() == 1) return;
+  std::int64_t step = 0;
+  const auto give_up_alone = [&](Rank alone) {
+    step += 10;
+    if (group_->rank() == alone) {
+      const CollectiveCall call("with_mean_model()", 1s, step);
+      test::expect_throw<TimeoutError>([&] { group_->barrier(); }, {"in with_mean_model() after"});
+    }
+    MPI_Barrier(MPI_COMM_WORLD);  // the others come later, to other calls
+  };
+  const auto expect_meetings = [&] {
+    step += 10;
+    expect_meeting(*group_, "with_mean_model()", step);  // a later one
+    expect_meeting(*group_, "consensus_distance()", step);
+  };
+  const Rank last = group_->size() - 1;
+
+  give_up_alone(0);
+  expect_meetings();
+  give_up_alone(last);
+  expect_meetings();
+  give_up_alone(last);
+  give_up_alone(0);
+  give_up_alone(last);
+  expect_meetings();
+}
+
+TEST_F(ProcessGroupTest, ARankThatStopsAsAllGoOnGoesOnWithThem) {
+  if (group_->size() == 1) return;
+  const bool stops = group_->rank() == group_->size() - 1;
+  const auto let_others_go_on = [] {
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Barrier(MPI_COMM_WORLD);
+  };
+  if (stops) {
+    Patience patience = 10s;
+    patience.while_waiting = [&] {
+      let_others_go_on();
+      throw Error("asked to stop");
+    };
+    const CollectiveCall call("a test", patience);
+    group_->barrier();
+  } else {
+    MPI_Barrier(MPI_COMM_WORLD);
+    const CollectiveCall call("a test", 1min);
+    group_->barrier();
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
   EXPECT_EQ(mean_of(*group_, group_->rank()), 0.5 * (group_->size() - 1));
 }
 
