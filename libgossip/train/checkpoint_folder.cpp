@@ -37,16 +37,22 @@ bool is_complete(const std::filesystem::path& set) {
   return std::filesystem::exists(manifest_file(set), error);
 }
 
-/// All sets, complete or not, in ascending order.
-std::vector<std::int64_t> all_sets(const std::filesystem::path& folder) {
+/// All sets, complete or not, in ascending order; after an error those that were seen before it.
+std::vector<std::int64_t> all_sets(const std::filesystem::path& folder, std::error_code& error) {
   std::vector<std::int64_t> steps;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (const std::int64_t step = step_of(entry.path().filename().string()); step >= 0) {
+  for (const std::filesystem::path& path : paths_in(folder, error)) {
+    if (const std::int64_t step = step_of(path.filename().string()); step >= 0) {
       steps.push_back(step);
     }
   }
   std::ranges::sort(steps);
+  return steps;
+}
+
+/// The complete ones of `steps`.
+std::vector<std::int64_t> complete_of(std::vector<std::int64_t> steps,
+                                      const std::filesystem::path& folder) {
+  std::erase_if(steps, [&](std::int64_t step) { return !is_complete(folder / set_name(step)); });
   return steps;
 }
 
@@ -59,19 +65,23 @@ void say_that_it_stays(const std::filesystem::path& set, const std::string& why)
 /// folder.
 void remove_set(const std::filesystem::path& set) {
   std::error_code error;
-  if (remove_link(set) || !std::filesystem::is_directory(set, error)) return;
+  try {
+    if (remove_link(set) || !std::filesystem::is_directory(set, error)) return;
+  } catch (const Error& link) {
+    say_that_it_stays(set, link.what());
+    return;
+  }
   std::filesystem::remove(manifest_file(set), error);
   if (error) {
     say_that_it_stays(set, fmt::format("manifest.json stays ({})", error.message()));
     return;
   }
   sync_folder(set);
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(set, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("rank-") || name.starts_with("manifest.json")) files.push_back(entry);
+  for (const std::filesystem::path& file : paths_in(set, error)) {
+    const std::string name = file.filename().string();
+    const bool is_of_set = name.starts_with("rank-") || name.starts_with("manifest.json");
+    if (is_of_set) std::filesystem::remove(file, error);
   }
-  for (const std::filesystem::path& file : files) std::filesystem::remove(file, error);
   std::filesystem::remove(set, error);
   if (error) say_that_it_stays(set, error.message());
 }
@@ -90,9 +100,12 @@ std::string this_process() {
 }  // namespace
 
 std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder) {
-  std::vector<std::int64_t> steps = all_sets(folder);
-  std::erase_if(steps, [&](std::int64_t step) { return !is_complete(folder / set_name(step)); });
-  return steps;
+  std::error_code error;
+  std::vector<std::int64_t> steps = all_sets(folder, error);
+  GOSSIP_CHECK(!error || error == std::errc::no_such_file_or_directory,
+               "Cannot see which checkpoints the folder '{}' holds: {}", folder.string(),
+               error.message());
+  return complete_of(std::move(steps), folder);
 }
 
 void check_is_shared(const std::filesystem::path& folder, const std::string& run,
@@ -112,7 +125,12 @@ CheckpointFolder::CheckpointFolder(std::filesystem::path folder)
     : folder_((make_output_folder(folder), std::move(folder))), run_(new_run_name()) {
   const std::filesystem::path path = folder_ / "lock";
   remove_link(path);
-  lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  std::error_code error;
+  const bool is_copied = std::filesystem::hard_link_count(path, error) > 1 && !error;
+  GOSSIP_CHECK(!is_copied || ::unlink(path.c_str()) == 0,
+               "Cannot remove the file '{}', which is a file of another folder, too: {}",
+               path.string(), std::strerror(errno));
+  lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   GOSSIP_CHECK(lock_, "Cannot write the file '{}': {}", path.string(), std::strerror(errno));
   const bool is_free = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
   GOSSIP_CHECK(is_free,
@@ -137,14 +155,16 @@ void CheckpointFolder::check() const {
 }
 
 void CheckpointFolder::remove_incomplete(std::int64_t before) const {
-  for (const std::int64_t step : all_sets(folder_)) {
+  std::error_code ignored;
+  for (const std::int64_t step : all_sets(folder_, ignored)) {
     const std::filesystem::path set = folder_ / set_name(step);
     if ((before == kAll || step < before) && !is_complete(set)) remove_set(set);
   }
 }
 
 void CheckpointFolder::keep_newest(std::size_t count) const {
-  const std::vector<std::int64_t> steps = complete_sets(folder_);
+  std::error_code ignored;
+  const std::vector<std::int64_t> steps = complete_of(all_sets(folder_, ignored), folder_);
   for (std::size_t i = 0; i + count < steps.size(); ++i) remove_set(folder_ / set_name(steps[i]));
 }
 

@@ -65,7 +65,8 @@ struct Manifest {
 
 /// Writes the two files of a rank, each whole or not at all and the record last, and brings them to
 /// the disk. `tensors` have their places in `data` (place()). Makes the folder. Blocks; local.
-/// Throws gossip::Error naming the file and the reason.
+/// A link in the place of the folder goes, and is never followed. Throws gossip::Error naming the
+/// file and the reason.
 void write_rank(const std::filesystem::path& set, RankRecord record,
                 const std::vector<TensorInfo>& tensors, std::span<const std::byte> data);
 

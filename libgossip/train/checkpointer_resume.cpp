@@ -59,10 +59,11 @@ std::optional<Resumed> Checkpointer::resume() {
 
 std::optional<Resumed> Checkpointer::load() {
   std::int64_t newest = -1;
-  if (folder_) {
+  transport::check_together(group_, [&] {
+    if (!folder_) return;
     const std::vector<std::int64_t> sets = complete_sets(options_.folder);
     if (!sets.empty()) newest = sets.back();
-  }
+  });
   newest = number_of(group_.all_gather(std::to_string(newest)).front());
   if (newest < 0) {
     if (folder_) {

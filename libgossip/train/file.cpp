@@ -25,6 +25,13 @@ FileHandle open_anew(const std::filesystem::path& path) {
   return open_to_write(path, O_WRONLY | O_TRUNC);
 }
 
+/// What had the name goes: it may be a link, or another name of a file that is to stay.
+FileHandle open_in_place_of(const std::filesystem::path& path) {
+  GOSSIP_CHECK(::unlink(path.c_str()) == 0 || errno == ENOENT, "Cannot write the file '{}': {}",
+               path.string(), std::strerror(errno));
+  return open_to_write(path, O_WRONLY | O_EXCL);
+}
+
 FileHandle open_to_read(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   GOSSIP_CHECK(file >= 0, "Cannot read the file '{}': {}", path.string(), std::strerror(errno));
@@ -76,7 +83,23 @@ void make_output_folder(const std::filesystem::path& folder) {
 bool remove_link(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_symlink(path, error)) return false;
-  return ::unlink(path.c_str()) == 0;  // it takes no folder, should one stand there by now
+  if (::unlink(path.c_str()) == 0)
+    return true;  // it takes no folder, should one stand there by now
+  const int why = errno;
+  GOSSIP_CHECK(!std::filesystem::is_symlink(path, error), "Cannot remove the link '{}': {}",
+               path.string(), std::strerror(why));
+  return false;
+}
+
+/// The iterator of a range-for would throw what goes wrong on the way.
+std::vector<std::filesystem::path> paths_in(const std::filesystem::path& folder,
+                                            std::error_code& error) {
+  std::vector<std::filesystem::path> paths;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    paths.push_back(entry->path());
+  }
+  return paths;
 }
 
 std::string read_text(const std::filesystem::path& path) {
@@ -108,9 +131,8 @@ void replace_file(const std::filesystem::path& path, std::string_view contents) 
 void replace_file(const std::filesystem::path& path, std::span<const std::string_view> parts) {
   std::filesystem::path temporary = path;
   temporary += ".tmp";
-  ::unlink(temporary.c_str());  // it may be a link, or another name of a file that is to stay
   try {
-    const FileHandle file = open_anew(temporary);
+    const FileHandle file = open_in_place_of(temporary);
     for (const std::string_view part : parts) write_all(file.get(), part, temporary);
     sync(file.get(), temporary);
     GOSSIP_CHECK(std::rename(temporary.c_str(), path.c_str()) == 0,

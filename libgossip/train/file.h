@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <libgossip/base/unique_handle.h>
 
@@ -31,8 +33,13 @@ struct FileTraits {
 void make_output_folder(const std::filesystem::path& folder);
 
 /// Removes `path` if it is a symbolic link, whatever it leads to, which stays. True when it did.
-/// Local; safe while other ranks do the same and then make a folder there.
+/// Throws gossip::Error, naming the link and the reason, when the link stays: it must not be
+/// followed then. Local; safe while other ranks do the same and then make a folder there.
 bool remove_link(const std::filesystem::path& path);
+
+/// All that lies in `folder`; after an error what was seen before it. Local.
+[[nodiscard]] std::vector<std::filesystem::path> paths_in(const std::filesystem::path& folder,
+                                                          std::error_code& error);
 
 /// The whole of a file. Throws gossip::Error naming the file and the reason.
 [[nodiscard]] std::string read_text(const std::filesystem::path& path);

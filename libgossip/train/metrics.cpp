@@ -34,9 +34,11 @@ void remove_old_results(const std::filesystem::path& folder, int size, LineFile:
   std::vector<std::filesystem::path> old = {folder / "result.json", folder / "result.json.tmp"};
   std::error_code error;
   if (start == LineFile::Start::kAfter) size = std::numeric_limits<int>::max();  // they stay
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (rank_of(entry.path().filename().string()) >= size) old.push_back(entry.path());
+  for (const std::filesystem::path& path : paths_in(folder, error)) {
+    if (rank_of(path.filename().string()) >= size) old.push_back(path);
   }
+  GOSSIP_CHECK(!error, "Cannot see what an earlier run has left in the folder '{}': {}",
+               folder.string(), error.message());
   for (const auto& path : old) {
     std::filesystem::remove(path, error);
     GOSSIP_CHECK(!error, "Cannot remove '{}' of an earlier run: {}", path.string(),

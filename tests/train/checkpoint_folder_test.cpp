@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <fcntl.h>
 #include <optional>
 #include <string>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -11,7 +17,25 @@
 #include <libgossip/train/checkpoint_set.h>
 
 #include "support/expect_throw.h"
+#include "support/failing_readdir.h"
 #include "support/temporary_folder.h"
+
+namespace {
+
+/// unlink() removes nothing.
+std::atomic<bool> names_stay = false;
+
+}  // namespace
+
+/// In place of the system's: as in a folder that belongs to somebody else.
+extern "C" int unlink(const char* path) noexcept {
+  struct stat status {};
+  if (!names_stay || ::lstat(path, &status) != 0) {
+    return static_cast<int>(::syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+  }
+  errno = EACCES;
+  return -1;
+}
 
 namespace gossip::train {
 namespace {
@@ -192,6 +216,40 @@ TEST_F(CheckpointLinkTest, WhatIsWrittenReachesNothingBehindALink) {
   EXPECT_THAT(complete_sets(folder()), ElementsAre(12, 14));
 }
 
+TEST_F(CheckpointLinkTest, ALinkThatCannotBeRemovedIsNotFollowed) {
+  make_other_set();
+  test::write_file(other() / "lock", "of the other run");
+  const CheckpointFolder taken(folder());
+  std::filesystem::create_directory_symlink("../other/step-12", folder() / "step-12");
+  make_set(14);
+  std::filesystem::create_symlink(other() / "lock", folder() / "step-14" / "rank-0.json.tmp");
+  const std::string record = test::read_file(record_file(other() / "step-12", 0));
+  const auto before = files_of_other();
+  names_stay = true;
+  taken.keep_newest(1);
+  test::expect_throw<Error>([&] { make_set(12); }, {"Cannot remove the link", "step-12"});
+  test::expect_throw<Error>([&] { make_set(14); }, {"Cannot write the file", "rank-0.json.tmp"});
+  std::filesystem::remove(folder() / "lock");
+  std::filesystem::create_symlink(other() / "lock", folder() / "lock");
+  test::expect_throw<Error>([&] { const CheckpointFolder again(folder()); },
+                            {"Cannot remove the link", "lock"});
+  names_stay = false;
+  EXPECT_TRUE(is_link("step-12"));
+  EXPECT_EQ(files_of_other(), before);
+  EXPECT_EQ(test::read_file(record_file(other() / "step-12", 0)), record);
+  EXPECT_EQ(test::read_file(other() / "lock"), "of the other run");
+}
+
+/// As `cp -al` makes it.
+TEST_F(CheckpointLinkTest, ACopyMadeOfHardLinksIsAFolderOfItsOwn) {
+  const CheckpointFolder original(other());
+  std::filesystem::create_directories(folder());
+  std::filesystem::create_hard_link(other() / "lock", folder() / "lock");
+  const CheckpointFolder copy(folder());
+  original.check();
+  copy.check();
+}
+
 TEST_F(CheckpointLinkTest, ALinkedFolderIsTheFolderThatItLeadsTo) {
   std::filesystem::create_directories(other());
   std::filesystem::create_directory_symlink("other", folder());
@@ -251,6 +309,32 @@ TEST_F(CheckpointFolderTest, NoticesThatItWasTaken) {
 TEST_F(CheckpointFolderTest, SaysWhyItCannotBeMade) {
   test::write_file(folder(), "a file");
   test::expect_throw<Error>([&] { const CheckpointFolder taken(folder()); }, {folder().string()});
+}
+
+TEST_F(CheckpointFolderTest, AFolderThatCannotBeReadToItsEndIsAnErrorForWhoeverLooksForSets) {
+  const CheckpointFolder taken(folder());
+  for (const int step : {1, 2, 3}) make_set(step);
+  for (const int names : {0, 3}) {
+    test::names_until_failure = names;
+    test::expect_throw<Error>([&] { static_cast<void>(complete_sets(folder())); },
+                              {"Cannot see", folder().string(), "Input/output error"});
+    test::names_until_failure = -1;
+  }
+}
+
+TEST_F(CheckpointFolderTest, WhatCannotBeReadIsNotRemoved) {
+  const CheckpointFolder taken(folder());
+  for (const int step : {1, 2, 3}) make_set(step);
+  make_set(4, false);
+  for (const int names : {0, 1, 3, 4}) {
+    test::names_until_failure = names;
+    taken.keep_newest(3);
+    taken.remove_incomplete();
+    test::names_until_failure = -1;
+    EXPECT_THAT(complete_sets(folder()), ElementsAre(1, 2, 3));
+  }
+  taken.remove_incomplete();
+  EXPECT_FALSE(exists("step-4"));
 }
 
 }  // namespace

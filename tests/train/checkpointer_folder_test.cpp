@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose the folder is, and what is refused or goes wrong.
+#include "support/failing_readdir.h"
 #include "train/checkpointer_test_support.h"
 
 namespace gossip::train {
@@ -134,6 +135,25 @@ TEST_F(CheckpointerTest, LeavesAFolderAloneThatAnotherRunHasTaken) {
       {"was taken by another run (another one)"});
   test::expect_throw<JointError>([&] { static_cast<void>(checkpoints.finish()); }, {"another one"});
   EXPECT_FALSE(std::filesystem::exists(manifest_file(folder.path() / "step-4")));
+}
+
+TEST_F(CheckpointerTest, AFolderThatRankZeroCannotReadIsAnErrorOfAll) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  {
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = 2});
+    EXPECT_FALSE(train(run, checkpoints, 2));
+  }
+  world().barrier();
+  const Trainee again(world(), "gossip-sgd", momentum_sgd, 77);
+  Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = folder.path()});
+  if (rank() == 0) test::names_until_failure = 1;
+  test::expect_throw<JointError>([&] { static_cast<void>(checkpoints.resume()); },
+                                 {"Cannot see which checkpoints", "Input/output error"});
+  test::names_until_failure = -1;
+  EXPECT_TRUE(checkpoints.resume());
+  EXPECT_FALSE(checkpoints.finish());
 }
 
 }  // namespace

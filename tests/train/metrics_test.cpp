@@ -14,6 +14,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/train/metrics.h>
 
+#include "support/failing_readdir.h"
 #include "support/temporary_folder.h"
 
 namespace gossip::train {
@@ -410,6 +411,17 @@ TEST(MetricsWriter, NamesTheFileWhenTheDiskIsFull) {
 
   EXPECT_THAT(error, HasSubstr("metrics.rank0.jsonl"));
   EXPECT_THAT(error, HasSubstr("No space left on device"));
+}
+
+TEST(MetricsWriter, SaysThatTheFolderCannotBeRead) {
+  TemporaryFolder folder;
+  write_file(folder.path() / "metrics.rank3.jsonl", "of an earlier run");
+  test::names_until_failure = 1;
+  const std::string error = error_of([&] { MetricsWriter(folder.path(), 0, 1); });
+  test::names_until_failure = -1;
+
+  EXPECT_THAT(error, HasSubstr(folder.path().string()));
+  EXPECT_THAT(error, HasSubstr("Input/output error"));
 }
 
 TEST(Status, HasTheWordsOfTheFiles) {
