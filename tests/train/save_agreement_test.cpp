@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <fcntl.h>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -13,6 +17,7 @@
 #include <libgossip/train/save_agreement.h>
 #include <libgossip/transport/local/cluster.h>
 
+#include "support/temporary_folder.h"
 #include "support/thread_ranks.h"
 
 namespace gossip::train {
@@ -119,6 +124,50 @@ TEST(SaveAgreement, RanksOutOfStepHearOfEachWish) {
     EXPECT_FALSE(agreement.read(2));
   });
   EXPECT_EQ(heard, kRanks);
+}
+
+/// What this process says on standard error, in a file.
+class Said {
+ public:
+  Said() : screen_(::dup(STDERR_FILENO)) {
+    const int file = ::open(path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ::dup2(file, STDERR_FILENO);
+    ::close(file);
+  }
+  Said(const Said&) = delete;
+  Said& operator=(const Said&) = delete;
+  ~Said() {
+    ::dup2(screen_, STDERR_FILENO);
+    ::close(screen_);
+  }
+
+  [[nodiscard]] std::string text() const { return test::read_file(path()); }
+
+ private:
+  [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "said"; }
+
+  test::TemporaryFolder folder_;
+  int screen_;
+};
+
+TEST(SaveAgreement, ARankThatWaitsForLongSaysSo) {
+  constexpr int kRanks = 2;
+  const transport::local::Cluster cluster(kRanks);
+  const Said said;
+  test::run_ranks(kRanks, [&](int rank) {
+    const auto group = cluster.group(rank);
+    SaveAgreement agreement(*group, true, kPatience);
+    if (rank == 1) {
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(60)), [&] {
+        return said.text().find("waiting for the other ranks to agree on when to save (1") !=
+               std::string::npos;
+      }));
+    }
+    agreement.start(1, {});
+    EXPECT_TRUE(agreement.read(3));
+  });
+  const std::string text = said.text();
+  EXPECT_EQ(text.find("waiting for"), text.rfind("waiting for")) << text;
 }
 
 }  // namespace
