@@ -91,23 +91,50 @@ void visit_fields(torch::optim::AdagradParamState& state, auto&& visit) {
   visit("sum", state.sum());
 }
 
-/// Adds each visited field; tensors that a state does not use are undefined and left out.
+constexpr const char* kIndices = ".indices";
+constexpr const char* kValues = ".values";
+constexpr const char* kIsCoalesced = ".is_coalesced";
+
+/// Tensors that a state does not use are undefined and left out. Of a sparse one, as momentum is
+/// where the gradient is sparse, the parts are added: whatever holds the state has no sparse ones.
+void add_tensor(StateDict& result, const std::string& name, const at::Tensor& tensor) {
+  if (!tensor.defined()) return;
+  if (!tensor.is_sparse()) return result.add(name, tensor);
+  result.add(name + kIndices, tensor._indices());
+  result.add(name + kValues, tensor._values());
+  result.add(name + kIsCoalesced, Value(tensor.is_coalesced()));
+}
+
+bool has_tensor(const StateReader& saved, const std::string& name) {
+  return saved.has_tensor(name) || saved.has_tensor(name + kValues);
+}
+
+/// What add_tensor() added, of the parameter's shape and type.
+at::Tensor read_tensor(StateReader& saved, const std::string& name, const at::Tensor& parameter) {
+  if (!has_tensor(saved, name)) return {};
+  if (saved.has_tensor(name)) return saved.tensor(name, parameter).clone();
+  return at::sparse_coo_tensor(saved.tensor(name + kIndices).clone(),
+                               saved.tensor(name + kValues).clone(), parameter.sizes(),
+                               parameter.options().layout(at::kSparse))
+      ._coalesced_(saved.value<bool>(name + kIsCoalesced));
+}
+
+/// Adds each visited field.
 auto adding_to(StateDict& result, const std::string& prefix) {
   return [&result, prefix]<class T>(const char* name, T& field) {
     if constexpr (std::is_same_v<T, at::Tensor>) {
-      if (field.defined()) result.add(prefix + name, field);
+      add_tensor(result, prefix + name, field);
     } else {
       result.add(prefix + name, Value(field));
     }
   };
 }
 
-/// Reads each visited field. Tensors have the parameter's shape and type.
+/// Reads each visited field.
 auto reading_from(StateReader& saved, const std::string& prefix, const at::Tensor& parameter) {
   return [&saved, &parameter, prefix]<class T>(const char* name, T& field) {
     if constexpr (std::is_same_v<T, at::Tensor>) {
-      field = saved.has_tensor(prefix + name) ? saved.tensor(prefix + name, parameter).clone()
-                                              : at::Tensor();
+      field = read_tensor(saved, prefix + name, parameter);
     } else {
       field = saved.value<T>(prefix + name);
     }
@@ -166,7 +193,7 @@ bool has_state(const StateReader& saved, const std::string& prefix) {
   bool result = false;
   State state;
   visit_fields(state, [&]<class T>(const char* name, T& /*field*/) {
-    result |= saved.has_tensor(prefix + name) || saved.has_value(prefix + name);
+    result |= has_tensor(saved, prefix + name) || saved.has_value(prefix + name);
   });
   return result;
 }

@@ -200,5 +200,69 @@ TEST_F(CheckpointerRefusalTest, StartRefusesWhatAProgramAddsAndNoSetHolds) {
                       {"nothing yet"});
 }
 
+/// A table whose gradient is sparse: so is the momentum of SGD.
+struct Table : torch::nn::Module {
+  Table() {
+    words = register_module("words",
+                            torch::nn::Embedding(torch::nn::EmbeddingOptions(7, 4).sparse(true)));
+    last = register_module("last", torch::nn::Linear(4, 3));
+  }
+  void backward(Rank rank, std::int64_t step) {
+    const torch::Tensor read = torch::tensor({step % 7, (step * 3 + rank) % 7, step % 7});
+    last(torch::tanh(words(read))).square().mean().backward();
+  }
+  torch::nn::Embedding words{nullptr};
+  torch::nn::Linear last{nullptr};
+};
+
+/// A table, and what trains it.
+struct TableTrainee {
+  TableTrainee(transport::Group& ranks, std::uint64_t seed, bool is_nesterov)
+      : group(ranks), model(test::make<Table>(seed)) {
+    const auto options = torch::optim::SGDOptions(0.05).momentum(0.9).nesterov(is_nesterov);
+    optimizer =
+        optim::make_optimizer("gossip-sgd", group, *model,
+                              std::make_unique<torch::optim::SGD>(model->parameters(), options),
+                              topology::ring(group.size()), test::method_options());
+  }
+
+  void train(std::int64_t steps) const {
+    while (optimizer->steps() < steps) {
+      optimizer->zero_grad();
+      model->backward(group.rank(), optimizer->steps());
+      optimizer->step();
+    }
+  }
+
+  [[nodiscard]] std::string bytes() const { return test::bytes_of(model->parameters()); }
+
+  transport::Group& group;
+  std::shared_ptr<Table> model;
+  std::unique_ptr<optim::Decentralized> optimizer;
+};
+
+TEST_F(CheckpointerTest, SparseMomentumGoesOnToTheBit) {
+  for (const bool is_nesterov : {false, true}) {
+    const SharedFolder folder(world());
+    const TableTrainee whole(world(), 2, is_nesterov);
+    {
+      Checkpointer checkpoints(world(), *whole.model, *whole.optimizer,
+                               {.folder = folder.path(), .every_steps = 5});
+      checkpoints.start();
+      whole.train(5);
+      EXPECT_FALSE(checkpoints.after_step());
+      EXPECT_FALSE(checkpoints.finish());
+    }
+    whole.train(12);
+    const TableTrainee again(world(), 77, is_nesterov);
+    Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = folder.path()});
+    ASSERT_TRUE(checkpoints.resume());
+    EXPECT_EQ(again.optimizer->steps(), 5);
+    again.train(12);
+    EXPECT_EQ(again.bytes(), whole.bytes());
+    EXPECT_FALSE(checkpoints.finish());
+  }
+}
+
 }  // namespace
 }  // namespace gossip::train
