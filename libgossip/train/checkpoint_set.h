@@ -30,7 +30,7 @@ struct RankRecord {
   std::int64_t step = 0;  ///< of the set, as in the folder's name
   int ranks = 1;          ///< of the run
   Rank rank = 0;
-  std::int64_t steps = 0;  ///< that this rank had made
+  std::int64_t steps = 0;  ///< that this rank had made; of all ranks together those of the job
   double weight = 1.0;     ///< push-sum weight of its model
   std::vector<NamedValue> values = {};
   std::uint64_t tensor_bytes = 0;  ///< of rank-R.safetensors

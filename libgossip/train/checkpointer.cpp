@@ -153,6 +153,13 @@ model::StateDict Checkpointer::state() const {
 }
 
 /// Copies the state, and has it written. What goes wrong on this rank only is told later, when all
+/// steps(), but so that those of all ranks are together all steps of the job: of steps before a
+/// resume with another number of ranks there may be a few more than each one's share.
+std::int64_t Checkpointer::counted_steps() const {
+  const std::int64_t more = before_.job_steps - before_.steps * group_.size();
+  return steps() + (group_.rank() < more ? 1 : 0);
+}
+
 /// ranks hear of it.
 void Checkpointer::save(std::int64_t number) {
   if (number == saved_) return;
@@ -185,7 +192,7 @@ void Checkpointer::copy_and_write(std::int64_t number) {
                     .step = number,
                     .ranks = group_.size(),
                     .rank = group_.rank(),
-                    .steps = optimizer_.steps(),
+                    .steps = counted_steps(),
                     .weight = optimizer_.weight(),
                     .values = state.values};
   writer_.add(number,

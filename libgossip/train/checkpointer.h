@@ -209,6 +209,7 @@ class Checkpointer {
   void save(std::int64_t number);
   void copy_and_write(std::int64_t number);
   void note_settled(std::int64_t number);
+  [[nodiscard]] std::int64_t counted_steps() const;
   void make_complete(std::int64_t set);
   void share_failures();
   void throw_failure();

@@ -107,7 +107,12 @@ void Checkpointer::read_set(std::int64_t number, const std::function<void()>& re
       error = std::current_exception();
     }
   });
-  await_writers();
+  try {
+    await_writers();
+  } catch (...) {
+    writer_.wait();  // the thread reads into what lies on the stacks of the callers
+    throw;
+  }
   check_set(number, [&] {
     if (error) std::rethrow_exception(error);
   });

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Another number of ranks: threads, of which there can be as many as a test wants.
+#include <atomic>
+#include <chrono>
+#include <fcntl.h>
 #include <mutex>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
 
 #include <libgossip/transport/local/cluster.h>
 
@@ -47,6 +53,17 @@ class Job {
       Checkpointer checkpoints(*group, model(rank), *optimizer, options);
       body(rank, *optimizer, checkpoints);
     });
+  }
+
+  /// So many steps of a rank.
+  void train(int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints,
+             int steps) const {
+    for (int step = 0; step < steps; ++step) {
+      optimizer.zero_grad();
+      test::loss(model(rank), rank, step).backward();
+      optimizer.step();
+      EXPECT_FALSE(checkpoints.after_step());
+    }
   }
 
   [[nodiscard]] Normed& model(int rank) const { return *models_[static_cast<std::size_t>(rank)]; }
@@ -197,6 +214,26 @@ TEST_F(CheckpointerMean, SetsOfTheNewRunAreNewerAndGoOnExactly) {
   EXPECT_THAT(complete_sets(folder()), testing::ElementsAre(5, 8, 12));
 }
 
+TEST_F(CheckpointerMean, StepsOfSeveralResumesAddUp) {
+  save("gossip-sgd");
+  const auto go_on = [&](int size, std::int64_t before, int steps) {
+    const Job job(size, "gossip-sgd", 50);
+    job.run({.folder = folder(), .every_steps = 1},
+            [&](int rank, optim::Decentralized& optimizer, Checkpointer& checkpoints) {
+              EXPECT_TRUE(checkpoints.resume());
+              EXPECT_EQ(checkpoints.steps(), before / size);
+              EXPECT_EQ(checkpoints.job_steps(), before);
+              job.train(rank, optimizer, checkpoints, steps);
+              EXPECT_EQ(checkpoints.job_steps(), before + steps * size);
+            });
+  };
+  go_on(3, 20, 3);  // of which two ranks have made one more than the third
+  go_on(3, 29, 2);  // exactly
+  go_on(2, 35, 1);
+  go_on(4, 37, 2);
+  go_on(1, 45, 0);
+}
+
 TEST_F(CheckpointerMean, AModuleThatLacksWhatWasSavedIsRefused) {
   save("gossip-sgd");
   const Job job(2, "gossip-sgd", 50);
@@ -228,6 +265,81 @@ TEST_F(CheckpointerMean, RanksWhoseFilesAreMissingMayBeLeftOut) {
             EXPECT_TRUE(resumed && !resumed->is_exact);
             expect_tensors(job.model(rank), mean_of({1, 3}));
           });
+}
+
+/// A rank alone, to which another one is lost in all_gather() when it is told so.
+class LosingGroup final : public transport::Group {
+ public:
+  explicit LosingGroup(transport::Group& group) : group_(group) {}
+
+  [[nodiscard]] Rank rank() const override { return group_.rank(); }
+  [[nodiscard]] int size() const override { return group_.size(); }
+  [[nodiscard]] std::string_view transport() const override { return group_.transport(); }
+  [[nodiscard]] bool shares_memory_with(Rank other) const override {
+    return group_.shares_memory_with(other);
+  }
+  [[nodiscard]] transport::Background& background() override { return group_.background(); }
+  [[nodiscard]] std::unique_ptr<transport::Channel> make_channel(
+      const transport::ChannelOptions& options) override {
+    return group_.make_channel(options);
+  }
+  [[nodiscard]] std::unique_ptr<transport::Region> make_region(std::size_t bytes) override {
+    return group_.make_region(bytes);
+  }
+  [[nodiscard]] std::unique_ptr<transport::Mean> make_mean(
+      const VectorView& vector, const Patience& patience,
+      std::shared_ptr<const void> memory) override {
+    return group_.make_mean(vector, patience, std::move(memory));
+  }
+  [[nodiscard]] std::unique_ptr<transport::Largest> make_largest(std::size_t count) override {
+    return group_.make_largest(count);
+  }
+  void meet(std::string_view what) override { group_.meet(what); }
+  void barrier() override { group_.barrier(); }
+  void broadcast(std::span<std::byte> bytes, Rank root) override { group_.broadcast(bytes, root); }
+  [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
+    if (loses_) {
+      has_lost_ = true;
+      throw TimeoutError(1, "Rank 1 is lost.");
+    }
+    return group_.all_gather(text);
+  }
+
+  void lose() { loses_ = true; }
+  [[nodiscard]] bool has_lost() const { return has_lost_; }
+
+ private:
+  transport::Group& group_;
+  std::atomic<bool> loses_ = false;
+  std::atomic<bool> has_lost_ = false;
+};
+
+/// The thread that reads a set works in the memory of resume().
+TEST_F(CheckpointerMean, AResumeThatLosesARankWaitsForItsOwnReader) {
+  save("gossip-sgd");
+  const std::filesystem::path pipe = record_file(folder() / "step-5", 0);
+  std::filesystem::remove(pipe);
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+
+  const transport::local::Cluster cluster(1);
+  const auto group = cluster.group(0);
+  LosingGroup losing(*group);
+  const auto model = test::make<Normed>(50);
+  const auto optimizer =
+      optim::make_optimizer("gossip-sgd", *group, *model, test::momentum_sgd(*model),
+                            topology::ring(1), test::method_options());
+  Checkpointer checkpoints(losing, *model, *optimizer, {.folder = folder()});
+  std::atomic<bool> is_read = false;
+  std::jthread disk([&] {
+    const int file = ::open(pipe.c_str(), O_WRONLY);  // comes back once somebody reads
+    losing.lose();
+    while (!losing.has_lost()) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    is_read = true;
+    ::close(file);
+  });
+  test::expect_throw<TimeoutError>([&] { static_cast<void>(checkpoints.resume()); }, {"is lost"});
+  EXPECT_TRUE(is_read);
 }
 
 }  // namespace
