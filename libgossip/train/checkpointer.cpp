@@ -119,6 +119,7 @@ void Checkpointer::take_folder(const std::function<void()>& check) {
   }
   if (folder_) folder_->remove_incomplete();
   is_open_ = true;
+  last_steps_ = optimizer_.steps();
   last_save_ = Clock::now();
 }
 
@@ -152,7 +153,25 @@ model::StateDict Checkpointer::state() const {
   return result;
 }
 
-/// Copies the state, and has it written. What goes wrong on this rank only is told later, when all
+/// Whether the program has taken the optimizer back to an earlier state (load_state_dict()).
+void Checkpointer::look_for_return() {
+  const std::int64_t steps = optimizer_.steps();
+  has_returned_ |= steps < last_steps_;
+  last_steps_ = steps;
+}
+
+/// The number of a set after so many steps since `before_`. A number that was given stands for one
+/// state: a run that has returned to an earlier state, or whose set failed, goes on from the newest
+/// number. So no set is written into another one, wherever the run is killed, and the newest set is
+/// of what the run did last. The same on all ranks.
+std::int64_t Checkpointer::number_after(std::int64_t steps, bool has_returned) {
+  const std::int64_t number = before_.number + steps;
+  const bool is_saved = number == saved_ && !has_returned && !failed_.contains(saved_);
+  if (number <= saved_ && !is_saved) before_.number = saved_ + 1 - steps;
+  has_returned_ = false;
+  return before_.number + steps;
+}
+
 /// steps(), but so that those of all ranks are together all steps of the job: of steps before a
 /// resume with another number of ranks there may be a few more than each one's share.
 std::int64_t Checkpointer::counted_steps() const {
@@ -160,6 +179,7 @@ std::int64_t Checkpointer::counted_steps() const {
   return steps() + (group_.rank() < more ? 1 : 0);
 }
 
+/// Copies the state, and has it written. What goes wrong on this rank only is told later, when all
 /// ranks hear of it.
 void Checkpointer::save(std::int64_t number) {
   if (number == saved_) return;
@@ -307,6 +327,7 @@ Wish Checkpointer::wish() const {
   const auto periods = [&](std::int64_t steps) {
     return steps / group_.size() / options_.every_steps;
   };
+  if (has_returned_) return Wish::kSave;  // the sets that there are tell of what was given up
   const std::int64_t now = before_.number + optimizer_.job_steps();
   return periods(now) > periods(std::max(saved_, before_.number)) ? Wish::kSave : Wish::kNone;
 }
@@ -329,9 +350,12 @@ bool Checkpointer::after_step() {
 bool Checkpointer::act_after_step() {
   const std::int64_t step = optimizer_.steps();
   const bool is_synchronous = optimizer_.is_synchronous();
-  const std::int64_t number = before_.number + step;
-  if (is_synchronous && options_.every_steps > 0 && number % options_.every_steps == 0)
-    save(number);
+  look_for_return();
+  std::int64_t number = 0;  // of a set after this step; the others agree on one when they meet
+  if (is_synchronous) {
+    number = number_after(step, has_returned_);
+    if (options_.every_steps > 0 && number % options_.every_steps == 0) save(number);
+  }
   if (staging_.size == 0) reserve_early();
   if (const auto all = agreement_->read(step)) {
     if (is_synchronous ? act_in_step(*all, number) : act_out_of_step(*all)) return stop();
@@ -362,22 +386,28 @@ bool Checkpointer::meet(bool is_done, bool& are_all_done) {
   optimizer_.paused([&] {
     agreement_->drain();
     share_failures();
+    look_for_return();
     Wish agreed = Wish::kNone;
     std::int64_t job_steps = 0;
+    bool has_any_returned = false;
     are_all_done = true;
-    for (const std::string& text : group_.all_gather(fmt::format(
-             "{} {} {}", static_cast<int>(wish()), is_done ? 1 : 0, optimizer_.steps()))) {
+    for (const std::string& text :
+         group_.all_gather(fmt::format("{} {} {} {}", static_cast<int>(wish()), is_done ? 1 : 0,
+                                       has_returned_ ? 1 : 0, optimizer_.steps()))) {
       std::istringstream stream(text);
       int wish = 0;
       int done = 0;
+      int returned = 0;
       std::int64_t steps = 0;
-      stream >> wish >> done >> steps;
+      stream >> wish >> done >> returned >> steps;
       agreed = std::max(agreed, static_cast<Wish>(wish));
       are_all_done = are_all_done && done == 1;
+      has_any_returned = has_any_returned || returned == 1;
       job_steps += steps;
     }
     if (agreed == Wish::kNone || are_all_done) return;  // a run that is over needs no set
-    save(before_.number + (optimizer_.is_synchronous() ? optimizer_.steps() : job_steps));
+    save(number_after(optimizer_.is_synchronous() ? optimizer_.steps() : job_steps,
+                      has_any_returned));
     stops = agreed == Wish::kSaveAndStop;
   });
   return stops;

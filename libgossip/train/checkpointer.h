@@ -66,6 +66,9 @@ struct Resumed {
 ///     }
 ///     if (checkpoints.finish()) return 99;
 ///
+/// A program may put an earlier state back (load_state_dict(), on all ranks): the sets after that
+/// have numbers above those before, so that the newest one is of what the run did last.
+///
 /// Training stands still while the state is copied; a thread of its own writes the copy. A set that
 /// is due while the last one is still being written waits for it.
 ///
@@ -160,7 +163,7 @@ class Checkpointer {
   struct Before {
     std::int64_t steps = 0;
     std::int64_t job_steps = 0;
-    std::int64_t number = 0;  // of the set resumed from
+    std::int64_t number = 0;  // of the set resumed from, and more after each return
   };
   struct Staging {
     std::unique_ptr<std::byte[]> memory;
@@ -206,10 +209,12 @@ class Checkpointer {
                                                 const Manifest& manifest) const;
   [[nodiscard]] Wish wish() const;
   [[nodiscard]] Report report() const;
+  void look_for_return();
+  [[nodiscard]] std::int64_t number_after(std::int64_t steps, bool has_returned);
+  [[nodiscard]] std::int64_t counted_steps() const;
   void save(std::int64_t number);
   void copy_and_write(std::int64_t number);
   void note_settled(std::int64_t number);
-  [[nodiscard]] std::int64_t counted_steps() const;
   void make_complete(std::int64_t set);
   void share_failures();
   void throw_failure();
@@ -238,6 +243,8 @@ class Checkpointer {
   bool is_finished_ = false;
   int exceptions_;
   Before before_;
+  std::int64_t last_steps_ = 0;             // of the optimizer, when it was last looked at
+  bool has_returned_ = false;               // to an earlier state, after the last set
   std::int64_t saved_ = -1;                 // the last set begun
   std::deque<std::int64_t> begun_;          // and not known to be settled on all ranks
   std::set<std::int64_t> failed_;           // on some rank

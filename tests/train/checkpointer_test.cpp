@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a set holds, and how a run goes on from it.
+#include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <optional>
+#include <stdexcept>
 #include <thread>
+
+#include <libgossip/base/deadline.h>
 
 #include "train/checkpointer_test_support.h"
 
@@ -10,6 +16,7 @@ namespace {
 
 using test::adamw;
 using test::CheckpointerTest;
+using test::Kept;
 using test::momentum_sgd;
 using test::SharedFolder;
 using test::Trainee;
@@ -251,6 +258,123 @@ TEST_F(CheckpointerTest, ResumedModelsAreMixedWithNothingFromBefore) {
     EXPECT_FALSE(HasFailure()) << method.name;
     world().barrier();
   }
+}
+
+TEST_F(CheckpointerTest, AfterAReturnTheNewestSetIsOfWhatTheRunDidLast) {
+  const SharedFolder folder(world());
+  const CheckpointOptions options{.folder = folder.path(), .every_steps = 10, .keep = 3};
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  {
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer, options);
+    EXPECT_FALSE(train(run, checkpoints, 50));
+    const Kept kept(run);
+    // Until the later sets are complete, which takes the ranks some steps to agree on.
+    for (bool goes_on = true; goes_on;) {
+      EXPECT_FALSE(train(run, checkpoints, run.optimizer->steps() + 50));
+      const bool is_there = sets(folder).size() == 3 && sets(folder).front() > 70;
+      goes_on = world().all_gather(is_there ? "there" : "").front() != "there";
+    }
+    kept.put_back(run);
+    EXPECT_FALSE(train(run, checkpoints, 70));
+    EXPECT_FALSE(checkpoints.finish());
+  }
+  EXPECT_EQ(sets(folder).size(), 3U);
+  const Trainee again(world(), "gossip-sgd", momentum_sgd, 77);
+  Checkpointer checkpoints(world(), *again.model, *again.optimizer, options);
+  EXPECT_TRUE(checkpoints.resume());
+  EXPECT_EQ(checkpoints.steps(), 70);
+  EXPECT_EQ(again.bytes(), run.bytes());
+  const std::int64_t newest = sets(folder).back();
+  EXPECT_FALSE(train(again, checkpoints, 80));
+  EXPECT_FALSE(checkpoints.finish());
+  world().barrier();
+  EXPECT_EQ(sets(folder).back(), newest + 10);
+}
+
+TEST_F(CheckpointerTest, AfterAReturnNoSetIsWrittenTwice) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "gossip-sgd", momentum_sgd, 2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 10, .keep = 100});
+  std::int64_t returns = 0;
+  checkpoints.add("returns", returns);
+  EXPECT_FALSE(train(run, checkpoints, 17));
+  const Kept kept(run);
+  EXPECT_FALSE(train(run, checkpoints, 30));
+  kept.put_back(run);
+  ++returns;
+  EXPECT_FALSE(train(run, checkpoints, 30));
+  EXPECT_FALSE(checkpoints.finish());
+  world().barrier();
+  EXPECT_THAT(sets(folder), testing::ElementsAre(10, 20, 30, 40));
+  for (const std::int64_t set : sets(folder)) {
+    for (const RankRecord& record : records(folder, set)) {
+      const auto found =
+          std::ranges::find(record.values, "program.returns.value", &NamedValue::name);
+      ASSERT_NE(found, record.values.end());
+      EXPECT_EQ(found->value, Value(std::int64_t{set == 40 ? 1 : 0})) << set;
+    }
+  }
+}
+
+/// Looks after its steps until `is_over`, as a rank does that waits for others.
+template <class IsOver>
+void look_until(Checkpointer& checkpoints, const IsOver& is_over) {
+  while (!is_over()) {
+    EXPECT_FALSE(checkpoints.after_step());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+TEST_F(CheckpointerTest, AsynchronousMethodsSaveByStepsAfterAReturn) {
+  constexpr int kEvery = 20;
+  const SharedFolder folder(world());
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+  std::optional<Kept> kept;
+  run.step();
+  run.optimizer->paused([&] { kept.emplace(run); });
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = kEvery, .keep = 100});
+  checkpoints.start();
+  for (int step = 0; step < kEvery; ++step) run.step();  // one set is due, and no second one
+  look_until(checkpoints, [&] { return sets(folder).size() == 1; });
+  const std::int64_t first = sets(folder).front();
+  run.optimizer->paused([&] { kept->put_back(run); });
+  run.step();
+  const Deadline deadline(std::chrono::seconds(20));
+  look_until(checkpoints, [&] { return sets(folder).size() > 1 || deadline.has_passed(); });
+  EXPECT_FALSE(checkpoints.finish());
+  world().barrier();
+  ASSERT_EQ(sets(folder).size(), 2U);
+  EXPECT_GT(sets(folder).back(), first);
+  for (const RankRecord& record : records(folder, sets(folder).back())) {
+    EXPECT_EQ(record.steps, 2) << record.rank;
+  }
+}
+
+TEST_F(CheckpointerTest, AStopWhoseSetFailedIsTriedAgainWithoutAStep) {
+  const SharedFolder folder(world());
+  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+  bool is_full = false;
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer, {.folder = folder.path()});
+  checkpoints.add("part", {.save = [&]() -> model::StateDict {
+                             if (is_full) throw std::runtime_error("no room");
+                             return {};
+                           },
+                           .plan = {}});
+  checkpoints.start();
+  if (rank() == last()) {
+    is_full = true;
+    raise(SIGTERM);
+  }
+  test::expect_throw<JointError>([&] { static_cast<void>(train(run, checkpoints, 100000)); },
+                                 {"no room"});
+  is_full = false;
+  while (!checkpoints.after_step()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(checkpoints.finish());
+  ASSERT_EQ(sets(folder).size(), 1U);
+  EXPECT_EQ(records(folder, sets(folder)[0])[static_cast<std::size_t>(rank())].steps,
+            run.optimizer->steps());
 }
 
 }  // namespace

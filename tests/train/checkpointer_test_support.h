@@ -87,6 +87,32 @@ struct Trainee {
   std::unique_ptr<optim::Decentralized> optimizer;
 };
 
+/// A state of a run, kept in memory, as a program does that may want to return to it.
+class Kept {
+ public:
+  explicit Kept(const Trainee& run)
+      : tensors_(copies_of(tensors_of(run))), state_(run.optimizer->state_dict()) {
+    for (model::NamedTensor& entry : state_.tensors) entry.tensor = entry.tensor.clone();
+  }
+
+  void put_back(const Trainee& run) const {
+    const torch::NoGradGuard no_grad;
+    const std::vector<torch::Tensor> tensors = tensors_of(run);
+    for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(tensors_[i]);
+    run.optimizer->load_state_dict(state_);
+  }
+
+ private:
+  static std::vector<torch::Tensor> tensors_of(const Trainee& run) {
+    std::vector<torch::Tensor> tensors = run.model->parameters();
+    for (const torch::Tensor& buffer : run.model->buffers()) tensors.push_back(buffer);
+    return tensors;
+  }
+
+  std::vector<torch::Tensor> tensors_;
+  model::StateDict state_;
+};
+
 /// Runs on the ranks of the job, and looks at the sets that they leave.
 class CheckpointerTest : public OptimTest {
  protected:
