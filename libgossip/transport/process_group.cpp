@@ -140,6 +140,7 @@ class ProcessGroup final : public Group {
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
     meet("the making of shared memory");  // nobody waits in MPI for a rank that still trains
     if (host_.size() == 1) return std::make_unique<PrivateRegion>(rank(), bytes);
+    const CollectiveCall together = go_on_together();
     return std::make_unique<shared::WindowRegion>(host_, index_in_host_, bytes);
   }
 
@@ -175,6 +176,10 @@ class ProcessGroup final : public Group {
   }
 
  private:
+  /// After a meeting: MPI gives some of the calls to come no deadline, so nobody leaves before them
+  /// because its own timeout is short.
+  [[nodiscard]] static CollectiveCall go_on_together() { return {{}, Patience()}; }
+
   [[nodiscard]] bool has_one_memory() const { return host_.size() == communicator_.size(); }
   [[nodiscard]] Network& network(const std::vector<Rank>& peers);
   void make_ring();
@@ -275,6 +280,7 @@ void ProcessGroup::meet(std::string_view what) {
   place.asks = communicator_.is_disturbed() || host_.is_disturbed() ||
                mean_communicator_.is_disturbed() || (ring_ && ring_->is_disturbed());
   if (!meeting_.meet(place, CollectiveCall::patience())) return;
+  const CollectiveCall together = go_on_together();
   meeting_.renumber_waits();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
   host_ = communicator_.split_by_host(options_.ranks_per_memory);
