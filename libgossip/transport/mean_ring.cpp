@@ -124,7 +124,7 @@ MeanRing::~MeanRing() {
     advance();
     return started_.empty() && sends_.empty();
   };
-  const bool is_in_order = !error_ && started_.empty() && !lifetime_.ends_alone();
+  const bool is_in_order = !error_ && !is_disturbed_ && started_.empty() && !lifetime_.ends_alone();
   try {
     if (is_in_order && wait_until(Deadline(kLastMessages), is_over)) return;
   } catch (const Error& error) {
@@ -151,6 +151,11 @@ void MeanRing::begin() {
 bool MeanRing::is_disturbed() {
   const auto lock = mpi::Serial::lock(mutex_);
   return is_disturbed_;
+}
+
+void MeanRing::retire() {
+  const auto lock = mpi::Serial::lock(mutex_);
+  is_disturbed_ = true;
 }
 
 bool MeanRing::is_faster_for(const VectorView& vector, int ranks) noexcept {

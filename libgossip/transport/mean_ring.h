@@ -62,6 +62,9 @@ class MeanRing {
   /// together, so no more can be started on this ring. Local.
   [[nodiscard]] bool is_disturbed();
 
+  /// No more means are started on it: its end leaves alone what other ranks may have sent. Local.
+  void retire();
+
   /// Whether a ring is faster for such a vector than a tree, which takes fewer messages one after
   /// the other but sends the whole vector in each.
   [[nodiscard]] static bool is_faster_for(const VectorView& vector, int ranks) noexcept;

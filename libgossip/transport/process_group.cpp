@@ -282,9 +282,14 @@ void ProcessGroup::meet(std::string_view what) {
   if (!meeting_.meet(place, CollectiveCall::patience())) return;
   const CollectiveCall together = go_on_together();
   meeting_.renumber_waits();
+  // What was given up may still be under way to any rank, and MPICH ends a job that frees such a
+  // communicator.
+  communicator_.disturb();
+  host_.disturb();
+  mean_communicator_.disturb();
+  if (ring_) ring_->retire();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
   host_ = communicator_.split_by_host(options_.ranks_per_memory);
-  mean_communicator_.disturb();  // means may be in flight, which keep it
   mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());
   if (ring_) make_ring();  // means that are in flight keep the old one
 }
