@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the library. scripts/bench starts it with the ranks that each measurement needs.
-#include <common/command_line.h>
 #include <set>
 #include <string>
 #include <vector>
@@ -9,6 +8,7 @@
 #include <libgossip/transport/agreement.h>
 
 #include "commands.h"
+#include "common/command_line.h"
 
 namespace {
 

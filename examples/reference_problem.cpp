@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the iterates of a method on a quadratic problem: in one process, or one worker a rank.
-#include <common/command_line.h>
 #include <common/reference_algorithms.h>
 #include <cstdlib>
 #include <fstream>
@@ -17,6 +16,8 @@
 #include <libgossip/runtime/run_main.h>
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/local/cluster.h>
+
+#include "common/command_line.h"
 
 namespace {
 

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <common/dadao_replay.h>
-#include <common/lab_methods.h>
-#include <common/lab_options.h>
-#include <common/lab_run.h>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -16,6 +12,10 @@
 #include <libgossip/base/error.h>
 #include <libgossip/kernels/vector.h>
 
+#include "convex_lab/dadao_replay.h"
+#include "convex_lab/methods.h"
+#include "convex_lab/options.h"
+#include "convex_lab/run.h"
 #include "support/expect_throw.h"
 #include "support/temporary_folder.h"
 

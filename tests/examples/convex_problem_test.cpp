@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <common/libsvm.h>
-#include <common/logistic_problem.h>
-#include <common/quadratic_problem.h>
 #include <memory>
 #include <numeric>
 #include <sstream>
@@ -15,6 +12,9 @@
 
 #include <libgossip/base/error.h>
 
+#include "convex_lab/libsvm.h"
+#include "convex_lab/logistic_problem.h"
+#include "convex_lab/quadratic_problem.h"
 #include "support/expect_throw.h"
 
 namespace gossip::examples {
