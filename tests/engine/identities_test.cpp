@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <common/reference_algorithms.h>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,13 +16,14 @@
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/weights.h>
 
+#include "reference/algorithms.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::engine {
 namespace {
 
-using examples::ReferenceProblem;
 using nlohmann::json;
+using test::ReferenceProblem;
 using Rows = std::vector<std::vector<double>>;
 
 /// Workers with different quadratics in `dimension` variables; a ring, and a directed graph.
@@ -64,7 +64,7 @@ json run(json file, const std::string& algorithm, const json& parameters, std::i
   const ReferenceProblem problem(file, "of the test");
   json result;
   test::on_ranks(problem.num_workers(), [&](transport::Group& group) {
-    const json record = examples::run_algorithm(problem, algorithm, group, {iterations});
+    const json record = test::run_algorithm(problem, algorithm, group, {iterations});
     if (group.rank() == 0) result = record.at(std::to_string(iterations));
   });
   return result;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The iterates of all algorithms of the reference on 8 ranks: see transport/on_ranks.h.
 #include <algorithm>
-#include <common/reference_algorithms.h>
 #include <cstdint>
 #include <fstream>
 #include <string>
@@ -9,12 +8,13 @@
 
 #include <gtest/gtest.h>
 
+#include "reference/algorithms.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::engine {
 namespace {
 
-using examples::ReferenceProblem;
+using test::ReferenceProblem;
 using transport::Group;
 
 constexpr double kTolerance = 1e-10;
@@ -50,7 +50,7 @@ void expect_iterates(const ReferenceProblem& problem, const std::string& name,
       iterations.push_back(std::stoll(iteration));
     }
     std::ranges::sort(iterations);
-    expect_near(examples::run_algorithm(problem, name, group, iterations), expected, name);
+    expect_near(test::run_algorithm(problem, name, group, iterations), expected, name);
   });
 }
 
@@ -73,8 +73,8 @@ TEST(ReferenceProblems, PeriodsOfHierarchicalLocalSGDNeedNotDivideEachOther) {
 }
 
 TEST(ReferenceProblems, HaveAllAlgorithmsOfTheLibrary) {
-  EXPECT_EQ(problem().algorithms(), examples::known_algorithms());
-  EXPECT_EQ(examples::known_algorithms().size(), 38U);
+  EXPECT_EQ(problem().algorithms(), test::known_algorithms());
+  EXPECT_EQ(test::known_algorithms().size(), 38U);
 }
 
 }  // namespace

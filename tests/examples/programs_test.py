@@ -189,32 +189,6 @@ class Programs(ExampleTest):
             self.assertEqual(run.stdout.count("Fashion-MNIST") + run.stdout.count("Topologies"), 1,
                              run.stdout)
 
-    def test_reference_problem_writes_the_same_in_process_and_on_ranks(self):
-        problem = pathlib.Path(__file__).parents[1] / "reference" / "quadratic_n8.json"
-        results = []
-        for ranks in (1, 8):
-            out = self.folder / f"{ranks}.json"
-            run = mpirun([ranks, "reference_problem", problem, "--algorithm",
-                          "push_pull_device_sampling", "--iterations", "1,10", "--out", out])
-            self.assertEqual(run.returncode, 0, run.stderr)
-            results.append(json.loads(out.read_text()))
-        expected = json.loads(problem.read_text())["algorithms"]["push_pull_device_sampling"][
-            "iterates"]["10"]
-        ours = results[0]["algorithms"]["push_pull_device_sampling"]["iterates"]["10"]
-
-        self.assertEqual(results[0], results[1])
-        self.assertEqual(ours.keys(), expected.keys())
-        self.assertAlmostEqual(ours["x"][5][3], expected["x"][5][3], delta=1e-10)
-
-    def test_reference_problem_names_what_is_wrong(self):
-        problem = pathlib.Path(__file__).parents[1] / "reference" / "quadratic_n8.json"
-        for arguments, texts in (
-            (["none.json", "--algorithm", "kgt"], ["none.json"]),
-            ([problem, "--algorithm", "kgtt"], ["'kgtt'", "'kgt'"]),
-            ([problem, "--algorithm", "kgt", "--iterations", "2,1"], ["ascend"]),
-        ):
-            self.assert_refused(mpirun([1, "reference_problem", *arguments]), *texts)
-
     def test_missing_data_names_file_and_package(self):
         self.assert_refused(self.train("--data", self.folder / "none"), "dataset-fashion-mnist",
                             "none")

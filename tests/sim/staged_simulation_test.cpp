@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <common/reference_problem.h>
 #include <cstdint>
 #include <fstream>
 #include <map>
@@ -32,6 +31,7 @@
 #include <libgossip/topology/schedules.h>
 #include <libgossip/topology/weights.h>
 
+#include "reference/problem.h"
 #include "support/expect_throw.h"
 
 namespace gossip::sim {
@@ -43,8 +43,8 @@ using algorithm::PushPullOrder;
 using algorithm::Stepping;
 using algorithm::TrackingOrder;
 using engine::Matrices;
-using examples::ReferenceProblem;
 using test::expect_throw;
+using test::ReferenceProblem;
 using Method = StagedSimulation::Method;
 
 constexpr int kWorkers = 8;

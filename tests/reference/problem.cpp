@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "reference/problem.h"
+
 #include <algorithm>
 #include <cmath>
-#include <common/reference_problem.h>
 #include <fstream>
 #include <string_view>
 #include <utility>
@@ -12,7 +13,7 @@
 #include <libgossip/base/numbers.h>
 #include <libgossip/topology/weights.h>
 
-namespace gossip::examples {
+namespace gossip::test {
 namespace {
 
 using Rows = std::vector<std::vector<double>>;
@@ -190,4 +191,4 @@ std::vector<double> ReferenceProblem::minimizer() const {
   return solved(std::move(a), std::move(b));
 }
 
-}  // namespace gossip::examples
+}  // namespace gossip::test

@@ -4,7 +4,6 @@
 /// @file
 /// How this library runs the algorithms of the reference.
 
-#include <common/reference_problem.h>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,7 +17,9 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/engine/staged_worker.h>
 
-namespace gossip::examples {
+#include "reference/problem.h"
+
+namespace gossip::test {
 
 /// Vectors by worker.
 using Rows = std::vector<std::vector<double>>;
@@ -53,4 +54,4 @@ using MakeReferencePlan =
 /// By the names of the file.
 [[nodiscard]] const std::map<std::string, MakeReferencePlan>& reference_plans();
 
-}  // namespace gossip::examples
+}  // namespace gossip::test

@@ -13,7 +13,7 @@
 #include <libgossip/base/types.h>
 #include <libgossip/topology/schedule.h>
 
-namespace gossip::examples {
+namespace gossip::test {
 
 /// A file like tests/reference/quadratic_n8.json: worker i has the loss \f$ \frac12 (x - b_i)^T A_i
 /// (x - b_i) \f$; matrices, start points, and the parameters of each algorithm. Immutable.
@@ -62,4 +62,4 @@ class ReferenceProblem {
   std::vector<std::vector<double>> b_;
 };
 
-}  // namespace gossip::examples
+}  // namespace gossip::test

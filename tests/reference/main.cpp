@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the iterates of a method on a quadratic problem: in one process, or one worker a rank.
-#include <common/reference_algorithms.h>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
@@ -18,10 +17,11 @@
 #include <libgossip/transport/local/cluster.h>
 
 #include "common/command_line.h"
+#include "reference/algorithms.h"
 
 namespace {
 
-using gossip::examples::ReferenceProblem;
+using gossip::test::ReferenceProblem;
 using nlohmann::ordered_json;
 
 struct Options {
@@ -44,7 +44,7 @@ std::optional<Options> parse(int argc, const char* const* argv, bool speaks) {
   app.add_flag("--list", is_list_wanted, "Print the algorithms");
   if (!gossip::examples::parse_command_line(app, argc, argv, speaks)) return std::nullopt;
   if (is_list_wanted) {
-    if (speaks) fmt::print("{}\n", fmt::join(gossip::examples::known_algorithms(), "\n"));
+    if (speaks) fmt::print("{}\n", fmt::join(gossip::test::known_algorithms(), "\n"));
     return std::nullopt;
   }
   GOSSIP_CHECK(!options.problem.empty() && !options.algorithm.empty(),
@@ -64,7 +64,7 @@ ordered_json run_in_process(const ReferenceProblem& problem, const Options& opti
       try {
         const auto group = cluster.group(rank);
         auto own =
-            gossip::examples::run_algorithm(problem, options.algorithm, *group, options.iterations);
+            gossip::test::run_algorithm(problem, options.algorithm, *group, options.iterations);
         if (rank == 0) records = std::move(own);
       } catch (...) {
         const std::lock_guard lock(mutex);
@@ -97,10 +97,10 @@ int main(int argc, char** argv) {
                                       [&] { options = parse(argc, argv, session.rank() == 0); });
     if (!options) return EXIT_SUCCESS;
     const ReferenceProblem problem(options->problem);
-    const ordered_json records =
-        session.size() == 1 ? run_in_process(problem, *options)
-                            : gossip::examples::run_algorithm(problem, options->algorithm, session,
-                                                              options->iterations);
+    const ordered_json records = session.size() == 1
+                                     ? run_in_process(problem, *options)
+                                     : gossip::test::run_algorithm(problem, options->algorithm,
+                                                                   session, options->iterations);
     const ordered_json parameters =
         problem.json().at("algorithms").at(options->algorithm).at("parameters");
     if (session.rank() == 0) {

@@ -4,7 +4,6 @@
 /// @file
 /// The library's methods under the names of the reference, and their iterates.
 
-#include <common/reference_problem.h>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,7 +12,9 @@
 
 #include <libgossip/transport/group.h>
 
-namespace gossip::examples {
+#include "reference/problem.h"
+
+namespace gossip::test {
 
 /// Names of the algorithms that run_algorithm() knows.
 [[nodiscard]] const std::vector<std::string>& known_algorithms();
@@ -27,4 +28,4 @@ namespace gossip::examples {
                                                    transport::Group& group,
                                                    const std::vector<std::int64_t>& iterations);
 
-}  // namespace gossip::examples
+}  // namespace gossip::test

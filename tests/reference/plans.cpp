@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <common/reference_plans.h>
+#include "reference/plans.h"
+
 #include <utility>
 
 #include <libgossip/algorithm/all_reduce.h>
@@ -27,7 +28,7 @@
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/weights.h>
 
-namespace gossip::examples {
+namespace gossip::test {
 namespace {
 
 using nlohmann::ordered_json;
@@ -393,4 +394,4 @@ const std::map<std::string, MakeReferencePlan>& reference_plans() {
   return kPlans;
 }
 
-}  // namespace gossip::examples
+}  // namespace gossip::test

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "reference/algorithms.h"
+
 #include <algorithm>
 #include <cmath>
-#include <common/reference_algorithms.h>
-#include <common/reference_plans.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/suggest.h>
@@ -10,7 +10,9 @@
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/topology/families.h>
 
-namespace gossip::examples {
+#include "reference/plans.h"
+
+namespace gossip::test {
 namespace {
 
 /// One worker: its model, its gradient, its local update.
@@ -155,4 +157,4 @@ nlohmann::ordered_json run_algorithm(const ReferenceProblem& problem, const std:
   return records;
 }
 
-}  // namespace gossip::examples
+}  // namespace gossip::test
