@@ -21,9 +21,9 @@
 #include <libgossip/engine/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
+#include <libgossip/model/local_state.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/divergence_notice.h>
-#include <libgossip/optim/local_state.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -254,7 +254,7 @@ class Decentralized : public torch::optim::Optimizer {
   void refuse_inside_mean(std::string_view call) const;
   void check_local_optimizer() const;
   void check_groups() const;
-  [[nodiscard]] ParameterName parameter_names() const;
+  [[nodiscard]] model::ParameterName parameter_names() const;
   [[nodiscard]] std::function<void()> plan_worker(model::StateReader& saved);
 
   transport::Group& group_;

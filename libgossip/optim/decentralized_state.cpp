@@ -9,10 +9,10 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/model/local_state.h>
 #include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/borrowed_groups.h>
 #include <libgossip/optim/decentralized.h>
-#include <libgossip/optim/local_state.h>
 
 namespace gossip::optim {
 namespace {
@@ -23,7 +23,7 @@ constexpr const char* kLocal = "local.";
 
 /// The names of the parameters as they are now. Frozen parameters of the local optimizer are not in
 /// the flat model: they go by their place.
-ParameterName Decentralized::parameter_names() const {
+model::ParameterName Decentralized::parameter_names() const {
   auto names = std::make_shared<std::unordered_map<const void*, std::string>>();
   for (const model::FlatModel::Parameter& entry : flat_model_->entries()) {
     names->emplace(entry.tensor.unsafeGetTensorImpl(), entry.name);
@@ -58,7 +58,7 @@ model::StateDict Decentralized::state_dict() const {
   {
     // The groups are lent for the time of the call only; nothing that a caller can see changes.
     const BorrowedGroups borrowed(const_cast<Decentralized&>(*this), *local_);
-    result.add_part(kLocal, local_state(*local_, parameter_names()));
+    result.add_part(kLocal, model::local_state(*local_, parameter_names()));
   }
   add_state(result);
   return result;
@@ -88,7 +88,7 @@ std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
   std::function<void()> load_local;
   {
     const BorrowedGroups borrowed(*this, *local_);
-    load_local = plan_local_state(*local_, parameter_names(), saved_local);
+    load_local = model::plan_local_state(*local_, parameter_names(), saved_local);
   }
   saved_local.check_all_read();
   saved.check_all_read(kLocal);

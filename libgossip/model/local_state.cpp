@@ -20,13 +20,10 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/optim/local_state.h>
+#include <libgossip/model/local_state.h>
 
-namespace gossip::optim {
+namespace gossip::model {
 namespace {
-
-using model::StateDict;
-using model::StateReader;
 
 constexpr const char* kType = "type";
 constexpr const char* kSerialized = "serialized";
@@ -338,4 +335,4 @@ std::function<void()> plan_local_state(torch::optim::Optimizer& local, const Par
   return kind != nullptr ? kind->plan(local, name_of, saved) : plan_serialized(local, saved);
 }
 
-}  // namespace gossip::optim
+}  // namespace gossip::model

@@ -7,11 +7,13 @@
 #include <functional>
 #include <string>
 
-#include <torch/optim/optimizer.h>
-
 #include <libgossip/model/state_dict.h>
 
-namespace gossip::optim {
+namespace torch::optim {
+class Optimizer;
+}
+
+namespace gossip::model {
 
 /// The name that a parameter is saved under.
 using ParameterName = std::function<std::string(const at::Tensor&)>;
@@ -25,14 +27,14 @@ using ParameterName = std::function<std::string(const at::Tensor&)>;
 /// The five optimizers that local_name() names by themselves are known. Others are asked to
 /// serialize themselves, and what they write is one tensor of bytes ("serialized"): that copies all
 /// of their state, so it is slower and needs as much memory. Local.
-[[nodiscard]] model::StateDict local_state(const torch::optim::Optimizer& local,
-                                           const ParameterName& name_of);
+[[nodiscard]] StateDict local_state(const torch::optim::Optimizer& local,
+                                    const ParameterName& name_of);
 
 /// Reads what local_state() made, checks it against the parameters, and returns what writes it into
 /// `local`, which must outlive the result. Throws gossip::Error, and changes nothing, for the state
 /// of another local optimizer or other parameters. Local.
 [[nodiscard]] std::function<void()> plan_local_state(torch::optim::Optimizer& local,
                                                      const ParameterName& name_of,
-                                                     model::StateReader& saved);
+                                                     StateReader& saved);
 
-}  // namespace gossip::optim
+}  // namespace gossip::model
