@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/file.h>
 #include <libgossip/base/log.h>
-#include <libgossip/train/file.h>
 #include <libgossip/train/job.h>
 #include <libgossip/transport/group.h>
 
@@ -30,12 +30,12 @@ RunRecord::RunRecord(const Options& options, Session& session, std::int64_t step
       session_(session),
       is_resumed_(will_resume(options)),
       metrics_(options.out, session.rank(), session.size(),
-               is_resumed_ ? train::LineFile::Start::kAfter : train::LineFile::Start::kAnew),
+               is_resumed_ ? LineFile::Start::kAfter : LineFile::Start::kAnew),
       progress_({.rank = session.rank(),
                  .epochs = options.epochs,
                  .steps_per_epoch = steps_per_epoch,
                  .images_per_step = options.batch_size * session.size()}) {
-  if (session.rank() == 0) train::replace_file(metrics_.folder() / "config.toml", options.resolved);
+  if (session.rank() == 0) replace_file(metrics_.folder() / "config.toml", options.resolved);
 }
 
 void RunRecord::start(const optim::Decentralized& optimizer, const std::string& topology) {

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <libgossip/base/deadline.h>
-#include <libgossip/train/file.h>
+#include <libgossip/base/file.h>
 
 #include "convex_lab/lab_group.h"
 
@@ -60,7 +60,7 @@ class LabRecord {
   void write_moment();
   [[nodiscard]] static nlohmann::ordered_json fields(const Moment& moment);
 
-  std::optional<train::LineFile> file_;
+  std::optional<LineFile> file_;
   std::vector<Run> runs_;
   Clock::time_point begin_;
   Clock::time_point shown_;

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include <libgossip/base/file.h>
 #include <libgossip/base/unique_handle.h>
-#include <libgossip/train/file.h>
 
 namespace gossip::train {
 
@@ -58,7 +58,7 @@ class CheckpointFolder {
  private:
   std::filesystem::path folder_;
   std::string run_;
-  gossip::detail::UniqueHandle<detail::FileTraits> lock_;
+  gossip::detail::UniqueHandle<gossip::detail::FileTraits> lock_;
 };
 
 }  // namespace gossip::train

@@ -9,8 +9,8 @@
 
 #include <zlib.h>
 
+#include <libgossip/base/file.h>
 #include <libgossip/train/checkpoint_set.h>
-#include <libgossip/train/file.h>
 #include <libgossip/train/ordered_entries.h>
 #include <libgossip/train/utf8.h>
 

@@ -13,8 +13,8 @@
 #include <variant>
 #include <vector>
 
+#include <libgossip/base/file.h>
 #include <libgossip/base/types.h>
-#include <libgossip/train/file.h>
 
 namespace gossip::train {
 

@@ -11,8 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <libgossip/base/file.h>
 #include <libgossip/train/checkpoint_set.h>
-#include <libgossip/train/file.h>
 
 #include "support/expect_throw.h"
 #include "support/temporary_folder.h"

@@ -15,7 +15,7 @@
 
 #include <libgossip/base/unique_handle.h>
 
-namespace gossip::train {
+namespace gossip {
 
 namespace detail {
 
@@ -80,7 +80,7 @@ class LineFile {
 
  private:
   std::filesystem::path path_;
-  gossip::detail::UniqueHandle<detail::FileTraits> file_;
+  detail::UniqueHandle<detail::FileTraits> file_;
 };
 
-}  // namespace gossip::train
+}  // namespace gossip

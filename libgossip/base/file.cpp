@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/train/file.h>
+#include <libgossip/base/file.h>
 
-namespace gossip::train {
+namespace gossip {
 namespace {
 
-using FileHandle = gossip::detail::UniqueHandle<detail::FileTraits>;
+using FileHandle = detail::UniqueHandle<detail::FileTraits>;
 
 FileHandle open_to_write(const std::filesystem::path& path, int flags) {
   const int file = ::open(path.c_str(), flags | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -162,4 +162,4 @@ LineFile::LineFile(std::filesystem::path path, Start start)
 
 void LineFile::append(std::string_view line) { write_all(file_.get(), line, path_); }
 
-}  // namespace gossip::train
+}  // namespace gossip
