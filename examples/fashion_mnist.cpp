@@ -17,10 +17,10 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/gossip.h>
+#include <libgossip/runtime/signals.h>
 #include <libgossip/train/checkpointer.h>
 #include <libgossip/train/label_skew.h>
 #include <libgossip/train/shard.h>
-#include <libgossip/train/signals.h>
 #include <libgossip/transport/agreement.h>
 
 #include "common/evaluation.h"
@@ -244,7 +244,7 @@ int run(Session& session, const Options& options) {
 
 int main(int argc, char** argv) {
   // From the start: a signal that comes before the first step is not to be lost.
-  std::optional<train::StopSignals> signals(std::in_place);
+  std::optional<StopSignals> signals(std::in_place);
   return gossip::run_main(argc, argv, [&](Session& session) {
     std::optional<Options> options;
     const topology::Hosts hosts = transport::hosts_of(session);
@@ -253,7 +253,7 @@ int main(int argc, char** argv) {
     if (!options) return 0;
     if (options->checkpoint.empty()) {
       signals.reset();
-      train::StopSignals::pass_on();
+      StopSignals::pass_on();
     }
     transport::require_agreement(session, "configuration", options->resolved);
     if (options->transport != "auto") use_transport(session, *options);

@@ -23,11 +23,11 @@
 #include <libgossip/base/error.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/decentralized.h>
+#include <libgossip/runtime/signals.h>
 #include <libgossip/train/background_writer.h>
 #include <libgossip/train/checkpoint_folder.h>
 #include <libgossip/train/checkpoint_set.h>
 #include <libgossip/train/save_agreement.h>
-#include <libgossip/train/signals.h>
 
 namespace gossip::train {
 

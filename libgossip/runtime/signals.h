@@ -6,7 +6,7 @@
 
 #include <string>
 
-namespace gossip::train {
+namespace gossip {
 
 /// While it lives, SIGUSR1, SIGUSR2 and SIGTERM end nothing: they are noted, and the program looks
 /// at them when it can. Several may live at once; all see the same signals. The last one to go puts
@@ -31,4 +31,4 @@ class StopSignals {
 /// "SIGUSR1"; "signal 5" for others than those three.
 [[nodiscard]] std::string signal_name(int signal);
 
-}  // namespace gossip::train
+}  // namespace gossip

@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <libgossip/train/signals.h>
+#include <libgossip/runtime/signals.h>
 
-namespace gossip::train {
+namespace gossip {
 namespace {
 
 int handled = 0;
@@ -90,4 +90,4 @@ TEST(StopSignals, HaveNames) {
 }
 
 }  // namespace
-}  // namespace gossip::train
+}  // namespace gossip

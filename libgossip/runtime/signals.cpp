@@ -6,9 +6,9 @@
 #include <signal.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/train/signals.h>
+#include <libgossip/runtime/signals.h>
 
-namespace gossip::train {
+namespace gossip {
 namespace {
 
 constexpr std::array kSignals{SIGUSR1, SIGUSR2, SIGTERM};
@@ -62,4 +62,4 @@ std::string signal_name(int signal) {
   }
 }
 
-}  // namespace gossip::train
+}  // namespace gossip
