@@ -12,10 +12,10 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/checkpoint/checkpoint_set.h>
+#include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/optim/bias_corrected.h>
 #include <libgossip/topology/families.h>
-#include <libgossip/train/checkpoint_set.h>
-#include <libgossip/train/checkpointer.h>
 
 #include "commands.h"
 #include "measure.h"
@@ -90,7 +90,8 @@ double seconds_to_copy(const std::vector<torch::Tensor>& tensors, std::byte* tar
 /// Until the files of a set are on the disk.
 double seconds_to_write(const std::filesystem::path& folder, std::int64_t step) {
   const Clock::time_point begin = Clock::now();
-  const std::filesystem::path file = train::record_file(folder / train::set_name(step), 0);
+  const std::filesystem::path file =
+      checkpoint::record_file(folder / checkpoint::set_name(step), 0);
   while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the thread goes to sleep
   return seconds_between(begin, Clock::now());
@@ -107,8 +108,8 @@ void checkpoint_command(Session& session, std::size_t bytes, int repetitions) {
   std::vector<double> writes;
   std::size_t state_bytes = 0;
   {
-    train::Checkpointer checkpoints(session, training.model, training.optimizer,
-                                    {.folder = folder.path(), .every_steps = 2, .keep = 1});
+    checkpoint::Checkpointer checkpoints(session, training.model, training.optimizer,
+                                         {.folder = folder.path(), .every_steps = 2, .keep = 1});
     checkpoints.start();
     training.optimizer.step();
     static_cast<void>(checkpoints.after_step());
@@ -135,7 +136,8 @@ void checkpoint_command(Session& session, std::size_t bytes, int repetitions) {
     static_cast<void>(checkpoints.finish());
   }
   Training again(session, bytes);
-  train::Checkpointer checkpoints(session, again.model, again.optimizer, {.folder = folder.path()});
+  checkpoint::Checkpointer checkpoints(session, again.model, again.optimizer,
+                                       {.folder = folder.path()});
   const Clock::time_point begin = Clock::now();
   const bool is_resumed = checkpoints.resume().has_value();
   const double resume = seconds_between(begin, Clock::now());

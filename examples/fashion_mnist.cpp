@@ -16,9 +16,9 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/gossip.h>
 #include <libgossip/runtime/signals.h>
-#include <libgossip/train/checkpointer.h>
 #include <libgossip/train/label_skew.h>
 #include <libgossip/train/shard.h>
 #include <libgossip/transport/agreement.h>
@@ -47,7 +47,7 @@ struct Training {
   Cnn& model;
   optim::Decentralized& optimizer;
   Snapshots& snapshots;
-  train::Checkpointer* checkpoints;  // null: none
+  checkpoint::Checkpointer* checkpoints;  // null: none
 
   /// One step on batch `step` of this rank's part in `epoch`; `done` is the share of the run that
   /// is over, and `shown_epoch` the epoch of the records.
@@ -178,18 +178,19 @@ std::vector<std::int64_t> samples_of_rank(const Session& session, const Options&
 }
 
 /// The checkpoints of --checkpoint, and the run as it was, if it goes on.
-std::unique_ptr<train::Checkpointer> open_checkpoints(Session& session, const Options& options,
-                                                      Cnn& model, optim::Decentralized& optimizer,
-                                                      RunRecord& record, Snapshots& snapshots,
-                                                      std::int64_t steps_per_epoch) {
+std::unique_ptr<checkpoint::Checkpointer> open_checkpoints(Session& session, const Options& options,
+                                                           Cnn& model,
+                                                           optim::Decentralized& optimizer,
+                                                           RunRecord& record, Snapshots& snapshots,
+                                                           std::int64_t steps_per_epoch) {
   if (options.checkpoint.empty()) return nullptr;
-  auto checkpoints = std::make_unique<train::Checkpointer>(
+  auto checkpoints = std::make_unique<checkpoint::Checkpointer>(
       session, *model, optimizer,
-      train::CheckpointOptions{.folder = options.checkpoint,
-                               .every_steps = options.every.steps,
-                               .every = options.every.time,
-                               .keep = options.keep,
-                               .resumes_from_mean = options.resume_from_mean});
+      checkpoint::CheckpointOptions{.folder = options.checkpoint,
+                                    .every_steps = options.every.steps,
+                                    .every = options.every.time,
+                                    .keep = options.keep,
+                                    .resumes_from_mean = options.resume_from_mean});
   checkpoints->add("record", record.part(optimizer));
   checkpoints->add("snapshots", snapshots.part());
   if (!options.resume) {

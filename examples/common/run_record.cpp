@@ -20,7 +20,7 @@ double learning_rate(const optim::Decentralized& optimizer) {
 }
 
 bool will_resume(const Options& options) {
-  return options.resume && !train::complete_sets(options.checkpoint).empty();
+  return options.resume && !checkpoint::complete_sets(options.checkpoint).empty();
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include <cstdint>
 
 #include <libgossip/base/deadline.h>
+#include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/runtime/session.h>
-#include <libgossip/train/checkpointer.h>
 #include <libgossip/train/metrics.h>
 #include <libgossip/train/progress.h>
 
@@ -30,10 +30,10 @@ class RunRecord {
   void start(const optim::Decentralized& optimizer, const std::string& topology);
 
   /// Sums and counters so far, for a checkpoint. `optimizer` and this object must outlive it.
-  [[nodiscard]] train::Checkpointer::Part part(const optim::Decentralized& optimizer);
+  [[nodiscard]] checkpoint::Checkpointer::Part part(const optim::Decentralized& optimizer);
 
   /// After a resume, and start(): counts what was done before, and says so in the metrics.
-  void resumed(const train::Resumed& from, const train::Checkpointer& checkpoints,
+  void resumed(const checkpoint::Resumed& from, const checkpoint::Checkpointer& checkpoints,
                const optim::Decentralized& optimizer);
 
   /// After every step. Throws gossip::Error, naming rank and step, when the loss is not a number.

@@ -26,7 +26,7 @@ void check_sampler(model::StateReader& saved, const Options& options) {
 
 }  // namespace
 
-train::Checkpointer::Part RunRecord::part(const optim::Decentralized& optimizer) {
+checkpoint::Checkpointer::Part RunRecord::part(const optim::Decentralized& optimizer) {
   return {.save = [this, &optimizer] { return state(optimizer); },
           .plan = [this](model::StateReader& saved) { return plan(saved); }};
 }
@@ -95,7 +95,8 @@ std::function<void()> RunRecord::plan(model::StateReader& saved) {
   };
 }
 
-void RunRecord::resumed(const train::Resumed& from, const train::Checkpointer& checkpoints,
+void RunRecord::resumed(const checkpoint::Resumed& from,
+                        const checkpoint::Checkpointer& checkpoints,
                         const optim::Decentralized& optimizer) {
   if (!from.is_exact) {
     earlier_.steps = checkpoints.steps() - optimizer.steps();

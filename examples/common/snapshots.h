@@ -14,9 +14,9 @@
 
 #include <torch/torch.h>
 
+#include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/runtime/session.h>
-#include <libgossip/train/checkpointer.h>
 #include <libgossip/train/metrics.h>
 #include <libgossip/transport/group.h>
 
@@ -39,7 +39,7 @@ class Snapshots {
   void skip(std::int64_t epochs) { gone_ = epochs; }
 
   /// For a checkpoint. This object must outlive it.
-  [[nodiscard]] train::Checkpointer::Part part() {
+  [[nodiscard]] checkpoint::Checkpointer::Part part() {
     return {.save = [this] { return state(); },
             .plan = [this](model::StateReader& saved) { return plan(saved); }};
   }

@@ -42,7 +42,7 @@ class Saga {
   [[nodiscard]] std::int64_t num_entries() const noexcept { return num_entries_; }
 
   /// What save() writes, as aliases; and what reads that and returns what writes it back: for
-  /// train::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
+  /// checkpoint::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
   [[nodiscard]] model::StateDict state_dict() const;
   [[nodiscard]] std::function<void()> plan_load(model::StateReader& saved);
 

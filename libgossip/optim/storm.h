@@ -47,7 +47,7 @@ class Storm {
   void set_a(double a);
 
   /// What save() writes, as aliases; and what reads that and returns what writes it back: for
-  /// train::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
+  /// checkpoint::Checkpointer. Throws gossip::Error, and changes nothing, where load() does.
   [[nodiscard]] model::StateDict state_dict() const;
   [[nodiscard]] std::function<void()> plan_load(model::StateReader& saved);
 

@@ -2,7 +2,19 @@
 # Checks who includes whom below ROOT/libgossip. A room sees itself, base, and what its row lists;
 # third-party headers only where the row says so. Usage: cmake -DROOT=<repository> -P layers.cmake
 cmake_minimum_required(VERSION 3.25)
-set(all_below_train base topology kernels mpi gpu transport runtime algorithm engine model optim)
+set(all_below_train
+    base
+    topology
+    kernels
+    mpi
+    gpu
+    transport
+    runtime
+    algorithm
+    engine
+    model
+    optim
+    checkpoint)
 set(rooms ${all_below_train} sim train)
 
 # The rooms that a room may include, besides itself and base.
@@ -18,6 +30,7 @@ set(sees_engine topology kernels transport algorithm)
 set(sees_sim topology kernels transport algorithm engine)
 set(sees_model kernels)
 set(sees_optim topology kernels transport runtime algorithm engine model gpu)
+set(sees_checkpoint transport runtime model optim)
 set(sees_train ${all_below_train})
 
 # The third-party headers that a room may include: anywhere, and in .cpp files only (regular
@@ -30,9 +43,10 @@ set(anywhere_optim "^torch/optim/optimizer\\.h$")
 set(in_cpp_topology "^Eigen/")
 set(in_cpp_model "${torch}")
 set(in_cpp_optim "${torch}")
-set(in_cpp_train "${torch}|^nlohmann/|^toml(\\+\\+/|\\.hpp$)|^zlib\\.h$")
+set(in_cpp_checkpoint "${torch}|^nlohmann/|^zlib\\.h$")
+set(in_cpp_train "${torch}|^nlohmann/")
 # Headers for sources only, which are not installed: the rule of .cpp files holds.
-set(for_sources "^libgossip/train/ordered_entries\\.h$|\\.cpp$")
+set(for_sources "^libgossip/checkpoint/ordered_entries\\.h$|\\.cpp$")
 set(in_cu_kernels "^cuda_runtime\\.h$")
 
 set(standard "^[a-z0-9_]+$")
