@@ -19,15 +19,15 @@
 #include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/gossip.h>
 #include <libgossip/runtime/signals.h>
+#include <libgossip/train/evaluation.h>
 #include <libgossip/train/label_skew.h>
+#include <libgossip/train/run_record.h>
 #include <libgossip/train/shard.h>
+#include <libgossip/train/snapshots.h>
 #include <libgossip/transport/agreement.h>
 
-#include "common/evaluation.h"
 #include "common/model.h"
 #include "common/options.h"
-#include "common/run_record.h"
-#include "common/snapshots.h"
 
 namespace {
 
@@ -37,16 +37,24 @@ using namespace gossip::examples;
 /// The status of a run that a signal stopped: all is saved, and it is to be started again.
 constexpr int kStopped = 99;
 
+/// The test images, for `model`; both must outlive the result.
+train::TestSet test_of(Cnn& model, const ImageDataset& images) {
+  return {.num_samples = images.size(),
+          .num_correct = [&model, &images](std::int64_t first, std::int64_t count) {
+            return num_correct(model, images, first, count);
+          }};
+}
+
 /// What one rank trains, and with what.
 struct Training {
   Session& session;
   const Options& options;
   const FashionMnist& data;
   train::Shard& shard;
-  RunRecord& record;
+  train::RunRecord& record;
   Cnn& model;
   optim::Decentralized& optimizer;
-  Snapshots& snapshots;
+  train::Snapshots& snapshots;
   checkpoint::Checkpointer* checkpoints;  // null: none
 
   /// One step on batch `step` of this rank's part in `epoch`; `done` is the share of the run that
@@ -106,7 +114,7 @@ bool Training::in_rounds() {
       if (is_stopped()) return false;
     }
     train::EpochRecord ended = record.end_epoch(optimizer, epoch);
-    evaluate(session, optimizer, model, data.test, ended);
+    train::evaluate(session, optimizer, test_of(model, data.test), ended);
     record.write_epoch(ended);
   }
   return !is_stopped_at_end();
@@ -120,7 +128,7 @@ bool Training::at_own_pace() {
   const std::int64_t job = own * session.size();  // an epoch
   const std::int64_t total = options.epochs * job;
   const auto take = [&] {
-    snapshots.take(optimizer, model, record.end_epoch(optimizer, snapshots.ended() + 1));
+    snapshots.take(optimizer, record.end_epoch(optimizer, snapshots.ended() + 1));
   };
   for (std::int64_t done = job_steps(); done < total; done = job_steps()) {
     while (done >= (snapshots.ended() + 1) * job) take();
@@ -133,8 +141,11 @@ bool Training::at_own_pace() {
   if (is_stopped_at_end()) return false;
   while (snapshots.ended() < options.epochs - 1) take();
   train::EpochRecord last = record.end_epoch(optimizer, options.epochs);
-  evaluate(session, optimizer, model, data.test, last);  // the others come when they are done
-  for (const train::EpochRecord& epoch : snapshots.evaluated(session, data.test)) {
+  // The others come when they are done.
+  train::evaluate(session, optimizer, test_of(model, data.test), last);
+  Cnn kept;
+  for (const train::EpochRecord& epoch :
+       snapshots.evaluated(session, *kept, test_of(kept, data.test))) {
     record.write_epoch(epoch);
   }
   record.write_epoch(last);
@@ -156,7 +167,7 @@ void Training::finish_alone_if_ranks_are_lost() {
         "model");
   }
   train::EpochRecord last = record.end_epoch(optimizer, options.epochs);
-  last.test_accuracy_local = accuracy_of(model, data.test);
+  last.test_accuracy_local = train::accuracy_of(test_of(model, data.test));
   record.finish_alone(optimizer, last);
   std::fflush(nullptr);
   std::_Exit(EXIT_SUCCESS);  // MPI_Finalize would wait for the lost ranks
@@ -178,11 +189,9 @@ std::vector<std::int64_t> samples_of_rank(const Session& session, const Options&
 }
 
 /// The checkpoints of --checkpoint, and the run as it was, if it goes on.
-std::unique_ptr<checkpoint::Checkpointer> open_checkpoints(Session& session, const Options& options,
-                                                           Cnn& model,
-                                                           optim::Decentralized& optimizer,
-                                                           RunRecord& record, Snapshots& snapshots,
-                                                           std::int64_t steps_per_epoch) {
+std::unique_ptr<checkpoint::Checkpointer> open_checkpoints(
+    Session& session, const Options& options, Cnn& model, optim::Decentralized& optimizer,
+    train::RunRecord& record, train::Snapshots& snapshots, std::int64_t steps_per_epoch) {
   if (options.checkpoint.empty()) return nullptr;
   auto checkpoints = std::make_unique<checkpoint::Checkpointer>(
       session, *model, optimizer,
@@ -209,7 +218,7 @@ int run(Session& session, const Options& options) {
                                                 transport::hosts_of(session));
   std::optional<FashionMnist> data;
   std::optional<train::Shard> shard;
-  std::optional<RunRecord> record;
+  std::optional<train::RunRecord> record;
   transport::check_together(session, [&] {
     data.emplace(load_fashion_mnist(options.data));
     shard.emplace(train::ShardOptions{.num_samples = data->train.size(),
@@ -218,7 +227,7 @@ int run(Session& session, const Options& options) {
                                       .size = session.size(),
                                       .seed = options.seed,
                                       .own = samples_of_rank(session, options, data->train)});
-    record.emplace(options, session, shard->steps_per_epoch());
+    record.emplace(session, record_options(options, shard->steps_per_epoch()));
   });
 
   torch::set_num_threads(options.threads > 0 ? options.threads : session.threads());
@@ -230,7 +239,7 @@ int run(Session& session, const Options& options) {
   const auto entry =
       std::ranges::find(optim::optimizer_names(), options.optimizer, &optim::OptimizerName::name);
   record->start(*optimizer, entry->graphs.starts_with("none") ? "none" : schedule.name());
-  Snapshots snapshots;
+  train::Snapshots snapshots(*model);
   const auto checkpoints = open_checkpoints(session, options, model, *optimizer, *record, snapshots,
                                             shard->steps_per_epoch());
   Training training{session, options,    *data,     *shard,           *record,

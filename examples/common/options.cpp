@@ -202,6 +202,23 @@ optim::OptimizerOptions optimizer_options(const Options& options) {
           .timeout = in_milliseconds(timeout)};
 }
 
+train::RunRecordOptions record_options(const Options& options, std::int64_t steps_per_epoch) {
+  const auto seed = static_cast<std::int64_t>(options.seed);
+  return {
+      .folder = options.out,
+      .config = options.resolved,
+      .resume_from = options.resume ? options.checkpoint : "",
+      .epochs = options.epochs,
+      .steps_per_epoch = steps_per_epoch,
+      .batch_size = options.batch_size,
+      .log_every = options.log_every,
+      .settings = {{"local_optimizer", options.local_optimizer},
+                   {"batch_size", options.batch_size},
+                   {"seed", seed}},
+      .sampling = {
+          {"batch-size", options.batch_size}, {"seed", seed}, {"dirichlet", options.dirichlet}}};
+}
+
 std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(
     const Options& options, const std::vector<at::Tensor>& parameters) {
   if (options.local_optimizer == "adam") {

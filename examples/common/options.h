@@ -15,6 +15,7 @@
 #include <libgossip/base/types.h>
 #include <libgossip/optim/factory.h>
 #include <libgossip/topology/hosts.h>
+#include <libgossip/train/run_record.h>
 
 #include "common/checkpoint_every.h"
 #include "common/slow_rank.h"
@@ -82,6 +83,10 @@ struct Options {
 
 /// What the options say to the distributed optimizer.
 [[nodiscard]] optim::OptimizerOptions optimizer_options(const Options& options);
+
+/// What the options say to the record of the run.
+[[nodiscard]] train::RunRecordOptions record_options(const Options& options,
+                                                     std::int64_t steps_per_epoch);
 
 /// The optimizer of LibTorch that --local-optimizer names, on `parameters`.
 [[nodiscard]] std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(

@@ -241,7 +241,7 @@ class Checkpoints(ExampleTest):
         refused("'gossip-sgd'", "'allreduce'", arguments=["--optimizer", "allreduce"])
         refused("'sgd'", "'adamw'", arguments=["--local-optimizer", "adamw"])
         refused("order 0", "order 1", arguments=["--order", "cta"])
-        refused("--seed 1", "2 now", arguments=["--seed", 2])
+        refused("with seed 1", "2 now", arguments=["--seed", 2])
         newest = self.folder / "a" / "step-108"
         tensors = newest / "rank-1.safetensors"
         whole = tensors.read_bytes()

@@ -2,26 +2,27 @@
 // How a run's record goes into a checkpoint, and on from one.
 #include <chrono>
 #include <utility>
+#include <variant>
 
 #include <libgossip/base/error.h>
+#include <libgossip/train/run_record.h>
 
-#include "common/run_record.h"
-
-namespace gossip::examples {
+namespace gossip::train {
 namespace {
 
 /// The samples of a step follow from it only while these are the same.
-void check_sampler(model::StateReader& saved, const Options& options) {
-  const auto check = [&]<class T>(const std::string& name, T here) {
-    const T value = saved.value<T>(name);
-    GOSSIP_CHECK(value == here,
-                 "{} was with --{} {}, but it is {} now: the order of the samples depends on it. "
-                 "Take {}, or start anew.",
-                 saved.what(), name, value, here, value);
-  };
-  check("batch-size", options.batch_size);
-  check("seed", static_cast<std::int64_t>(options.seed));
-  check("dirichlet", options.dirichlet);
+void check_sampling(model::StateReader& saved, const Fields& sampling) {
+  for (const Field& field : sampling) {
+    std::visit(
+        [&]<class T>(const T& here) {
+          const T value = saved.value<T>(field.name);
+          GOSSIP_CHECK(value == here,
+                       "{} was with {} {}, but it is {} now: the order of the samples depends on "
+                       "it. Take {}, or start anew.",
+                       saved.what(), field.name, value, here, value);
+        },
+        field.value);
+  }
 }
 
 }  // namespace
@@ -34,9 +35,7 @@ checkpoint::Checkpointer::Part RunRecord::part(const optim::Decentralized& optim
 model::StateDict RunRecord::state(const optim::Decentralized& optimizer) const {
   const engine::Counters counters = this->counters(optimizer);
   model::StateDict state;
-  state.add("batch-size", Value(options_.batch_size));
-  state.add("seed", Value(static_cast<std::int64_t>(options_.seed)));
-  state.add("dirichlet", Value(options_.dirichlet));
+  for (const Field& field : options_.sampling) state.add(field.name, field.value);
   state.add("seconds", Value(seconds()));
   state.add("cpu_seconds", Value(cpu_seconds()));
   state.add("training_seconds", Value(training_seconds_));
@@ -64,7 +63,7 @@ std::function<void()> RunRecord::plan(model::StateReader& saved) {
   const auto number = [&](const char* name) { return saved.value<double>(name); };
   const auto count = [&](const char* name) { return saved.value<std::int64_t>(name); };
   const auto bytes = [&](const char* name) { return static_cast<std::uint64_t>(count(name)); };
-  check_sampler(saved, options_);
+  check_sampling(saved, options_.sampling);
   Earlier earlier{.steps = count("earlier_steps"),
                   .job_steps = count("earlier_job_steps"),
                   .seconds = number("seconds"),
@@ -103,8 +102,8 @@ void RunRecord::resumed(const checkpoint::Resumed& from,
     earlier_.job_steps = checkpoints.job_steps() - optimizer.job_steps();
     job_steps_before_ = job_steps(optimizer);
   }
-  progress_.start_after(job_steps(optimizer) / session_.size());
-  train::Fields extra = job_;
+  progress_.start_after(job_steps(optimizer) / group_.size());
+  Fields extra = job_;
   extra.push_back({"ranks_before", static_cast<std::int64_t>(from.ranks)});
   metrics_.write_resume({.totals = totals(optimizer),
                          .checkpoint = from.set,
@@ -112,4 +111,4 @@ void RunRecord::resumed(const checkpoint::Resumed& from,
                          .extra = std::move(extra)});
 }
 
-}  // namespace gossip::examples
+}  // namespace gossip::train

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/run_record.h"
-
 #include <cmath>
+#include <optional>
+#include <string_view>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -10,48 +11,57 @@
 #include <libgossip/base/file.h>
 #include <libgossip/base/log.h>
 #include <libgossip/train/job.h>
-#include <libgossip/transport/group.h>
+#include <libgossip/train/run_record.h>
 
-namespace gossip::examples {
+namespace gossip::train {
 namespace {
 
 double learning_rate(const optim::Decentralized& optimizer) {
   return optimizer.param_groups().front().options().get_lr();
 }
 
-bool will_resume(const Options& options) {
-  return options.resume && !checkpoint::complete_sets(options.checkpoint).empty();
+bool will_resume(const RunRecordOptions& options) {
+  return !options.resume_from.empty() && !checkpoint::complete_sets(options.resume_from).empty();
+}
+
+RunRecordOptions checked(RunRecordOptions options) {
+  const auto check = [](std::string_view name, std::int64_t value) {
+    GOSSIP_CHECK(value >= 1, "{} is {}: it must be at least 1.", name, value);
+  };
+  check("epochs", options.epochs);
+  check("steps_per_epoch", options.steps_per_epoch);
+  check("batch_size", options.batch_size);
+  check("log_every", options.log_every);
+  return options;
 }
 
 }  // namespace
 
-RunRecord::RunRecord(const Options& options, Session& session, std::int64_t steps_per_epoch)
-    : options_(options),
-      session_(session),
-      is_resumed_(will_resume(options)),
-      metrics_(options.out, session.rank(), session.size(),
+RunRecord::RunRecord(transport::Group& group, RunRecordOptions options)
+    : group_(group),
+      options_(checked(std::move(options))),
+      is_resumed_(will_resume(options_)),
+      metrics_(options_.folder, group.rank(), group.size(),
                is_resumed_ ? LineFile::Start::kAfter : LineFile::Start::kAnew),
-      progress_({.rank = session.rank(),
-                 .epochs = options.epochs,
-                 .steps_per_epoch = steps_per_epoch,
-                 .images_per_step = options.batch_size * session.size()}) {
-  if (session.rank() == 0) replace_file(metrics_.folder() / "config.toml", options.resolved);
+      progress_({.rank = group.rank(),
+                 .epochs = options_.epochs,
+                 .steps_per_epoch = options_.steps_per_epoch,
+                 .images_per_step = options_.batch_size * group.size()}) {
+  if (group.rank() == 0) replace_file(metrics_.folder() / "config.toml", options_.config);
 }
 
 void RunRecord::start(const optim::Decentralized& optimizer, const std::string& topology) {
   start_ = {.optimizer = std::string(optimizer.name()),
             .topology = topology,
-            .transport = std::string(session_.world().transport()),
+            .transport = std::string(group_.transport()),
             .parameters = optimizer.flat_model().num_elements(),
-            .extra = {{"local_optimizer", options_.local_optimizer},
-                      {"batch_size", options_.batch_size},
-                      {"seed", static_cast<std::int64_t>(options_.seed)},
-                      {"bytes_nominal", optimizer.name() == "allreduce"}}};
-  const train::JobInfo job = train::job_info(session_);
-  job_ = train::fields(job);
+            .extra = options_.settings};
+  start_.extra.push_back({"bytes_nominal", optimizer.name() == "allreduce"});
+  const JobInfo job = job_info(group_);
+  job_ = fields(job);
   start_.extra.insert(start_.extra.end(), job_.begin(), job_.end());
-  for (const std::string& line : train::lines(job)) {
-    if (session_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
+  for (const std::string& line : lines(job)) {
+    if (group_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
   }
   if (!is_resumed_) metrics_.write_start(start_);
   begin_ = epoch_begin_ = Clock::now();
@@ -70,7 +80,7 @@ double RunRecord::seconds() const {
 }
 
 double RunRecord::cpu_seconds() const {
-  return earlier_.cpu_seconds + session_.world().background().cpu_seconds();
+  return earlier_.cpu_seconds + group_.background().cpu_seconds();
 }
 
 engine::Counters RunRecord::counters(const optim::Decentralized& optimizer) const {
@@ -79,7 +89,7 @@ engine::Counters RunRecord::counters(const optim::Decentralized& optimizer) cons
   return sum;
 }
 
-train::Totals RunRecord::totals(const optim::Decentralized& optimizer) const {
+Totals RunRecord::totals(const optim::Decentralized& optimizer) const {
   const engine::Counters counters = this->counters(optimizer);
   return {.step = steps(optimizer),
           .samples = steps(optimizer) * options_.batch_size,
@@ -97,7 +107,7 @@ double RunRecord::images_per_second(const optim::Decentralized& optimizer) const
 }
 
 /// The job's progress as this rank knows it, and what communication brought and cost.
-train::Fields RunRecord::more(const optim::Decentralized& optimizer) const {
+Fields RunRecord::more(const optim::Decentralized& optimizer) const {
   const engine::Counters counters = this->counters(optimizer);
   const double seconds = this->seconds();
   const double cpu = cpu_seconds();
@@ -118,11 +128,11 @@ void RunRecord::check_loss(const optim::Decentralized& optimizer, std::int64_t e
                         .totals = totals(optimizer),
                         .loss = loss,
                         .lr = learning_rate(optimizer),
-                        .status = train::Status::kDiverged});
+                        .status = Status::kDiverged});
   throw Error(fmt::format(
       "The loss is {} on rank {} in step {}: training diverged at learning rate {}. Try a lower "
-      "--lr.",
-      loss, session_.rank(), steps(optimizer), learning_rate(optimizer)));
+      "one.",
+      loss, group_.rank(), steps(optimizer), learning_rate(optimizer)));
 }
 
 void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, double loss) {
@@ -134,7 +144,7 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   last_step_ = Clock::now();
   if (progress_.is_due()) {
     progress_.update({.epoch = epoch,
-                      .step = job_steps(optimizer) / session_.size(),
+                      .step = job_steps(optimizer) / group_.size(),
                       .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
                       .consensus_distance = last_.consensus_distance});
   }
@@ -149,16 +159,15 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   steps_since_record_ = 0;
 }
 
-train::EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, std::int64_t epoch) {
+EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, std::int64_t epoch) {
   training_seconds_ += seconds_between(epoch_begin_, last_step_);
-  train::EpochRecord record{
-      .epoch = epoch,
-      .totals = totals(optimizer),
-      .loss = loss_of_epoch_ / static_cast<double>(steps_of_epoch_),
-      .lr = learning_rate(optimizer),
-      .images_per_second = images_per_second(optimizer),
-      .status = epoch == options_.epochs ? train::Status::kComplete : train::Status::kRunning,
-      .extra = more(optimizer)};
+  EpochRecord record{.epoch = epoch,
+                     .totals = totals(optimizer),
+                     .loss = loss_of_epoch_ / static_cast<double>(steps_of_epoch_),
+                     .lr = learning_rate(optimizer),
+                     .images_per_second = images_per_second(optimizer),
+                     .status = epoch == options_.epochs ? Status::kComplete : Status::kRunning,
+                     .extra = more(optimizer)};
   // A rank of an asynchronous run may make no step in an epoch: its last figures stand.
   if (steps_of_epoch_ == 0) record.loss = last_loss_;
   last_loss_ = record.loss;
@@ -169,7 +178,7 @@ train::EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, s
   return record;
 }
 
-void RunRecord::write_epoch(const train::EpochRecord& record) {
+void RunRecord::write_epoch(const EpochRecord& record) {
   last_ = record;
   metrics_.write_epoch(record);
   progress_.leave_out(Clock::now() - last_step_);  // the evaluation
@@ -183,53 +192,54 @@ void RunRecord::write_epoch(const train::EpochRecord& record) {
   epoch_begin_ = last_step_ = Clock::now();
 }
 
-train::Fields RunRecord::means_of_more(const optim::Decentralized& optimizer) const {
-  train::Fields fields = more(optimizer);
-  for (train::Field& field : fields) {
+Fields RunRecord::means_of_more(const optim::Decentralized& optimizer) const {
+  Fields fields = more(optimizer);
+  for (Field& field : fields) {
     if (auto* count = std::get_if<std::int64_t>(&field.value)) {
-      *count = std::llround(transport::mean_of(session_, static_cast<double>(*count)));
+      *count = std::llround(transport::mean_of(group_, static_cast<double>(*count)));
     } else if (auto* number = std::get_if<double>(&field.value)) {
-      *number = transport::mean_of(session_, *number);
+      *number = transport::mean_of(group_, *number);
     }
   }
   return fields;
 }
 
 void RunRecord::finish(const optim::Decentralized& optimizer) {
-  const auto mean = [&](double value) { return transport::mean_of(session_, value); };
+  const auto mean = [&](double value) { return transport::mean_of(group_, value); };
   const auto mean_count = [&](std::int64_t value) {
     return std::llround(mean(static_cast<double>(value)));
   };
-  const train::Totals own = totals(optimizer);
-  const double images = mean(static_cast<double>(own.samples)) * session_.size();
-  const train::Result result{.start = start_,
-                             .status = train::Status::kComplete,
-                             .epoch = last_.epoch,
-                             .totals = {.step = mean_count(own.step),
-                                        .samples = mean_count(own.samples),
-                                        .seconds = mean(own.seconds),
-                                        .gossip_rounds = mean_count(own.gossip_rounds),
-                                        .bytes_sent = mean_count(own.bytes_sent),
-                                        .bytes_received = mean_count(own.bytes_received),
-                                        .wait_seconds = mean(own.wait_seconds)},
-                             .loss = mean(last_.loss),
-                             .lr = last_.lr,
-                             .test_accuracy_mean_model = last_.test_accuracy_mean_model,
-                             .test_accuracy_local = mean(*last_.test_accuracy_local),
-                             .consensus_distance = last_.consensus_distance,
-                             .images_per_second = images / mean(training_seconds_),
-                             .extra = means_of_more(optimizer)};
+  const Totals own = totals(optimizer);
+  const double images = mean(static_cast<double>(own.samples)) * group_.size();
+  std::optional<double> accuracy = last_.test_accuracy_local;
+  if (accuracy) accuracy = mean(*accuracy);
+  const Result result{.start = start_,
+                      .status = Status::kComplete,
+                      .epoch = last_.epoch,
+                      .totals = {.step = mean_count(own.step),
+                                 .samples = mean_count(own.samples),
+                                 .seconds = mean(own.seconds),
+                                 .gossip_rounds = mean_count(own.gossip_rounds),
+                                 .bytes_sent = mean_count(own.bytes_sent),
+                                 .bytes_received = mean_count(own.bytes_received),
+                                 .wait_seconds = mean(own.wait_seconds)},
+                      .loss = mean(last_.loss),
+                      .lr = last_.lr,
+                      .test_accuracy_mean_model = last_.test_accuracy_mean_model,
+                      .test_accuracy_local = accuracy,
+                      .consensus_distance = last_.consensus_distance,
+                      .images_per_second = images / mean(training_seconds_),
+                      .extra = means_of_more(optimizer)};
   progress_.finish();
-  if (session_.rank() == 0) metrics_.write_result(result);
+  if (group_.rank() == 0) metrics_.write_result(result);
 }
 
-void RunRecord::finish_alone(const optim::Decentralized& optimizer,
-                             const train::EpochRecord& last) {
+void RunRecord::finish_alone(const optim::Decentralized& optimizer, const EpochRecord& last) {
   metrics_.write_epoch(last);
   progress_.finish();
-  if (session_.rank() != 0) return;
+  if (group_.rank() != 0) return;
   metrics_.write_result({.start = start_,
-                         .status = train::Status::kComplete,
+                         .status = Status::kComplete,
                          .epoch = last.epoch,
                          .totals = last.totals,
                          .loss = last.loss,
@@ -238,4 +248,4 @@ void RunRecord::finish_alone(const optim::Decentralized& optimizer,
                          .extra = more(optimizer)});
 }
 
-}  // namespace gossip::examples
+}  // namespace gossip::train

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limits>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include <libgossip/train/run_record.h>
+
+#include "checkpoint/checkpointer_test_support.h"
+
+namespace gossip::train {
+namespace {
+
+using Json = nlohmann::json;
+using test::expect_throw;
+using test::read_file;
+using test::SharedFolder;
+using test::Trainee;
+
+std::vector<Json> lines_of(const std::filesystem::path& path) {
+  std::vector<Json> lines;
+  std::istringstream text(read_file(path));
+  for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+/// One text for each line: its event, and where it has one its step.
+std::vector<std::string> events_of(const std::vector<Json>& lines) {
+  std::vector<std::string> events;
+  for (const Json& line : lines) {
+    std::string event = line.at("event");
+    if (line.contains("step")) event += " " + line.at("step").dump();
+    events.push_back(event);
+  }
+  return events;
+}
+
+class RunRecordTest : public test::OptimTest {
+ protected:
+  [[nodiscard]] RunRecordOptions options() const {
+    return {.folder = folder_.path(),
+            .config = "seed = 1\n",
+            .epochs = 2,
+            .steps_per_epoch = 3,
+            .batch_size = 8,
+            .log_every = 2,
+            .settings = {{"local_optimizer", "sgd"}},
+            .sampling = {{"seed", std::int64_t{1}}, {"dirichlet", 0.5}}};
+  }
+
+  /// Makes a step whose loss is `loss`.
+  static void step(RunRecord& record, const Trainee& run, std::int64_t epoch, double loss) {
+    run.step();
+    record.step(*run.optimizer, epoch, loss);
+  }
+
+  /// Two epochs of three steps with the losses 1, 2, 3 and 4, 5, 6.
+  void train(RunRecord& record, bool is_evaluated) const {
+    record.start(*trainee_.optimizer, "ring");
+    for (std::int64_t epoch = 1; epoch <= 2; ++epoch) {
+      for (int i = 1; i <= 3; ++i)
+        step(record, trainee_, epoch, 3.0 * static_cast<double>(epoch - 1) + i);
+      EpochRecord ended = record.end_epoch(*trainee_.optimizer, epoch);
+      if (is_evaluated) {
+        ended.test_accuracy_local = 0.5 + 0.1 * rank();
+        ended.test_accuracy_mean_model = 0.9;
+      }
+      record.write_epoch(ended);
+    }
+    record.finish(*trainee_.optimizer);
+  }
+
+  [[nodiscard]] std::filesystem::path metrics() const {
+    return folder_.path() / ("metrics.rank" + std::to_string(rank()) + ".jsonl");
+  }
+  [[nodiscard]] Json result() const {
+    world().barrier();  // rank 0 has written it
+    return Json::parse(read_file(folder_.path() / "result.json"));
+  }
+
+  SharedFolder folder_{world()};
+  Trainee trainee_{world(), "gossip-sgd", test::momentum_sgd, 1};
+};
+
+TEST_F(RunRecordTest, WritesStepsAndEpochsOfEachRank) {
+  RunRecord record(world(), options());
+  train(record, true);
+
+  const std::vector<Json> lines = lines_of(metrics());
+  EXPECT_THAT(events_of(lines),
+              testing::ElementsAre("start", "step 2", "epoch 3", "step 4", "step 6", "epoch 6"));
+  if (lines.size() != 6U) return;
+  EXPECT_EQ(lines[0]["local_optimizer"], "sgd");
+  EXPECT_EQ(lines[0]["bytes_nominal"], false);
+  EXPECT_EQ(lines[1]["loss"], 1.5);
+  EXPECT_EQ(lines[2]["loss"], 2.0);
+  EXPECT_EQ(lines[2]["samples"], 3 * 8);
+  EXPECT_EQ(lines[2]["status"], "running");
+  EXPECT_EQ(lines[3]["loss"], 3.5);  // of the steps 3 and 4
+  EXPECT_EQ(lines[5]["status"], "complete");
+  EXPECT_EQ(lines[5]["job_samples"], 6 * 8 * size());
+}
+
+TEST_F(RunRecordTest, EndsWithMeansOverTheRanks) {
+  RunRecord record(world(), options());
+  train(record, true);
+
+  const Json json = result();
+  EXPECT_EQ(json["status"], "complete");
+  EXPECT_EQ(json["epoch"], 2);
+  EXPECT_EQ(json["step"], 6);
+  EXPECT_EQ(json["loss"], 5.0);
+  EXPECT_EQ(json["topology"], "ring");
+  EXPECT_EQ(json["test_accuracy_mean_model"], 0.9);
+  EXPECT_NEAR(json["test_accuracy_local"].get<double>(), 0.5 + 0.05 * last(), 1e-12);
+  EXPECT_EQ(read_file(folder_.path() / "config.toml"), "seed = 1\n");
+}
+
+TEST_F(RunRecordTest, NeedsNoEvaluation) {
+  RunRecord record(world(), options());
+  train(record, false);
+
+  EXPECT_FALSE(result().contains("test_accuracy_local"));
+}
+
+TEST_F(RunRecordTest, GoesOnWithTheSumsOfACheckpoint) {
+  RunRecord before(world(), options());
+  before.start(*trainee_.optimizer, "ring");
+  step(before, trainee_, 1, 1.0);
+  const model::StateDict state = before.part(*trainee_.optimizer).save();
+
+  RunRecord after(world(), options());
+  after.start(*trainee_.optimizer, "ring");
+  model::StateReader saved(state, "The record");
+  after.part(*trainee_.optimizer).plan(saved)();
+  saved.check_all_read();
+  step(after, trainee_, 1, 4.0);
+
+  EXPECT_EQ(after.end_epoch(*trainee_.optimizer, 1).loss, 2.5);
+}
+
+TEST_F(RunRecordTest, RefusesACheckpointWithOtherSamples) {
+  RunRecord before(world(), options());
+  before.start(*trainee_.optimizer, "ring");
+  const model::StateDict state = before.part(*trainee_.optimizer).save();
+  RunRecordOptions other = options();
+  other.sampling.front().value = std::int64_t{2};
+  RunRecord after(world(), other);
+  model::StateReader saved(state, "The record");
+
+  expect_throw<Error>([&] { after.part(*trainee_.optimizer).plan(saved); },
+                      {"The record", "with seed 1, but it is 2 now"});
+}
+
+TEST_F(RunRecordTest, GoesOnBehindTheLinesOfARunThatItResumes) {
+  RunRecordOptions options = this->options();
+  options.log_every = 100;
+  options.resume_from = folder_.path() / "checkpoints";
+  {
+    RunRecord record(world(), options);  // no set yet: anew
+    record.start(*trainee_.optimizer, "ring");
+    checkpoint::Checkpointer checkpoints(world(), *trainee_.model, *trainee_.optimizer,
+                                         {.folder = options.resume_from, .every_steps = 2});
+    checkpoints.add("record", record.part(*trainee_.optimizer));
+    checkpoints.start();
+    for (int i = 0; i < 12; ++i) {
+      step(record, trainee_, 1, 1.0);
+      EXPECT_FALSE(checkpoints.after_step());
+    }
+    EXPECT_FALSE(checkpoints.finish());
+  }
+  const Trainee again(world(), "gossip-sgd", test::momentum_sgd, 2);
+  RunRecord record(world(), options);
+  record.start(*again.optimizer, "ring");
+  checkpoint::Checkpointer checkpoints(world(), *again.model, *again.optimizer,
+                                       {.folder = options.resume_from});
+  checkpoints.add("record", record.part(*again.optimizer));
+  const auto from = checkpoints.resume();
+  EXPECT_TRUE(from.has_value());
+  if (from) record.resumed(*from, checkpoints, *again.optimizer);
+  const std::int64_t steps = again.optimizer->steps();
+  EXPECT_GT(steps, 0);
+
+  const std::vector<std::string> events = events_of(lines_of(metrics()));
+  EXPECT_THAT(events, testing::ElementsAre("start", "resume " + std::to_string(steps)));
+}
+
+TEST_F(RunRecordTest, NamesRankAndStepOfALossThatIsNoNumber) {
+  RunRecord record(world(), options());
+  record.start(*trainee_.optimizer, "ring");
+  step(record, trainee_, 1, 1.0);
+  trainee_.step();
+
+  expect_throw<Error>(
+      [&] { record.step(*trainee_.optimizer, 1, std::numeric_limits<double>::quiet_NaN()); },
+      {"nan", "rank " + std::to_string(rank()), "step 2"});
+  EXPECT_EQ(lines_of(metrics()).back().at("status"), "diverged");
+}
+
+TEST_F(RunRecordTest, RefusesOptionsOutOfRange) {
+  for (std::int64_t RunRecordOptions::*option :
+       {&RunRecordOptions::epochs, &RunRecordOptions::steps_per_epoch,
+        &RunRecordOptions::batch_size, &RunRecordOptions::log_every}) {
+    RunRecordOptions wrong = options();
+    wrong.*option = 0;
+    expect_throw<Error>([&] { RunRecord(world(), wrong); }, {"is 0: it must be at least 1"});
+  }
+}
+
+}  // namespace
+}  // namespace gossip::train
