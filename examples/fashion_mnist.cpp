@@ -14,17 +14,7 @@
 
 #include <torch/torch.h>
 
-#include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
-#include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/gossip.h>
-#include <libgossip/runtime/signals.h>
-#include <libgossip/train/evaluation.h>
-#include <libgossip/train/label_skew.h>
-#include <libgossip/train/run_record.h>
-#include <libgossip/train/shard.h>
-#include <libgossip/train/snapshots.h>
-#include <libgossip/transport/agreement.h>
 
 #include "common/model.h"
 #include "common/options.h"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Each public header compiles alone.
+"""Each header compiles alone.
 
 Usage: headers.py COMPILER COMPILE_COMMANDS SOURCE FOLDER HEADER...
 COMPILE_COMMANDS knows how SOURCE, a user of the library, is compiled; FOLDER is for the
