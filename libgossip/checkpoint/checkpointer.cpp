@@ -120,6 +120,7 @@ void Checkpointer::take_folder(const std::function<void()>& check) {
   if (folder_) folder_->remove_incomplete();
   is_open_ = true;
   last_steps_ = optimizer_.steps();
+  last_loads_ = optimizer_.loads();
   last_save_ = Clock::now();
 }
 
@@ -156,8 +157,10 @@ model::StateDict Checkpointer::state() const {
 /// Whether the program has taken the optimizer back to an earlier state (load_state_dict()).
 void Checkpointer::look_for_return() {
   const std::int64_t steps = optimizer_.steps();
-  has_returned_ |= steps < last_steps_;
+  const std::int64_t loads = optimizer_.loads();
+  has_returned_ |= loads != last_loads_ && steps <= last_steps_;
   last_steps_ = steps;
+  last_loads_ = loads;
 }
 
 /// The number of a set after so many steps since `before_`. A number that was given stands for one

@@ -244,6 +244,7 @@ class Checkpointer {
   int exceptions_;
   Before before_;
   std::int64_t last_steps_ = 0;             // of the optimizer, when it was last looked at
+  std::int64_t last_loads_ = 0;             // the same
   bool has_returned_ = false;               // to an earlier state, after the last set
   std::int64_t saved_ = -1;                 // the last set begun
   std::deque<std::int64_t> begun_;          // and not known to be settled on all ranks

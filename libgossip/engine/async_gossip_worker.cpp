@@ -132,7 +132,12 @@ void AsyncGossipWorker::leave() {
     static_cast<void>(wait_until(Deadline(options_.timeout),
                                  [this] { return publish(transport::MessageKind::kLeave); }));
   }
-  group_.barrier();
+  try {
+    group_.barrier();
+  } catch (...) {
+    roster_.come_back_alone();
+    throw;
+  }
   ++pauses_;
   for (Sighting& sighting : sightings_) sighting.watch.reset();
 }

@@ -118,7 +118,12 @@ void OverlapWorker::leave() {
     const std::lock_guard lock(mutex_);
     mode_ = Mode::kServing;
   }
-  group_.barrier();  // all ranks left
+  try {
+    group_.barrier();  // all ranks left
+  } catch (...) {
+    roster_.come_back_alone();
+    throw;
+  }
   settle();
   group_.barrier();  // nobody takes in what is sent after a come_back()
 }

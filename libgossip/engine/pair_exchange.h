@@ -112,9 +112,10 @@ class PairExchange {
   /// that did nothing because one of the two was away. Local; does not block.
   [[nodiscard]] std::int64_t events_with(Rank peer) const;
 
-  /// Whether a peer was found away by an event that this rank asked for, since settle() last ended.
-  /// Local; does not block.
+  /// Whether a peer was found away by an event that this rank asked for, since settle() or
+  /// forget_absence() last ended. Local; does not block.
   [[nodiscard]] bool has_met_absence() const noexcept { return has_met_absence_; }
+  void forget_absence() noexcept { has_met_absence_ = false; }
 
   /// Whether an event that this rank asked for is going on with `peer`.
   [[nodiscard]] bool is_busy(Rank peer) const;

@@ -141,6 +141,7 @@ std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group
 void PairWorker::prepare(bool communicate) {
   if (is_away_) come_back();
   if (!options_.is_paced || !communicate) return;
+  exchange_.forget_absence();  // who is still away is met again
   await_exchanges();
   exchange_.take_in();  // the gradient is to be that of the model as it is now
 }
@@ -289,7 +290,12 @@ std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {
 void PairWorker::leave() {
   if (is_away_) return;
   roster_.set_away(true);
-  exchange_.settle();
+  try {
+    exchange_.settle();
+  } catch (...) {
+    roster_.come_back_alone();
+    throw;
+  }
   is_away_ = true;
 }
 

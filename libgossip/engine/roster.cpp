@@ -36,6 +36,11 @@ std::size_t Roster::index_of(Column column, Rank rank) const {
   return column * taken_by_.size() + static_cast<std::size_t>(rank);
 }
 
+/// Turns that all ranks take alike: odd while the rank is away.
+std::int64_t Roster::joint_turns(Rank rank) const {
+  return numbers_[index_of(kTurns, rank)] - numbers_[index_of(kInVain, rank)];
+}
+
 void Roster::set_steps(std::int64_t steps) { set(index_of(kSteps, rank_), steps); }
 
 void Roster::set_away(bool is_away) {
@@ -47,14 +52,24 @@ void Roster::set_away(bool is_away) {
   look_for_who_left();
 }
 
+void Roster::come_back_alone() {
+  const std::lock_guard lock(mutex_);
+  std::int64_t& turns = numbers_[index_of(kTurns, rank_)];
+  if (turns % 2 == 0) return;
+  ++turns;
+  numbers_[index_of(kInVain, rank_)] += 2;
+  has_changed_ = true;
+  look_for_who_left();
+}
+
 /// The others are back, too, before they tell new numbers.
 void Roster::restart(std::int64_t steps) {
   const std::lock_guard lock(mutex_);
-  const std::int64_t own_turns = numbers_[index_of(kTurns, rank_)];
+  const std::int64_t own_turns = joint_turns(rank_);
   for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
     if (rank == rank_) continue;
     std::int64_t& turns = numbers_[index_of(kTurns, rank)];
-    turns = std::max(turns, own_turns + own_turns % 2);
+    turns = std::max(turns, own_turns + own_turns % 2 + numbers_[index_of(kInVain, rank)]);
     numbers_[index_of(kSteps, rank)] = 0;
   }
   numbers_[index_of(kSteps, rank_)] = steps;
@@ -63,10 +78,13 @@ void Roster::restart(std::int64_t steps) {
 
 /// Ranks leave together: one with fewer turns than this rank comes back with it.
 void Roster::look_for_who_left() {
-  const auto first = numbers_.begin() + static_cast<std::ptrdiff_t>(index_of(kTurns, 0));
-  const std::int64_t own = numbers_[index_of(kTurns, rank_)];
-  has_anyone_left_ =
-      std::any_of(first, numbers_.end(), [own](std::int64_t turns) { return turns > own; });
+  const std::int64_t own = joint_turns(rank_);
+  bool has_anyone = false;
+  for (Rank rank = 0; std::cmp_less(rank, taken_by_.size()); ++rank) {
+    const std::int64_t turns = joint_turns(rank);
+    has_anyone |= turns > own && turns % 2 == 1;
+  }
+  has_anyone_left_ = has_anyone;
 }
 
 void Roster::set_taken(Rank peer, std::int64_t count) { set(index_of(kTaken, peer), count); }
@@ -117,6 +135,7 @@ void Roster::read(Rank peer, std::span<const std::byte> payload) {
     const std::pair told(number(turns), number(steps));
     if (told <= known || rank == rank_) continue;
     std::tie(numbers_[turns], numbers_[steps]) = told;
+    numbers_[index_of(kInVain, rank)] = number(index_of(kInVain, rank));
     has_changed_ = true;
   }
   look_for_who_left();

@@ -42,6 +42,9 @@ class Roster {
   /// This rank has left the training loop, or is back.
   void set_away(bool is_away);
 
+  /// This rank is back from a call that the others did not come to: it left without them.
+  void come_back_alone();
+
   /// Whether a rank has left the training loop before this one, as far as this rank knows. Takes no
   /// lock: for loops that wait.
   [[nodiscard]] bool has_anyone_left() const noexcept { return has_anyone_left_; }
@@ -59,9 +62,10 @@ class Roster {
 
  private:
   /// What is told of each rank.
-  enum Column : std::size_t { kSteps, kTaken, kTurns, kColumns };
+  enum Column : std::size_t { kSteps, kTaken, kTurns, kInVain, kColumns };
 
   [[nodiscard]] std::size_t index_of(Column column, Rank rank) const;
+  [[nodiscard]] std::int64_t joint_turns(Rank rank) const;
   void set(std::size_t index, std::int64_t number);
   void look_for_who_left();
   transport::Activity look();
@@ -74,8 +78,8 @@ class Roster {
   std::atomic<bool> has_anyone_left_{false};
   mutable std::mutex mutex_;
   std::vector<std::int64_t> numbers_;   // by rank: steps, then messages taken in, then how often
-                                        // it left or came back. The last never fall; steps do not
-                                        // between two of them
+                                        // it left or came back, then how often of these alone. The
+                                        // last two never fall; steps do not between two turns
   std::vector<std::int64_t> taken_by_;  // by rank
   bool has_changed_ = true;
   Clock::time_point next_look_ = Clock::now();

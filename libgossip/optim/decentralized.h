@@ -168,6 +168,9 @@ class Decentralized : public torch::optim::Optimizer {
   /// plan_load(), at once.
   void load_state_dict(const model::StateDict& state) { plan_load(state)(); }
 
+  /// How many states were loaded so far. Local.
+  [[nodiscard]] std::int64_t loads() const noexcept { return loads_; }
+
   /// state_dict() in an archive of LibTorch.
   void save(torch::serialize::OutputArchive& archive) const override;
 
@@ -267,6 +270,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
   int suspended_ = 0;
+  std::int64_t loads_ = 0;
   bool has_failed_step_ = false;  // then the ranks may have made different numbers
   Away away_ = Away::kNo;
 };

@@ -99,6 +99,7 @@ std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
     }
     load_worker();
     load_more();
+    ++loads_;
   };
 }
 

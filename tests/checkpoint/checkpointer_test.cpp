@@ -326,29 +326,33 @@ void look_until(Checkpointer& checkpoints, const IsOver& is_over) {
   }
 }
 
+/// Also where so many steps are made again as were given up.
 TEST_F(CheckpointerTest, AsynchronousMethodsSaveByStepsAfterAReturn) {
   constexpr int kEvery = 20;
-  const SharedFolder folder(world());
-  const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
-  std::optional<Kept> kept;
-  run.step();
-  run.optimizer->paused([&] { kept.emplace(run); });
-  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
-                           {.folder = folder.path(), .every_steps = kEvery, .keep = 100});
-  checkpoints.start();
-  for (int step = 0; step < kEvery; ++step) run.step();  // one set is due, and no second one
-  look_until(checkpoints, [&] { return sets(folder).size() == 1; });
-  const std::int64_t first = sets(folder).front();
-  run.optimizer->paused([&] { kept->put_back(run); });
-  run.step();
-  const Deadline deadline(std::chrono::seconds(20));
-  look_until(checkpoints, [&] { return sets(folder).size() > 1 || deadline.has_passed(); });
-  EXPECT_FALSE(checkpoints.finish());
-  world().barrier();
-  ASSERT_EQ(sets(folder).size(), 2U);
-  EXPECT_GT(sets(folder).back(), first);
-  for (const RankRecord& record : records(folder, sets(folder).back())) {
-    EXPECT_EQ(record.steps, 2) << record.rank;
+  for (const int returns_to : {1, kEvery - 1}) {
+    const SharedFolder folder(world());
+    const Trainee run(world(), "ad-psgd", momentum_sgd, 2);
+    std::optional<Kept> kept;
+    for (int step = 0; step < returns_to; ++step) run.step();
+    run.optimizer->paused([&] { kept.emplace(run); });
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder.path(), .every_steps = kEvery, .keep = 100});
+    checkpoints.start();
+    // One set is due, and no second one.
+    while (run.optimizer->steps() < kEvery) run.step();
+    look_until(checkpoints, [&] { return sets(folder).size() == 1; });
+    const std::int64_t first = sets(folder).front();
+    run.optimizer->paused([&] { kept->put_back(run); });
+    run.step();
+    const Deadline deadline(std::chrono::seconds(20));
+    look_until(checkpoints, [&] { return sets(folder).size() > 1 || deadline.has_passed(); });
+    EXPECT_FALSE(checkpoints.finish());
+    world().barrier();
+    ASSERT_EQ(sets(folder).size(), 2U);
+    EXPECT_GT(sets(folder).back(), first);
+    for (const RankRecord& record : records(folder, sets(folder).back())) {
+      EXPECT_EQ(record.steps, returns_to + 1) << record.rank;
+    }
   }
 }
 

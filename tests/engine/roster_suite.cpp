@@ -64,6 +64,39 @@ TEST_P(RosterTest, StepsFallOnAllRanksWithAStateThatIsLoadedWhileAllAreAway) {
   });
 }
 
+TEST_P(RosterTest, WhoLeftWithoutTheOthersIsBackForThemAndForWhatComesNext) {
+  on_ranks(GetParam(), [](Group& group) {
+    const std::vector<Rank> peers = topology::path(group.size()).out_neighbors(group.rank());
+    Roster roster(group, peers);
+    const auto hear = [&](bool of_someone) {
+      EXPECT_TRUE(wait_until(in_time(), [&] { return roster.has_anyone_left() == of_someone; }));
+      group.barrier();
+    };
+    for (Rank alone = 0; alone < group.size() && group.size() > 1; ++alone) {
+      if (group.rank() == alone) roster.set_away(true);
+      if (group.rank() == alone)
+        group.barrier();
+      else
+        hear(true);
+      if (group.rank() == alone) roster.come_back_alone();
+      hear(false);
+
+      if (group.rank() != alone) roster.set_away(true);  // from a call of all of them
+      if (group.rank() == alone)
+        hear(true);
+      else
+        group.barrier();
+      roster.set_away(true);
+      group.barrier();
+      roster.restart(5);
+      roster.set_away(false);
+      const auto know_all_steps = [&] { return roster.job_steps() == 5 * group.size(); };
+      EXPECT_TRUE(wait_until(in_time(), know_all_steps));
+      hear(false);
+    }
+  });
+}
+
 TEST_P(RosterTest, TellsANeighborHowManyOfItsMessagesWereTaken) {
   on_ranks(GetParam(), [](Group& group) {
     const std::vector<Rank> peers = topology::ring(group.size()).out_neighbors(group.rank());

@@ -259,21 +259,33 @@ TEST_F(AsynchronousTest, TheShortestTimeoutIsAnErrorThatCanBeCaught) {
 
 TEST_F(AsynchronousTest, AnEvaluationThatOneRankMakesAloneCostsNoOther) {
   if (size() == 1) return;
-  const auto group = transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD));
-  Number number(1.0);
-  const auto optimizer = make_any({"ad-psgd", false}, *group, number, std::chrono::seconds(2));
-  for (const Rank alone : {0, last()}) {
-    for (int step = 0; step < 3; ++step) number.step(*optimizer);
-    if (rank() == alone) {
-      test::expect_throw<TimeoutError>([&] { optimizer->with_mean_model([] {}); },
-                                       {"in with_mean_model() after"});
+  for (const char* method : {"ad-psgd", "dadao"}) {
+    const auto group = transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD));
+    Number number(1.0);
+    const auto optimizer = make_any({method, false}, *group, number, std::chrono::seconds(2));
+    const std::string at_first = saved(*optimizer);
+    for (const Rank alone : {0, last()}) {
+      constexpr int kSteps = 10;
+      for (int step = 0; step < kSteps; ++step) number.step(*optimizer);
+      if (rank() == alone) {
+        test::expect_throw<TimeoutError>([&] { optimizer->with_mean_model([] {}); },
+                                         {"in with_mean_model() after"});
+      }
+      world().barrier();
+      const std::uint64_t averaged = optimizer->counters().bytes_averaged;
+      for (int step = 0; step < kSteps; ++step) number.step(*optimizer);
+      int calls = 0;
+      EXPECT_NO_THROW(optimizer->with_mean_model([&] { ++calls; }));
+      EXPECT_EQ(calls, 1);
+      EXPECT_GT(optimizer->counters().bytes_averaged, averaged) << method;
+      EXPECT_NO_THROW(static_cast<void>(optimizer->consensus_distance()));
+
+      optimizer->paused([&] { load(*optimizer, at_first); });
+      number.step(*optimizer);
+      const auto know_all_steps = [&] { return optimizer->job_steps() == size(); };
+      EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), know_all_steps)) << method;
+      world().barrier();
     }
-    world().barrier();
-    number.step(*optimizer);
-    int calls = 0;
-    EXPECT_NO_THROW(optimizer->with_mean_model([&] { ++calls; }));
-    EXPECT_EQ(calls, 1);
-    EXPECT_NO_THROW(static_cast<void>(optimizer->consensus_distance()));
   }
 }
 
