@@ -22,6 +22,7 @@ PROGRAMS, MPIRUN = pathlib.Path(sys.argv[1]), sys.argv[2]
 RANKS = 4
 STEPS = 18  # of a rank in an epoch: 600 images, 4 ranks, batches of 8
 EPOCHS = 3
+ENDLESS = 1000  # epochs: an asynchronous run is not over before its signal comes
 SLOWLY = ["--slow-rank", "0:10"]  # so that a synchronous run is not over before it can be stopped
 
 
@@ -42,10 +43,10 @@ class Checkpoints(ExampleTest):
         cls.addClassCleanup(folder.cleanup)
         cls.data = write_small_data(pathlib.Path(folder.name))
 
-    def start(self, name, *arguments, ranks=RANKS):
+    def start(self, name, *arguments, ranks=RANKS, epochs=EPOCHS):
         """Starts a run whose output and checkpoints lie in folders of that name."""
         command = [MPIRUN, "--bind-to", "none", "-n", str(ranks), PROGRAMS / "fashion_mnist",
-                   "--data", self.data, "--batch-size", 8, "--epochs", EPOCHS, "--log-every", 1,
+                   "--data", self.data, "--batch-size", 8, "--epochs", epochs, "--log-every", 1,
                    "--out", self.folder / f"{name}-out",
                    "--checkpoint", self.folder / name, *arguments]
         return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
@@ -64,9 +65,9 @@ class Checkpoints(ExampleTest):
         while process.poll() is None and not (metrics.exists() and metrics.read_text()):
             time.sleep(0.01)
 
-    def stop(self, name, *arguments, number=signal.SIGUSR1, ranks=RANKS, of_one_rank=False):
+    def stop(self, name, *arguments, number=signal.SIGUSR1, of_one_rank=False, epochs=EPOCHS):
         """Starts a run and stops it by a signal."""
-        process = self.start(name, *arguments, ranks=ranks)
+        process = self.start(name, *arguments, epochs=epochs)
         self.started(name, process)
         target = children(process.pid)[-1] if of_one_rank else process.pid
         subprocess.run(["kill", f"-{number}", str(target)], check=True)
@@ -157,14 +158,13 @@ class Checkpoints(ExampleTest):
             self.assertIn("stopped by a signal", output)
 
     def test_asynchronous_runs_go_on(self):
-        # More steps than a run can make before its signal comes: no slow rank holds up the others.
         images = 2400
         steps = images // RANKS // 8
         self.data = write_small_data(self.folder / "data", images)
         for arguments in (["push-sum", "--overlap"], ["a2cid2", "--topology", "ring"]):
             name = arguments[0]
             arguments = ["--optimizer", *arguments, "--lr", 0.02, "--slow-rank", "1:3"]
-            status, output = self.stop(name, *arguments)
+            status, output = self.stop(name, *arguments, epochs=ENDLESS)
             self.assertEqual(status, 99, output)
             (stopped,) = self.sets(name)
             manifest = json.loads(
@@ -172,7 +172,7 @@ class Checkpoints(ExampleTest):
             self.assertEqual(sum(entry["steps"] for entry in manifest["ranks"]), stopped)
             self.assertAlmostEqual(sum(entry["weight"] for entry in manifest["ranks"]), RANKS,
                                    delta=1e-12)
-            # The second part starts in the second epoch and keeps the models of both.
+            # The second part keeps the models of the epochs that it begins in.
             status, output = self.run_to_end(name, *arguments, "--resume", "--checkpoint-every",
                                              steps)
             self.assertEqual(status, 0, output)
@@ -203,8 +203,8 @@ class Checkpoints(ExampleTest):
             name = arguments[0]
             # Batches of 8 and momentum bear no more with an asynchronous method.
             arguments = ["--optimizer", *arguments, "--lr", 0.02]
-            status, output = self.run_to_end(name, *arguments, "--checkpoint-every", 2 * STEPS + 3)
-            self.assertEqual(status, 0, output)
+            status, output = self.stop(name, *arguments, epochs=ENDLESS)
+            self.assertEqual(status, 99, output)
             shutil.rmtree(self.folder / f"{name}-out")
             status, output = self.run_to_end(name, *arguments, "--resume", ranks=2)
             self.assertEqual(status, 0, output)
@@ -215,8 +215,7 @@ class Checkpoints(ExampleTest):
                        for line in lines_of(self.folder / f"{name}-out" / "metrics.rank0.jsonl")
                        if line["event"] == "resume"]
             self.assertEqual((line["exact"], line["ranks_before"]), (False, 4))
-            self.assertGreaterEqual(line["job_steps"] if "job_steps" in line else 2 * line["step"],
-                                    2 * STEPS * RANKS)
+            self.assertGreater(line["job_steps"] if "job_steps" in line else line["step"], 0)
             self.assertEqual(self.result(name)["status"], "complete")
             self.assertGreaterEqual(self.result(name)["step"], EPOCHS * STEPS * RANKS // 2 - 1)
 
