@@ -178,10 +178,12 @@ std::vector<std::int64_t> samples_of_rank(const Session& session, const Options&
                                    options.seed)[static_cast<std::size_t>(session.rank())];
 }
 
-/// The checkpoints of --checkpoint, and the run as it was, if it goes on.
-std::unique_ptr<checkpoint::Checkpointer> open_checkpoints(
-    Session& session, const Options& options, Cnn& model, optim::Decentralized& optimizer,
-    train::RunRecord& record, train::Snapshots& snapshots, std::int64_t steps_per_epoch) {
+/// The checkpoints of --checkpoint.
+std::unique_ptr<checkpoint::Checkpointer> make_checkpoints(Session& session, const Options& options,
+                                                           Cnn& model,
+                                                           optim::Decentralized& optimizer,
+                                                           train::RunRecord& record,
+                                                           train::Snapshots& snapshots) {
   if (options.checkpoint.empty()) return nullptr;
   auto checkpoints = std::make_unique<checkpoint::Checkpointer>(
       session, *model, optimizer,
@@ -192,15 +194,16 @@ std::unique_ptr<checkpoint::Checkpointer> open_checkpoints(
                                     .resumes_from_mean = options.resume_from_mean});
   checkpoints->add("record", record.part(optimizer));
   checkpoints->add("snapshots", snapshots.part());
-  if (!options.resume) {
-    checkpoints->start();
-  } else if (const auto from = checkpoints->resume()) {
-    record.resumed(*from, *checkpoints, optimizer);
-    if (!from->is_exact) {
-      snapshots.skip(checkpoints->job_steps() / (steps_per_epoch * session.size()));
-    }
-  }
   return checkpoints;
+}
+
+/// Takes their folder, if there are any; with --resume the run is as it was.
+std::optional<checkpoint::Resumed> take_folder(checkpoint::Checkpointer* checkpoints,
+                                               const Options& options) {
+  if (checkpoints == nullptr) return std::nullopt;
+  if (options.resume) return checkpoints->resume();
+  checkpoints->start();
+  return std::nullopt;
 }
 
 int run(Session& session, const Options& options) {
@@ -228,10 +231,15 @@ int run(Session& session, const Options& options) {
                                                schedule, optimizer_options(options));
   const auto entry =
       std::ranges::find(optim::optimizer_names(), options.optimizer, &optim::OptimizerName::name);
-  record->start(*optimizer, entry->graphs.starts_with("none") ? "none" : schedule.name());
   train::Snapshots snapshots(*model);
-  const auto checkpoints = open_checkpoints(session, options, model, *optimizer, *record, snapshots,
-                                            shard->steps_per_epoch());
+  const auto checkpoints =
+      make_checkpoints(session, options, model, *optimizer, *record, snapshots);
+  const std::optional<checkpoint::Resumed> from = take_folder(checkpoints.get(), options);
+  record->start(*optimizer, entry->graphs.starts_with("none") ? "none" : schedule.name(), from);
+  if (from) record->resumed(*from, *checkpoints, *optimizer);
+  if (from && !from->is_exact) {
+    snapshots.skip(checkpoints->job_steps() / (shard->steps_per_epoch() * session.size()));
+  }
   Training training{session, options,    *data,     *shard,           *record,
                     model,   *optimizer, snapshots, checkpoints.get()};
   const bool is_over = optimizer->is_synchronous() ? training.in_rounds() : training.at_own_pace();

@@ -207,7 +207,6 @@ train::RunRecordOptions record_options(const Options& options, std::int64_t step
   return {
       .folder = options.out,
       .config = options.resolved,
-      .resume_from = options.resume ? options.checkpoint : "",
       .epochs = options.epochs,
       .steps_per_epoch = steps_per_epoch,
       .batch_size = options.batch_size,

@@ -12,16 +12,13 @@
 #include <libgossip/base/log.h>
 #include <libgossip/train/job.h>
 #include <libgossip/train/run_record.h>
+#include <libgossip/transport/agreement.h>
 
 namespace gossip::train {
 namespace {
 
 double learning_rate(const optim::Decentralized& optimizer) {
   return optimizer.param_groups().front().options().get_lr();
-}
-
-bool will_resume(const RunRecordOptions& options) {
-  return !options.resume_from.empty() && !checkpoint::complete_sets(options.resume_from).empty();
 }
 
 RunRecordOptions checked(RunRecordOptions options) {
@@ -40,17 +37,19 @@ RunRecordOptions checked(RunRecordOptions options) {
 RunRecord::RunRecord(transport::Group& group, RunRecordOptions options)
     : group_(group),
       options_(checked(std::move(options))),
-      is_resumed_(will_resume(options_)),
-      metrics_(options_.folder, group.rank(), group.size(),
-               is_resumed_ ? LineFile::Start::kAfter : LineFile::Start::kAnew),
       progress_({.rank = group.rank(),
                  .epochs = options_.epochs,
                  .steps_per_epoch = options_.steps_per_epoch,
-                 .images_per_step = options_.batch_size * group.size()}) {
-  if (group.rank() == 0) replace_file(metrics_.folder() / "config.toml", options_.config);
-}
+                 .images_per_step = options_.batch_size * group.size()}) {}
 
-void RunRecord::start(const optim::Decentralized& optimizer, const std::string& topology) {
+void RunRecord::start(const optim::Decentralized& optimizer, const std::string& topology,
+                      const std::optional<checkpoint::Resumed>& from) {
+  transport::check_together(group_, [&] {
+    metrics_.emplace(options_.folder, group_.rank(), group_.size(),
+                     from ? LineFile::Start::kAfter : LineFile::Start::kAnew);
+    if (group_.rank() != 0) return;
+    replace_file(metrics_->folder() / "config.toml", options_.config);
+  });
   start_ = {.optimizer = std::string(optimizer.name()),
             .topology = topology,
             .transport = std::string(group_.transport()),
@@ -63,8 +62,8 @@ void RunRecord::start(const optim::Decentralized& optimizer, const std::string& 
   for (const std::string& line : lines(job)) {
     if (group_.rank() == 0) log_line(LogLevel::kInfo, 0, line);
   }
-  if (!is_resumed_) metrics_.write_start(start_);
-  begin_ = epoch_begin_ = Clock::now();
+  if (!from) metrics_->write_start(start_);
+  if (!from || !from->is_exact) begin_ = epoch_begin_ = Clock::now();
 }
 
 std::int64_t RunRecord::steps(const optim::Decentralized& optimizer) const {
@@ -124,11 +123,11 @@ Fields RunRecord::more(const optim::Decentralized& optimizer) const {
 
 void RunRecord::check_loss(const optim::Decentralized& optimizer, std::int64_t epoch, double loss) {
   if (std::isfinite(loss)) return;
-  metrics_.write_epoch({.epoch = epoch,
-                        .totals = totals(optimizer),
-                        .loss = loss,
-                        .lr = learning_rate(optimizer),
-                        .status = Status::kDiverged});
+  metrics_->write_epoch({.epoch = epoch,
+                         .totals = totals(optimizer),
+                         .loss = loss,
+                         .lr = learning_rate(optimizer),
+                         .status = Status::kDiverged});
   throw Error(fmt::format(
       "The loss is {} on rank {} in step {}: training diverged at learning rate {}. Try a lower "
       "one.",
@@ -149,12 +148,12 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
                       .consensus_distance = last_.consensus_distance});
   }
   if (steps(optimizer) % options_.log_every != 0) return;
-  metrics_.write_step({.epoch = epoch,
-                       .totals = totals(optimizer),
-                       .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
-                       .lr = learning_rate(optimizer),
-                       .images_per_second = images_per_second(optimizer),
-                       .extra = more(optimizer)});
+  metrics_->write_step({.epoch = epoch,
+                        .totals = totals(optimizer),
+                        .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
+                        .lr = learning_rate(optimizer),
+                        .images_per_second = images_per_second(optimizer),
+                        .extra = more(optimizer)});
   loss_since_record_ = 0.0;
   steps_since_record_ = 0;
 }
@@ -180,7 +179,7 @@ EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, std::int
 
 void RunRecord::write_epoch(const EpochRecord& record) {
   last_ = record;
-  metrics_.write_epoch(record);
+  metrics_->write_epoch(record);
   progress_.leave_out(Clock::now() - last_step_);  // the evaluation
   progress_.print(
       fmt::format("epoch {}/{}: accuracy of the mean model {:.4f}, of rank 0's {:.4f}, loss "
@@ -231,21 +230,21 @@ void RunRecord::finish(const optim::Decentralized& optimizer) {
                       .images_per_second = images / mean(training_seconds_),
                       .extra = means_of_more(optimizer)};
   progress_.finish();
-  if (group_.rank() == 0) metrics_.write_result(result);
+  if (group_.rank() == 0) metrics_->write_result(result);
 }
 
 void RunRecord::finish_alone(const optim::Decentralized& optimizer, const EpochRecord& last) {
-  metrics_.write_epoch(last);
+  metrics_->write_epoch(last);
   progress_.finish();
   if (group_.rank() != 0) return;
-  metrics_.write_result({.start = start_,
-                         .status = Status::kComplete,
-                         .epoch = last.epoch,
-                         .totals = last.totals,
-                         .loss = last.loss,
-                         .lr = last.lr,
-                         .test_accuracy_local = last.test_accuracy_local,
-                         .extra = more(optimizer)});
+  metrics_->write_result({.start = start_,
+                          .status = Status::kComplete,
+                          .epoch = last.epoch,
+                          .totals = last.totals,
+                          .loss = last.loss,
+                          .lr = last.lr,
+                          .test_accuracy_local = last.test_accuracy_local,
+                          .extra = more(optimizer)});
 }
 
 }  // namespace gossip::train

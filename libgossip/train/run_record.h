@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <libgossip/base/deadline.h>
@@ -23,14 +24,11 @@ namespace gossip::train {
 struct RunRecordOptions {
   std::filesystem::path folder = {};  ///< for the files; made unless it exists
   std::string config = {};            ///< what config.toml is to hold: all settings of the run
-  /// The folder of checkpoints that the run resumes from, if it holds a complete set: the metrics
-  /// then go on behind those of the earlier run. Empty: the run starts from the beginning.
-  std::filesystem::path resume_from = {};
-  std::int64_t epochs = 1;           ///< training epochs of the whole run; at least 1
-  std::int64_t steps_per_epoch = 1;  ///< optimizer steps of each rank in one of them; at least 1
-  std::int64_t batch_size = 1;       ///< samples of a step of each rank; at least 1
-  std::int64_t log_every = 1;        ///< steps of this rank between two step records; at least 1
-  Fields settings = {};              ///< for the start record and the result, beyond the fixed ones
+  std::int64_t epochs = 1;            ///< training epochs of the whole run; at least 1
+  std::int64_t steps_per_epoch = 1;   ///< optimizer steps of each rank in one of them; at least 1
+  std::int64_t batch_size = 1;        ///< samples of a step of each rank; at least 1
+  std::int64_t log_every = 1;         ///< steps of this rank between two step records; at least 1
+  Fields settings = {};  ///< for the start record and the result, beyond the fixed ones
   /// The settings that the order of the samples depends on: a checkpoint keeps them, and what was
   /// saved with other values is refused.
   Fields sampling = {};
@@ -56,25 +54,28 @@ struct RunRecordOptions {
 ///     }
 ///     record.finish(optimizer);
 ///
-/// With checkpoints: `checkpoints.add("record", record.part(optimizer))`, and resumed() after
-/// Checkpointer::resume() has found something.
+/// With checkpoints: `checkpoints.add("record", record.part(optimizer))`, then what
+/// Checkpointer::resume() has found is told to start(), and to resumed().
 ///
 /// Collective: start() and finish(). All else is local and does not block.
 /// Threads: one at a time; one record per rank.
 /// Errors: gossip::Error, naming the file or folder and the reason, when a file cannot be written.
 class RunRecord {
  public:
-  /// Makes the folder, starts the metrics of this rank, or goes on in them, and writes config.toml
-  /// (rank 0). `group` must outlive this object. Throws gossip::Error also for an option out of
-  /// range, and when `resume_from` cannot be read. Local.
+  /// Touches no file: those in the folder may be of a run that this one must not replace. `group`
+  /// must outlive this object. Throws gossip::Error for an option out of range. Local.
   RunRecord(transport::Group& group, RunRecordOptions options);
   RunRecord(const RunRecord&) = delete;
   RunRecord& operator=(const RunRecord&) = delete;
 
-  /// Writes the start record, unless the run was resumed, and what runs where into the log of rank
-  /// 0. The time of the run begins. `topology` is the name of what the ranks mix over; "none"
-  /// without. Collective, blocks.
-  void start(const optim::Decentralized& optimizer, const std::string& topology);
+  /// Makes the folder, writes config.toml there (rank 0) and the start record, and what runs where
+  /// into the log of rank 0; after a resume `from` a checkpoint the metrics go on behind those of
+  /// the earlier run instead. The time of the run begins. `topology` is the name of what the ranks
+  /// mix over; "none" without. Collective, blocks; with checkpoints when their folder has been
+  /// taken (Checkpointer::start() or resume()). Throws JointError when the folder cannot be
+  /// written.
+  void start(const optim::Decentralized& optimizer, const std::string& topology,
+             const std::optional<checkpoint::Resumed>& from = {});
 
   /// Sums and counters so far, for a checkpoint. `optimizer` and this object must outlive the
   /// result.
@@ -128,9 +129,8 @@ class RunRecord {
 
   transport::Group& group_;
   RunRecordOptions options_;
-  bool is_resumed_;
   Earlier earlier_;
-  MetricsWriter metrics_;
+  std::optional<MetricsWriter> metrics_;  // from start() on
   ProgressLine progress_;
   StartRecord start_;
   Fields job_;  // where and with what this process runs

@@ -105,7 +105,7 @@ void RunRecord::resumed(const checkpoint::Resumed& from,
   progress_.start_after(job_steps(optimizer) / group_.size());
   Fields extra = job_;
   extra.push_back({"ranks_before", static_cast<std::int64_t>(from.ranks)});
-  metrics_.write_resume({.totals = totals(optimizer),
+  metrics_->write_resume({.totals = totals(optimizer),
                          .checkpoint = from.set,
                          .is_exact = from.is_exact,
                          .extra = std::move(extra)});

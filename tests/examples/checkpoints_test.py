@@ -80,6 +80,10 @@ class Checkpoints(ExampleTest):
     def result(self, name):
         return json.loads((self.folder / f"{name}-out" / "result.json").read_text())
 
+    def records(self, name):
+        """What a run has written of itself."""
+        return {path.name: path.read_bytes() for path in (self.folder / f"{name}-out").iterdir()}
+
     def assert_same_end(self, one, other, step, ranks=RANKS):
         """Of two runs the sets of their last step hold the same bits."""
         for rank in range(ranks):
@@ -236,8 +240,11 @@ class Checkpoints(ExampleTest):
         def refused(*texts, arguments=()):
             self.assert_refused("a", *texts, arguments=[*run, "--resume", *arguments], ranks=2)
 
+        records = self.records("a")
+        self.assertEqual(len(records), 4)
         self.assert_refused("a", "earlier run", "step-108", "--resume", arguments=run, ranks=2)
         refused("'gossip-sgd'", "'allreduce'", arguments=["--optimizer", "allreduce"])
+        self.assertEqual(self.records("a") == records, True, "a refused run touched the records")
         refused("'sgd'", "'adamw'", arguments=["--local-optimizer", "adamw"])
         refused("order 0", "order 1", arguments=["--order", "cta"])
         refused("with seed 1", "2 now", arguments=["--seed", 2])

@@ -155,12 +155,12 @@ TEST_F(RunRecordTest, RefusesACheckpointWithOtherSamples) {
 TEST_F(RunRecordTest, GoesOnBehindTheLinesOfARunThatItResumes) {
   RunRecordOptions options = this->options();
   options.log_every = 100;
-  options.resume_from = folder_.path() / "checkpoints";
+  const std::filesystem::path sets = folder_.path() / "checkpoints";
   {
-    RunRecord record(world(), options);  // no set yet: anew
+    RunRecord record(world(), options);
     record.start(*trainee_.optimizer, "ring");
     checkpoint::Checkpointer checkpoints(world(), *trainee_.model, *trainee_.optimizer,
-                                         {.folder = options.resume_from, .every_steps = 2});
+                                         {.folder = sets, .every_steps = 2});
     checkpoints.add("record", record.part(*trainee_.optimizer));
     checkpoints.start();
     for (int i = 0; i < 12; ++i) {
@@ -171,11 +171,10 @@ TEST_F(RunRecordTest, GoesOnBehindTheLinesOfARunThatItResumes) {
   }
   const Trainee again(world(), "gossip-sgd", test::momentum_sgd, 2);
   RunRecord record(world(), options);
-  record.start(*again.optimizer, "ring");
-  checkpoint::Checkpointer checkpoints(world(), *again.model, *again.optimizer,
-                                       {.folder = options.resume_from});
+  checkpoint::Checkpointer checkpoints(world(), *again.model, *again.optimizer, {.folder = sets});
   checkpoints.add("record", record.part(*again.optimizer));
   const auto from = checkpoints.resume();
+  record.start(*again.optimizer, "ring", from);
   EXPECT_TRUE(from.has_value());
   if (from) record.resumed(*from, checkpoints, *again.optimizer);
   const std::int64_t steps = again.optimizer->steps();
