@@ -91,6 +91,12 @@ bool remove_link(const std::filesystem::path& path) {
   return false;
 }
 
+bool is_there(const std::filesystem::path& path, std::error_code& error) {
+  const bool result = std::filesystem::exists(path, error);
+  if (error == std::errc::too_many_symbolic_link_levels) error.clear();
+  return result;
+}
+
 /// The iterator of a range-for would throw what goes wrong on the way.
 std::vector<std::filesystem::path> paths_in(const std::filesystem::path& folder,
                                             std::error_code& error) {

@@ -37,6 +37,10 @@ void make_output_folder(const std::filesystem::path& folder);
 /// followed then. Local; safe while other ranks do the same and then make a folder there.
 bool remove_link(const std::filesystem::path& path);
 
+/// Whether something stands at `path`, links followed; a link that leads round in circles leads to
+/// nothing. False where that cannot be seen, with the reason in `error`. Local.
+[[nodiscard]] bool is_there(const std::filesystem::path& path, std::error_code& error);
+
 /// All that lies in `folder`; after an error what was seen before it. Local.
 [[nodiscard]] std::vector<std::filesystem::path> paths_in(const std::filesystem::path& folder,
                                                           std::error_code& error);

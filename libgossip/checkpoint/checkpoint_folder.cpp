@@ -32,9 +32,20 @@ std::int64_t step_of(const std::string& name) {
   return error == std::errc() && end == last && step >= 0 && name == set_name(step) ? step : -1;
 }
 
-bool is_complete(const std::filesystem::path& set) {
-  std::error_code error;
-  return std::filesystem::exists(manifest_file(set), error);
+bool is_complete(const std::filesystem::path& set, std::error_code& error) {
+  return is_there(manifest_file(set), error);
+}
+
+/// Whether the file of that name is one of a set, whole or half written.
+bool is_of_set(std::string_view name) {
+  constexpr std::string_view kHalf = ".tmp";
+  constexpr std::string_view kPrefix = "rank-";
+  if (name.ends_with(kHalf)) name.remove_suffix(kHalf.size());
+  if (name == manifest_file({})) return true;
+  if (!name.starts_with(kPrefix)) return false;
+  Rank rank = -1;
+  std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), rank);
+  return rank >= 0 && (name == record_file({}, rank) || name == tensor_file({}, rank));
 }
 
 /// All sets, complete or not, in ascending order; after an error those that were seen before it.
@@ -46,13 +57,6 @@ std::vector<std::int64_t> all_sets(const std::filesystem::path& folder, std::err
     }
   }
   std::ranges::sort(steps);
-  return steps;
-}
-
-/// The complete ones of `steps`.
-std::vector<std::int64_t> complete_of(std::vector<std::int64_t> steps,
-                                      const std::filesystem::path& folder) {
-  std::erase_if(steps, [&](std::int64_t step) { return !is_complete(folder / set_name(step)); });
   return steps;
 }
 
@@ -78,9 +82,7 @@ void remove_set(const std::filesystem::path& set) {
   }
   sync_folder(set);
   for (const std::filesystem::path& file : paths_in(set, error)) {
-    const std::string name = file.filename().string();
-    const bool is_of_set = name.starts_with("rank-") || name.starts_with("manifest.json");
-    if (is_of_set) std::filesystem::remove(file, error);
+    if (is_of_set(file.filename().native())) std::filesystem::remove(file, error);
   }
   std::filesystem::remove(set, error);
   if (error) say_that_it_stays(set, error.message());
@@ -105,7 +107,14 @@ std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder) {
   GOSSIP_CHECK(!error || error == std::errc::no_such_file_or_directory,
                "Cannot see which checkpoints the folder '{}' holds: {}", folder.string(),
                error.message());
-  return complete_of(std::move(steps), folder);
+  std::erase_if(steps, [&](std::int64_t step) {
+    const std::filesystem::path set = folder / set_name(step);
+    const bool is_kept = is_complete(set, error);
+    GOSSIP_CHECK(!error, "Cannot see whether the checkpoint '{}' is complete: {}", set.string(),
+                 error.message());
+    return !is_kept;
+  });
+  return steps;
 }
 
 void check_is_shared(const std::filesystem::path& folder, const std::string& run,
@@ -126,7 +135,8 @@ CheckpointFolder::CheckpointFolder(std::filesystem::path folder)
   const std::filesystem::path path = folder_ / "lock";
   remove_link(path);
   std::error_code error;
-  const bool is_copied = std::filesystem::hard_link_count(path, error) > 1 && !error;
+  const bool is_copied = std::filesystem::is_regular_file(path, error) &&
+                         std::filesystem::hard_link_count(path, error) > 1 && !error;
   GOSSIP_CHECK(!is_copied || ::unlink(path.c_str()) == 0,
                "Cannot remove the file '{}', which is a file of another folder, too: {}",
                path.string(), std::strerror(errno));
@@ -155,16 +165,19 @@ void CheckpointFolder::check() const {
 }
 
 void CheckpointFolder::remove_incomplete(std::int64_t before) const {
-  std::error_code ignored;
-  for (const std::int64_t step : all_sets(folder_, ignored)) {
+  std::error_code error;
+  for (const std::int64_t step : all_sets(folder_, error)) {
     const std::filesystem::path set = folder_ / set_name(step);
-    if ((before == kAll || step < before) && !is_complete(set)) remove_set(set);
+    const bool stays = (before != kAll && step >= before) || is_complete(set, error) || error;
+    if (!stays) remove_set(set);
   }
 }
 
 void CheckpointFolder::keep_newest(std::size_t count) const {
   std::error_code ignored;
-  const std::vector<std::int64_t> steps = complete_of(all_sets(folder_, ignored), folder_);
+  std::vector<std::int64_t> steps = all_sets(folder_, ignored);
+  std::erase_if(steps,
+                [&](std::int64_t step) { return !is_complete(folder_ / set_name(step), ignored); });
   for (std::size_t i = 0; i + count < steps.size(); ++i) remove_set(folder_ / set_name(steps[i]));
 }
 

@@ -16,7 +16,8 @@
 namespace gossip::checkpoint {
 
 /// The steps of the complete sets in `folder`, which have a manifest, in ascending order; none when
-/// there is no such folder. Throws gossip::Error when it cannot be read. Local.
+/// there is no such folder. Throws gossip::Error when it cannot be read, or whether one of them is
+/// complete cannot be seen. Local.
 [[nodiscard]] std::vector<std::int64_t> complete_sets(const std::filesystem::path& folder);
 
 /// Throws gossip::Error unless `folder` is, on this rank, the one that the run of that name has
@@ -32,7 +33,7 @@ void check_is_shared(const std::filesystem::path& folder, const std::string& run
 /// other hosts where the file system can do that. Where it cannot, another run takes the right away
 /// without noticing: then check() of this one throws, before anything of the other one is touched.
 ///
-/// Of links, in the place of a set or of a file in one, only the link is removed; one that cannot
+/// Only files of a set are removed, by their exact names. Of links, in the place of a set or of a file in one, only the link is removed; one that cannot
 /// be removed stays, with what it leads to. What cannot be removed or read is left as it is.
 ///
 /// Local. Threads: calls must not overlap. Errors: gossip::Error naming the file and the reason.

@@ -25,9 +25,10 @@ std::int64_t number_of(const std::string& text) {
   return number;
 }
 
-bool is_there(const std::filesystem::path& path) {
+/// What cannot be seen may be there: reading it says what is wrong.
+bool may_be_there(const std::filesystem::path& path) {
   std::error_code error;
-  return std::filesystem::exists(path, error);
+  return is_there(path, error) || error;
 }
 
 /// Whether the set has ranks 0 to `size` - 1, and no others.
@@ -208,8 +209,9 @@ std::vector<Rank> Checkpointer::ranks_present(std::int64_t number, const Manifes
   std::string own;
   for (const RankEntry& entry : manifest.ranks) {
     const std::filesystem::path set = set_folder(number);
-    const bool is_wanted = !options_.resumes_from_mean || (is_there(record_file(set, entry.rank)) &&
-                                                           is_there(tensor_file(set, entry.rank)));
+    const bool is_wanted =
+        !options_.resumes_from_mean ||
+        (may_be_there(record_file(set, entry.rank)) && may_be_there(tensor_file(set, entry.rank)));
     own += is_wanted ? '1' : '0';
   }
   const std::string seen = group_.all_gather(own).front();

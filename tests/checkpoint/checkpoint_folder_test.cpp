@@ -18,6 +18,7 @@
 
 #include "support/expect_throw.h"
 #include "support/failing_readdir.h"
+#include "support/failing_stat.h"
 #include "support/temporary_folder.h"
 
 namespace {
@@ -100,10 +101,16 @@ TEST_F(CheckpointFolderTest, RemovesWhatKilledRunsLeft) {
 TEST_F(CheckpointFolderTest, LeavesFilesOfOthersInASet) {
   const CheckpointFolder taken(folder());
   make_set(4, false);
-  test::write_file(folder() / "step-4" / "mine.txt", "mine");
+  test::write_file(folder() / "step-4" / "rank-0.json.tmp", "half");
+  const std::vector<std::string> own{"mine.txt",          "rank-0.log",     "rank-.json",
+                                     "rank-00.json",      "rank-0.json.gz", "rank-0.json.tmp.tmp",
+                                     "manifest.json.bak", "rank--1.json"};
+  for (const std::string& name : own) test::write_file(folder() / "step-4" / name, "mine");
   taken.remove_incomplete();
-  EXPECT_TRUE(exists("step-4/mine.txt"));
-  EXPECT_FALSE(exists("step-4/rank-0.json"));
+  for (const std::string& name : own) EXPECT_TRUE(exists("step-4/" + name)) << name;
+  for (const char* name : {"rank-0.json", "rank-0.json.tmp", "rank-0.safetensors"}) {
+    EXPECT_FALSE(exists(std::string("step-4/") + name)) << name;
+  }
 }
 
 /// A run that goes on from a set of another one finds it under a link, or all of its files.
@@ -306,6 +313,12 @@ TEST_F(CheckpointFolderTest, NoticesThatItWasTaken) {
                             {folder().string(), "process 12 on somewhere", "saves no more"});
 }
 
+TEST_F(CheckpointFolderTest, SaysThatAFolderStandsInTheLocksPlace) {
+  std::filesystem::create_directories(folder() / "lock");
+  test::expect_throw<Error>([&] { const CheckpointFolder taken(folder()); },
+                            {"Cannot write the file", "lock", "Is a directory"});
+}
+
 TEST_F(CheckpointFolderTest, SaysWhyItCannotBeMade) {
   test::write_file(folder(), "a file");
   test::expect_throw<Error>([&] { const CheckpointFolder taken(folder()); }, {folder().string()});
@@ -320,6 +333,19 @@ TEST_F(CheckpointFolderTest, AFolderThatCannotBeReadToItsEndIsAnErrorForWhoeverL
                               {"Cannot see", folder().string(), "Input/output error"});
     test::names_until_failure = -1;
   }
+}
+
+TEST_F(CheckpointFolderTest, ASetWhoseManifestCannotBeSeenIsAnErrorAndIsNotRemoved) {
+  const CheckpointFolder taken(folder());
+  for (const int step : {4, 5}) make_set(step);
+  test::unseen_file = "step-5/manifest.json";
+  test::expect_throw<Error>([&] { static_cast<void>(complete_sets(folder())); },
+                            {"Cannot see whether", "step-5", "Input/output error"});
+  taken.keep_newest(1);
+  taken.remove_incomplete();
+  test::unseen_file = nullptr;
+  EXPECT_THAT(complete_sets(folder()), ElementsAre(4, 5));
+  EXPECT_TRUE(exists("step-5/rank-0.json"));
 }
 
 TEST_F(CheckpointFolderTest, WhatCannotBeReadIsNotRemoved) {

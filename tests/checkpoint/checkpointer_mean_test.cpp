@@ -11,6 +11,7 @@
 #include <libgossip/transport/local/cluster.h>
 
 #include "checkpoint/checkpointer_test_support.h"
+#include "support/failing_stat.h"
 #include "support/thread_ranks.h"
 
 namespace gossip::checkpoint {
@@ -265,6 +266,18 @@ TEST_F(CheckpointerMean, RanksWhoseFilesAreMissingMayBeLeftOut) {
             EXPECT_TRUE(resumed && !resumed->is_exact);
             expect_tensors(job.model(rank), mean_of({1, 3}));
           });
+}
+
+TEST_F(CheckpointerMean, RanksWhoseFilesCannotBeSeenAreNotLeftOut) {
+  save("push-sum");
+  const Job job(4, "push-sum", 50);
+  test::unseen_file = "rank-2.json";
+  job.run({.folder = folder(), .resumes_from_mean = true},
+          [&](int rank, optim::Decentralized&, Checkpointer& checkpoints) {
+            EXPECT_TRUE(checkpoints.resume());
+            expect_tensors(job.model(rank), mean_of({0, 1, 2, 3}));
+          });
+  test::unseen_file = nullptr;
 }
 
 /// A rank alone, to which another one is lost in all_gather() when it is told so.
