@@ -203,19 +203,18 @@ optim::OptimizerOptions optimizer_options(const Options& options) {
 }
 
 train::RunRecordOptions record_options(const Options& options, std::int64_t steps_per_epoch) {
-  const auto seed = static_cast<std::int64_t>(options.seed);
-  return {
-      .folder = options.out,
-      .config = options.resolved,
-      .epochs = options.epochs,
-      .steps_per_epoch = steps_per_epoch,
-      .batch_size = options.batch_size,
-      .log_every = options.log_every,
-      .settings = {{"local_optimizer", options.local_optimizer},
-                   {"batch_size", options.batch_size},
-                   {"seed", seed}},
-      .sampling = {
-          {"batch-size", options.batch_size}, {"seed", seed}, {"dirichlet", options.dirichlet}}};
+  return {.folder = options.out,
+          .config = options.resolved,
+          .epochs = options.epochs,
+          .steps_per_epoch = steps_per_epoch,
+          .batch_size = options.batch_size,
+          .log_every = options.log_every,
+          .settings = {{"local_optimizer", options.local_optimizer},
+                       {"batch_size", options.batch_size},
+                       {"seed", options.seed}},
+          .sampling = {{"batch-size", options.batch_size},
+                       {"seed", options.seed},
+                       {"dirichlet", options.dirichlet}}};
 }
 
 std::unique_ptr<torch::optim::Optimizer> make_local_optimizer(

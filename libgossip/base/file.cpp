@@ -51,7 +51,8 @@ std::size_t read_some(int file, std::span<std::byte> memory, const std::filesyst
   return done;
 }
 
-void write_all(int file, std::string_view text, const std::filesystem::path& path) {
+/// Leaves in `text` what was not written when it throws.
+void write_all(int file, std::string_view& text, const std::filesystem::path& path) {
   while (!text.empty()) {
     const ssize_t written = ::write(file, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
@@ -139,7 +140,7 @@ void replace_file(const std::filesystem::path& path, std::span<const std::string
   temporary += ".tmp";
   try {
     const FileHandle file = open_in_place_of(temporary);
-    for (const std::string_view part : parts) write_all(file.get(), part, temporary);
+    for (std::string_view part : parts) write_all(file.get(), part, temporary);
     sync(file.get(), temporary);
     GOSSIP_CHECK(std::rename(temporary.c_str(), path.c_str()) == 0,
                  "Cannot rename '{}' to '{}': {}", temporary.string(), path.string(),
@@ -166,6 +167,17 @@ LineFile::LineFile(std::filesystem::path path, Start start)
   if (size > 0 && ::pread(file_.get(), &last, 1, size - 1) == 1 && last != '\n') append("\n");
 }
 
-void LineFile::append(std::string_view line) { write_all(file_.get(), line, path_); }
+void LineFile::append(std::string_view line) {
+  std::string_view end = has_half_a_line_ ? "\n" : "";
+  write_all(file_.get(), end, path_);
+  const std::size_t size = line.size();
+  try {
+    write_all(file_.get(), line, path_);
+  } catch (...) {
+    has_half_a_line_ = line.size() < size;
+    throw;
+  }
+  has_half_a_line_ = false;
+}
 
 }  // namespace gossip

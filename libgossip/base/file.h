@@ -77,7 +77,7 @@ class LineFile {
   explicit LineFile(std::filesystem::path path, Start start = Start::kAnew);
 
   /// Appends `line`, which ends with its newline. Throws gossip::Error naming the file and the
-  /// reason.
+  /// reason; what the file has of the line then, the next one is not joined to.
   void append(std::string_view line);
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
@@ -85,6 +85,7 @@ class LineFile {
  private:
   std::filesystem::path path_;
   detail::UniqueHandle<detail::FileTraits> file_;
+  bool has_half_a_line_ = false;  // of one that failed
 };
 
 }  // namespace gossip

@@ -46,14 +46,18 @@ void remove_old_results(const std::filesystem::path& folder, int size, LineFile:
   }
 }
 
-/// The file of a run that starts is a new one: the old name may be a link to a file that is to
-/// stay, or one of its names. Devices stay.
-std::filesystem::path renewed(const std::filesystem::path& path, LineFile::Start start) {
+/// The file is this run's alone: the name may be a link to a file that is to stay, or one of its
+/// names. A run that starts gets a new file, one that goes on a copy. Devices stay.
+std::filesystem::path made_own(const std::filesystem::path& path, LineFile::Start start) {
   std::error_code error;
-  if (start == LineFile::Start::kAnew && std::filesystem::is_regular_file(path, error)) {
-    std::filesystem::remove(path, error);
+  if (!std::filesystem::is_regular_file(path, error)) return path;
+  if (start == LineFile::Start::kAnew) {
+    std::filesystem::remove(path, error);  // what cannot be removed, opening it says
+  } else if (std::filesystem::is_symlink(path, error) ||
+             std::filesystem::hard_link_count(path, error) > 1) {
+    replace_file(path, read_text(path));
   }
-  return path;  // what cannot be removed, opening it says
+  return path;
 }
 
 void add(Json& json, const char* name, const std::optional<double>& value) {
@@ -113,7 +117,7 @@ MetricsWriter::MetricsWriter(std::filesystem::path folder, Rank rank, int size,
     : folder_((make_output_folder(folder), std::move(folder))),
       rank_(rank),
       size_(size),
-      file_(renewed(folder_ / file_name(rank), start), start) {
+      file_(made_own(folder_ / file_name(rank), start), start) {
   if (rank_ == 0) remove_old_results(folder_, size_, start);
 }
 

@@ -33,7 +33,7 @@ enum class Status {
 /// One more pair of a line, beyond the fields that every run has.
 struct Field {
   std::string name;
-  std::variant<bool, std::int64_t, double, std::string> value;
+  std::variant<bool, std::int64_t, std::uint64_t, double, std::string> value;
 };
 using Fields = std::vector<Field>;
 
@@ -124,7 +124,8 @@ struct Result {
 /// field of `extra` has the name of a fixed one.
 class MetricsWriter {
  public:
-  /// Makes `folder` unless it is there and starts this rank's file anew, or goes on in it. Rank 0
+  /// Makes `folder` unless it is there and starts this rank's file anew, or goes on in it; where
+  /// that is a link, in a copy of what it leads to. Rank 0
   /// also removes the result.json of an earlier run, so that it cannot be taken for this one's,
   /// and, of a run that starts anew, the files of ranks from `size` on.
   MetricsWriter(std::filesystem::path folder, Rank rank, int size,

@@ -10,12 +10,34 @@
 namespace gossip::train {
 namespace {
 
+/// Whole numbers are saved with a sign: of those without one, the same bits.
+Value to_save(const Field& field) {
+  return std::visit(
+      []<class T>(const T& value) {
+        if constexpr (std::same_as<T, std::uint64_t>) {
+          return Value(static_cast<std::int64_t>(value));
+        } else {
+          return Value(value);
+        }
+      },
+      field.value);
+}
+
+template <class T>
+T saved_value(model::StateReader& saved, const std::string& name) {
+  if constexpr (std::same_as<T, std::uint64_t>) {
+    return static_cast<std::uint64_t>(saved.value<std::int64_t>(name));
+  } else {
+    return saved.value<T>(name);
+  }
+}
+
 /// The samples of a step follow from it only while these are the same.
 void check_sampling(model::StateReader& saved, const Fields& sampling) {
   for (const Field& field : sampling) {
     std::visit(
         [&]<class T>(const T& here) {
-          const T value = saved.value<T>(field.name);
+          const T value = saved_value<T>(saved, field.name);
           GOSSIP_CHECK(value == here,
                        "{} was with {} {}, but it is {} now: the order of the samples depends on "
                        "it. Take {}, or start anew.",
@@ -35,7 +57,7 @@ checkpoint::Checkpointer::Part RunRecord::part(const optim::Decentralized& optim
 model::StateDict RunRecord::state(const optim::Decentralized& optimizer) const {
   const engine::Counters counters = this->counters(optimizer);
   model::StateDict state;
-  for (const Field& field : options_.sampling) state.add(field.name, field.value);
+  for (const Field& field : options_.sampling) state.add(field.name, to_save(field));
   state.add("seconds", Value(seconds()));
   state.add("cpu_seconds", Value(cpu_seconds()));
   state.add("training_seconds", Value(training_seconds_));
@@ -106,9 +128,9 @@ void RunRecord::resumed(const checkpoint::Resumed& from,
   Fields extra = job_;
   extra.push_back({"ranks_before", static_cast<std::int64_t>(from.ranks)});
   metrics_->write_resume({.totals = totals(optimizer),
-                         .checkpoint = from.set,
-                         .is_exact = from.is_exact,
-                         .extra = std::move(extra)});
+                          .checkpoint = from.set,
+                          .is_exact = from.is_exact,
+                          .extra = std::move(extra)});
 }
 
 }  // namespace gossip::train

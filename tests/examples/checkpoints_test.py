@@ -232,12 +232,14 @@ class Checkpoints(ExampleTest):
             self.assertIn(text, errors[0])
 
     def test_what_does_not_fit_is_refused(self):
-        run = ["--checkpoint-every", 2 * STEPS]
+        every, seed = ["--checkpoint-every", 2 * STEPS], 2**64 - 1
+        run = [*every, "--seed", seed]
         status, output = self.run_to_end("a", *run, ranks=2)
         self.assertEqual(status, 0, output)
         self.assertEqual(self.sets("a"), [36, 72, 108])
+        self.assertEqual(self.result("a")["seed"], seed)
 
-        def refused(*texts, arguments=()):
+        def refused(*texts, arguments=(), run=run):
             self.assert_refused("a", *texts, arguments=[*run, "--resume", *arguments], ranks=2)
 
         records = self.records("a")
@@ -247,7 +249,7 @@ class Checkpoints(ExampleTest):
         self.assertEqual(self.records("a") == records, True, "a refused run touched the records")
         refused("'sgd'", "'adamw'", arguments=["--local-optimizer", "adamw"])
         refused("order 0", "order 1", arguments=["--order", "cta"])
-        refused("with seed 1", "2 now", arguments=["--seed", 2])
+        refused(f"with seed {seed}", "2 now", f"Take {seed}", arguments=["--seed", 2], run=every)
         newest = self.folder / "a" / "step-108"
         tensors = newest / "rank-1.safetensors"
         whole = tensors.read_bytes()

@@ -4,6 +4,7 @@
 #include <limits>
 #include <set>
 #include <sstream>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -264,6 +265,7 @@ TEST(MetricsWriter, AddsExtraFieldsOfEveryType) {
                       .lr = 0.1,
                       .extra = {{"bytes_nominal", true},
                                 {"staleness", std::int64_t{3}},
+                                {"seed", std::numeric_limits<std::uint64_t>::max()},
                                 {"momentum", 0.9},
                                 {"note", "a \"quoted\"\nline"}}});
 
@@ -271,6 +273,7 @@ TEST(MetricsWriter, AddsExtraFieldsOfEveryType) {
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(lines[0]["bytes_nominal"], true);
   EXPECT_EQ(lines[0]["staleness"], 3);
+  EXPECT_EQ(lines[0]["seed"].dump(), "18446744073709551615");
   EXPECT_EQ(lines[0]["momentum"], 0.9);
   EXPECT_EQ(lines[0]["note"], "a \"quoted\"\nline");
 }
@@ -358,6 +361,25 @@ TEST(MetricsWriter, WritesNothingIntoFilesOfAnotherRunThatAreLinkedHere) {
   EXPECT_EQ(lines_of(folder.path() / "metrics.rank1.jsonl").size(), 1U);
 }
 
+TEST(MetricsWriter, AResumedRunGoesOnInACopyOfWhatIsLinkedHere) {
+  TemporaryFolder other;
+  TemporaryFolder folder;
+  for (const Rank rank : {0, 1}) MetricsWriter(other.path(), rank, 2).write_start(kStart);
+  std::filesystem::create_symlink(other.path() / "metrics.rank0.jsonl",
+                                  folder.path() / "metrics.rank0.jsonl");
+  std::filesystem::create_hard_link(other.path() / "metrics.rank1.jsonl",
+                                    folder.path() / "metrics.rank1.jsonl");
+  for (const Rank rank : {0, 1}) {
+    MetricsWriter(folder.path(), rank, 2, LineFile::Start::kAfter)
+        .write_resume({.totals = kTotals, .checkpoint = "step-20"});
+  }
+
+  for (const std::string name : {"metrics.rank0.jsonl", "metrics.rank1.jsonl"}) {
+    EXPECT_EQ(lines_of(other.path() / name).size(), 1U) << name;
+    EXPECT_EQ(lines_of(folder.path() / name).size(), 2U) << name;
+  }
+}
+
 TEST(MetricsWriter, OtherRanksLeaveTheResultAlone) {
   TemporaryFolder folder;
   write_file(folder.path() / "result.json", "of rank 0");
@@ -422,6 +444,33 @@ TEST(MetricsWriter, SaysThatTheFolderCannotBeRead) {
 
   EXPECT_THAT(error, HasSubstr(folder.path().string()));
   EXPECT_THAT(error, HasSubstr("Input/output error"));
+}
+
+TEST(LineFile, ALineAfterOneThatFailedIsALineOfItsOwn) {
+  TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "lines";
+  LineFile file(path);
+  file.append("whole\n");
+  const auto append_within = [&](rlim_t bytes) {  // as on a disk that is full then
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    rlimit full = before;
+    full.rlim_cur = bytes;
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+    const std::string error = error_of([&] { file.append("in vain\n"); });
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_THAT(error, HasSubstr("File too large"));
+  };
+
+  append_within(6);  // nothing of it
+  file.append("next\n");
+  append_within(13);  // "in"
+  append_within(13);  // nothing at all
+  file.append("last\n");
+
+  EXPECT_EQ(read_file(path), "whole\nnext\nin\nlast\n");
 }
 
 TEST(Status, HasTheWordsOfTheFiles) {
