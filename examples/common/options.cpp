@@ -24,6 +24,7 @@ namespace {
 
 const std::vector<std::string> kLocalOptimizers{"sgd", "adam", "adamw"};
 constexpr double kMostSeconds = 1e6;
+constexpr double kMostExchanges = 1e6;
 constexpr std::int64_t kMostEpochs = 1'000'000;
 constexpr int kMostThreads = 65536;
 const std::vector<std::string> kLrSchedules{"one-cycle", "constant"};
@@ -128,8 +129,9 @@ void check_ranges(const Options& o) {
                "--epochs is {}: it must be between 1 and {}.", o.epochs, kMostEpochs);
   GOSSIP_CHECK(o.batch_size >= 1, "--batch-size is {}: it must be at least 1.", o.batch_size);
   GOSSIP_CHECK(o.local_steps >= 1, "--local-steps is {}: it must be at least 1.", o.local_steps);
-  GOSSIP_CHECK(std::isfinite(o.exchanges_per_step) && o.exchanges_per_step > 0,
-               "--exchanges-per-step is {}: it must be a positive number.", o.exchanges_per_step);
+  GOSSIP_CHECK(o.exchanges_per_step > 0 && o.exchanges_per_step <= kMostExchanges,
+               "--exchanges-per-step is {}: it must be a positive number, at most {}.",
+               o.exchanges_per_step, kMostExchanges);
   GOSSIP_CHECK(o.neighbor_timeout >= 0.001 && o.neighbor_timeout <= kMostSeconds,
                "--neighbor-timeout is {}: it must be between 0.001 and {} seconds.",
                o.neighbor_timeout, kMostSeconds);

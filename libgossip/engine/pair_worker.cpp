@@ -13,6 +13,9 @@
 namespace gossip::engine {
 namespace {
 
+/// Exchanges of a rank per step.
+constexpr double kMostExchanges = 1e6;
+
 /// How much faster than this rank a neighbor may be with its exchanges.
 constexpr double kMostPace = 2.0;
 
@@ -74,9 +77,9 @@ const topology::Graph& checked(transport::Group& group, const algorithm::PairAlg
                  "The topology '{}' is not an undirected graph that connects all {} ranks, which "
                  "pair events need: ring, torus or complete would do.",
                  graph.name(), graph.size());
-    GOSSIP_CHECK(std::isfinite(options.exchanges_per_step) && options.exchanges_per_step > 0,
-                 "exchanges_per_step is {}: it must be a positive number.",
-                 options.exchanges_per_step);
+    GOSSIP_CHECK(options.exchanges_per_step > 0 && options.exchanges_per_step <= kMostExchanges,
+                 "exchanges_per_step is {}: it must be a positive number, at most {}.",
+                 options.exchanges_per_step, kMostExchanges);
     GOSSIP_CHECK(algorithm.is_relative() || options.is_paced,
                  "The steps of '{}' must be paced: without enough exchanges it diverges.",
                  algorithm.name());
@@ -267,8 +270,9 @@ void PairWorker::start_exchanges() {
   auto random = SplitMix64::at(options_.seed, static_cast<std::uint64_t>(position_.step) << 16U |
                                                   static_cast<std::uint64_t>(rank_));
   const double whole = std::floor(exchanges_per_step_);
-  const int count = static_cast<int>(whole) + (random.unit() < exchanges_per_step_ - whole ? 1 : 0);
-  for (int i = 0; i < count; ++i) {
+  const std::int64_t count =
+      static_cast<std::int64_t>(whole) + (random.unit() < exchanges_per_step_ - whole ? 1 : 0);
+  for (std::int64_t i = 0; i < count; ++i) {
     exchange_.request(asked_[random.below(asked_.size())]);
   }
 }

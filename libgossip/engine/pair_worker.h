@@ -22,7 +22,7 @@ namespace gossip::engine {
 
 struct PairWorkerOptions {
   /// Exchanges that a rank starts per step, on average over the ranks. When the network is slower,
-  /// those that it has no time for are left out.
+  /// those that it has no time for are left out. At most 1e6.
   double exchanges_per_step = 1.0;
   /// Whether a step waits until this rank has taken part in as many exchanges as belong to a step:
   /// a slow network then stretches time, and none are left out.

@@ -222,6 +222,7 @@ class Programs(ExampleTest):
                               ("--momentum", "1"), ("--seed", "18446744073709551616"),
                               ("--seed", "-1"), ("--log-every", "99999999999999999999"),
                               ("--local-steps", "0"), ("--exchanges-per-step", "0"),
+                              ("--exchanges-per-step", "1e+20"),
                               ("--neighbor-timeout", "0"), ("--slow-rank", "7:2"),
                               ("--slow-rank", "1-2")):
             self.assert_refused(self.train(option, value, ranks=1), option, value)

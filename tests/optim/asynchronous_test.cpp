@@ -365,8 +365,10 @@ TEST_F(AsynchronousTest, OptionsOutOfRangeAreRefused) {
         },
         {text});
   };
-  for (const double number : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
-    refused("ad-psgd", {.exchanges_per_step = number}, "exchanges_per_step");
+  for (const double number : {0.0, -1.0, 1e10, 1e300, std::numeric_limits<double>::quiet_NaN()}) {
+    for (const char* name : {"ad-psgd", "a2cid2"}) {
+      refused(name, {.exchanges_per_step = number}, "exchanges_per_step");
+    }
   }
   for (const Method& method : kMethods) {
     refused(method.name, {.overlap = method.overlap, .timeout = std::chrono::milliseconds(0)},
