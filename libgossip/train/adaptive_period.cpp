@@ -27,8 +27,8 @@ void AdaptivePeriod::update(double loss, double learning_rate) {
   }
   // What is no number, or beyond one, is no shorter period.
   const auto steps = [this](double count) {
-    const auto most = static_cast<double>(period_);
-    return std::max(std::int64_t{1}, static_cast<std::int64_t>(std::ceil(std::min(most, count))));
+    if (!(count < static_cast<double>(period_))) return period_;
+    return std::max(std::int64_t{1}, static_cast<std::int64_t>(std::ceil(count)));
   };
   const double ratio = (loss / first_loss_) * (first_rate_ / learning_rate);
   const std::int64_t next = steps(std::sqrt(ratio) * static_cast<double>(initial_));

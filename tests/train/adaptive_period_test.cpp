@@ -33,6 +33,16 @@ TEST(AdaptivePeriod, ShrinksWhereTheLossDoesNot) {
   EXPECT_EQ(period.period(), 1);
 }
 
+TEST(AdaptivePeriod, TheLongestOneShrinksAsOthersDo) {
+  constexpr std::int64_t kLongest = std::numeric_limits<std::int64_t>::max();
+  AdaptivePeriod period(kLongest, 0.5);
+  period.update(1.0);
+  period.update(2.0);
+  EXPECT_EQ(period.period(), kLongest / 2 + 1);
+  period.update(1e-30);
+  EXPECT_EQ(period.period(), 9224);  // ceil(1e-15 * 2^63)
+}
+
 TEST(AdaptivePeriod, ShrinksStepByStepAlsoWhenTheLossGrowsBeyondAllNumbers) {
   AdaptivePeriod period(16, 0.5);
   period.update(1e-300, 1e-10);
