@@ -11,6 +11,9 @@
 namespace gossip::train {
 namespace {
 
+/// Below, a mixture may be of no class: the logarithms of all shares would be too large.
+constexpr double kLeastConcentration = 1e-300;
+
 double standard_normal(SplitMix64& random) {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - random.unit()));
   return radius * std::cos(2.0 * std::numbers::pi * random.unit());
@@ -43,15 +46,18 @@ std::vector<double> dirichlet(SplitMix64& random, std::size_t size, double conce
   return shares;  // up to a factor
 }
 
-/// The sample numbers of each class, shuffled.
+/// The sample numbers of each class that there is, shuffled; classes by their labels.
 std::vector<std::vector<std::int64_t>> samples_by_class(std::span<const std::int64_t> labels,
                                                         SplitMix64& random) {
-  const auto most = static_cast<std::size_t>(*std::ranges::max_element(labels));
-  std::vector<std::vector<std::int64_t>> samples(most + 1);
+  std::vector<std::int64_t> classes(labels.begin(), labels.end());
+  std::ranges::sort(classes);
+  classes.erase(std::ranges::unique(classes).begin(), classes.end());
+  std::vector<std::vector<std::int64_t>> samples(classes.size());
   for (std::size_t i = 0; i < labels.size(); ++i) {
     GOSSIP_CHECK(labels[i] >= 0, "The label of sample {} is {}: it must be at least 0.", i,
                  labels[i]);
-    samples[static_cast<std::size_t>(labels[i])].push_back(static_cast<std::int64_t>(i));
+    const auto place = std::ranges::lower_bound(classes, labels[i]) - classes.begin();
+    samples[static_cast<std::size_t>(place)].push_back(static_cast<std::int64_t>(i));
   }
   for (std::vector<std::int64_t>& one : samples) {
     for (std::size_t left = one.size(); left > 1; --left) {
@@ -82,8 +88,9 @@ std::size_t draw(const std::vector<double>& mixture,
 std::vector<std::vector<std::int64_t>> label_skewed_parts(std::span<const std::int64_t> labels,
                                                           int parts, double concentration,
                                                           std::uint64_t seed) {
-  GOSSIP_CHECK(std::isfinite(concentration) && concentration > 0.0,
-               "The concentration of classes is {}: it must be a positive number.", concentration);
+  GOSSIP_CHECK(std::isfinite(concentration) && concentration >= kLeastConcentration,
+               "The concentration of classes is {}: it must be a number of at least {}.",
+               concentration, kLeastConcentration);
   GOSSIP_CHECK(parts >= 1 && std::cmp_greater_equal(labels.size(), parts),
                "{} samples cannot be cut into {} parts.", labels.size(), parts);
   SplitMix64 random(seed);

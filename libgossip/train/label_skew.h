@@ -16,7 +16,8 @@ namespace gossip::train {
 /// three classes, with 100 all are alike. A part takes its samples one by one, the parts in turn,
 /// by its mixture as far as a class has samples left. A pure function of its arguments, the same on
 /// every machine. Returns sample numbers by part. Throws gossip::Error unless `concentration` is a
-/// positive number, `parts` is at least 1, and there are as many samples.
+/// number of at least 1e-300, `parts` is at least 1, there are as many samples, and no label is
+/// negative.
 ///
 /// Hsu, Qi, Brown 2019, arXiv 1909.06335.
 [[nodiscard]] std::vector<std::vector<std::int64_t>> label_skewed_parts(

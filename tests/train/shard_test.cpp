@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -199,6 +200,7 @@ double classes_of_parts(double concentration) {
 
 TEST(LabelSkewedParts, HaveFewClassesWithASmallConcentration) {
   EXPECT_LT(classes_of_parts(0.1), 4.0);
+  EXPECT_LT(classes_of_parts(1e-300), 4.0);
   EXPECT_GT(classes_of_parts(100.0), 8.5);
 }
 
@@ -206,6 +208,21 @@ TEST(LabelSkewedParts, RefuseWhatMakesNoSense) {
   const std::vector<std::int64_t> labels{0, 1, 2};
   EXPECT_THROW(static_cast<void>(label_skewed_parts(labels, 2, 0.0, 1)), Error);
   EXPECT_THROW(static_cast<void>(label_skewed_parts(labels, 4, 0.1, 1)), Error);
+  EXPECT_THROW(static_cast<void>(label_skewed_parts(labels, 2, 5e-324, 1)), Error);
+  for (const std::int64_t label : {-1L, -2L, std::numeric_limits<std::int64_t>::min()}) {
+    EXPECT_THROW(static_cast<void>(label_skewed_parts(std::vector{label, label}, 2, 0.1, 1)),
+                 Error);
+  }
+}
+
+TEST(LabelSkewedParts, FollowTheOrderOfTheLabelsAndNotTheirValues) {
+  std::vector<std::int64_t> labels;
+  std::vector<std::int64_t> large;
+  for (std::int64_t i = 0; i < 60; ++i) {
+    labels.push_back(i % 3);
+    large.push_back(i % 3 << 40);
+  }
+  EXPECT_EQ(label_skewed_parts(large, 4, 0.1, 3), label_skewed_parts(labels, 4, 0.1, 3));
 }
 
 }  // namespace
