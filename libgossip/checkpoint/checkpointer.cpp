@@ -66,6 +66,10 @@ Checkpointer::Checkpointer(transport::Group& group, torch::nn::Module& module,
     GOSSIP_CHECK(options_.keep >= 1, "Of the checkpoints {} are to be kept: it must be at least 1.",
                  options_.keep);
   });
+  // What the ranks do together follows from these; of the others one rank's are enough.
+  transport::require_agreement(group_, "options of the checkpoints",
+                               fmt::format("every_steps {}\nresumes_from_mean {}",
+                                           options_.every_steps, options_.resumes_from_mean));
 }
 
 Checkpointer::~Checkpointer() {

@@ -83,8 +83,8 @@ struct Resumed {
 /// error (TimeoutError) it cannot, and says so.
 class Checkpointer {
  public:
-  /// `module` and `optimizer` must outlive this object. Throws gossip::Error, on all ranks, for
-  /// options out of range.
+  /// `module` and `optimizer` must outlive this object. Throws JointError for options out of range,
+  /// and where the ranks' `every_steps` or `resumes_from_mean` differ.
   Checkpointer(transport::Group& group, torch::nn::Module& module, optim::Decentralized& optimizer,
                CheckpointOptions options);
   Checkpointer(const Checkpointer&) = delete;

@@ -91,6 +91,19 @@ TEST_F(CheckpointerTest, RefusesOptionsOutOfRange) {
   refused({.folder = "x", .keep = 0}, "0 are to be kept");
 }
 
+TEST_F(CheckpointerTest, RefusesOptionsThatDifferWhereTheRanksActTogether) {
+  if (size() == 1) return;
+  const Trainee run(world(), "allreduce", momentum_sgd, 2);
+  const bool is_last = rank() == size() - 1;
+  const auto refused = [&](const CheckpointOptions& options, const std::string& part) {
+    test::expect_throw<JointError>(
+        [&] { Checkpointer(world(), *run.model, *run.optimizer, options); },
+        {"disagree on the options of the checkpoints", part});
+  };
+  refused({.folder = "x", .every_steps = is_last ? 7 : 5}, "has every_steps 7");
+  refused({.folder = "x", .resumes_from_mean = is_last}, "has resumes_from_mean true");
+}
+
 TEST_F(CheckpointerTest, RemovesWhatIsNoSet) {
   const SharedFolder folder(world());
   const std::filesystem::path left = folder.path() / set_name(1);
