@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <sstream>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -28,6 +31,60 @@ constexpr double kMostExchanges = 1e6;
 constexpr std::int64_t kMostEpochs = 1'000'000;
 constexpr int kMostThreads = 65536;
 const std::vector<std::string> kLrSchedules{"one-cycle", "constant"};
+
+/// The line of a file of options. Throws CLI::ConfigError when a text in it does not end.
+std::string_view without_comment(std::string_view line) {
+  char quote = '\0';  // around the text that this is in
+  char before = '=';  // the last character that is no blank
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '#') {
+      return line.substr(0, i);
+    } else if ((c == '"' || c == '\'') && (before == '=' || before == ',' || before == '[')) {
+      quote = c;
+    }
+    if (c != ' ' && c != '\t') before = c;
+  }
+  if (quote != '\0') throw CLI::ConfigError(fmt::format("{}: the text has no end", line));
+  return line;
+}
+
+/// TOML as CLI11 reads it, but for a '#' inside quotes, which begins no comment.
+class OptionFile final : public CLI::ConfigBase {
+ public:
+  OptionFile() { comment('\n'); }  // comments are gone before CLI11 looks for them
+
+  [[nodiscard]] std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::stringstream text;
+    for (std::string line; std::getline(input, line);) text << without_comment(line) << '\n';
+    return CLI::ConfigBase::from_config(text);
+  }
+};
+
+/// Whether a file of options that holds the text gives it back.
+bool is_kept(const std::string& text) {
+  std::istringstream line("text=" + CLI::detail::convert_arg_for_ini(text));
+  try {
+    const std::vector<CLI::ConfigItem> items = OptionFile().from_config(line);
+    return items.size() == 1 && items.front().inputs == std::vector{text};
+  } catch (const CLI::ConfigError&) {
+    return false;
+  }
+}
+
+void check_texts(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->get_configurable()) continue;
+    for (const std::string& text : option->results()) {
+      GOSSIP_CHECK(is_kept(text),
+                   "{}: config.toml, from which a run can be repeated, cannot hold the text '{}': "
+                   "it must be one line, with quotes of one kind at most and none around it.",
+                   option->get_name(), text);
+    }
+  }
+}
 
 void check_name(std::string_view kind, const std::string& name,
                 const std::vector<std::string>& known) {
@@ -55,6 +112,7 @@ void print_list() {
 void add_options(CLI::App& app, Options& o, bool& is_list_wanted) {
   app.set_config("--config", "", "Read options from this TOML file; the command line wins");
   app.allow_config_extras(CLI::config_extras_mode::error);
+  app.config_formatter(std::make_shared<OptionFile>());
   app.add_flag("--list", is_list_wanted, "Print the names that the options take")
       ->configurable(false);
   app.add_option("--optimizer", o.optimizer, "Distributed optimizer")->capture_default_str();
@@ -163,6 +221,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv,
     if (speaks) print_list();
     return std::nullopt;
   }
+  check_texts(app);
   optim::check_optimizer_name(options.optimizer);
   static_cast<void>(optim::mixing_order(options.order));
   static_cast<void>(optim::tracking_order(options.tracking_order));

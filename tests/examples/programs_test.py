@@ -75,7 +75,7 @@ class Programs(ExampleTest):
                 self.assertEqual(events, ["start", "step", "epoch", "step", "step", "epoch"])
 
     def test_a_written_configuration_gives_the_same_run(self):
-        data = self.small_data()
+        data = write_small_data(self.folder / "data #1, the 'first'")
         self.train("--data", data, "--epochs", 1, "--topology", "ring", "--local-optimizer",
                    "adamw", "--lr", "0.01")
         first = json.loads((self.out / "result.json").read_text())
@@ -233,6 +233,18 @@ class Programs(ExampleTest):
 
         self.assert_refused(self.train("--config", config, ranks=1), "--seed",
                             "'18446744073709551616'", "between 0 and 18446744073709551615")
+
+    def test_texts_that_do_not_end_in_a_file_of_options_are_named(self):
+        config = self.folder / "options.toml"
+        for text in ('"runs', "'runs # where"):
+            config.write_text(f"seed = 1  # it's the default\nout = {text}\n")
+
+            self.assert_refused(self.train("--config", config, ranks=1), f"out = {text}", "no end")
+
+    def test_texts_that_config_toml_cannot_hold_are_refused(self):
+        for text in ("one\ntwo", "'one' \"two\"", "'one two'"):
+            self.assert_refused(self.train("--checkpoint", text, ranks=1), "--checkpoint",
+                                "config.toml", text.split("\n")[0])
 
     def test_a_batch_larger_than_the_shard_names_both(self):
         self.assert_refused(self.train("--data", self.small_data(), "--batch-size", 301), "301",
