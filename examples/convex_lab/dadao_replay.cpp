@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <fstream>
 #include <memory>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include <libgossip/base/suggest.h>
 #include <libgossip/sim/pair_simulation.h>
 #include <libgossip/sim/poisson_clock.h>
+#include <libgossip/base/file.h>
 
 #include "convex_lab/pairs.h"
 #include "convex_lab/quadratic_problem.h"
@@ -29,11 +29,10 @@ constexpr std::array kVectors{"x", "x_tilde", "y", "y_tilde", "z", "z_tilde"};
 class ReplayFile {
  public:
   explicit ReplayFile(const std::string& path) : path_(path) {
-    std::ifstream file(path);
-    GOSSIP_CHECK(file.is_open(), "The problem '{}' cannot be read: is the path right?", path);
+    const std::string text = train::read_text(path);
     try {
-      json_ = nlohmann::json::parse(file);
-    } catch (const nlohmann::json::parse_error& error) {
+      json_ = nlohmann::json::parse(text);
+    } catch (const nlohmann::json::exception& error) {  // also a number that is too large
       throw Error(fmt::format("The problem '{}' is not JSON: {}", path, error.what()));
     }
     GOSSIP_CHECK(json_.is_object(), "The problem '{}' is not a JSON object.", path);

@@ -109,6 +109,8 @@ Samples read_libsvm(std::istream& stream, const std::string& name) {
     low = std::min(low, label);
     high = std::max(high, label);
   }
+  GOSSIP_CHECK(!stream.bad(), "{}:{}: the file cannot be read any further: is it one?", name,
+               lines.line());
   GOSSIP_CHECK(samples.size() > 0 && samples.dimension > 0,
                "{}:{}: the file ends, but no sample was found: a line is LABEL INDEX:VALUE ...",
                name, lines.line());

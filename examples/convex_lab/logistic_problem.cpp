@@ -93,12 +93,29 @@ double LogisticProblem::largest_eigenvalue() const {
   return largest;
 }
 
+/// The squares of their squares are computed with.
+void LogisticProblem::check_features() const {
+  constexpr double kLeast = 1e-50;
+  constexpr double kMost = 1e50;
+  double largest = 0.0;
+  for (const Samples& part : parts_) {
+    for (const Samples::Feature& feature : part.features) {
+      largest = std::max(largest, std::abs(feature.value));
+    }
+  }
+  GOSSIP_CHECK(largest > 0.0, "All features of '{}' are 0.", parts_.front().name);
+  GOSSIP_CHECK(largest >= kLeast && largest <= kMost,
+               "The largest feature of '{}' is {}: it must be between {} and {}. Scale them, to "
+               "about 1.",
+               parts_.front().name, largest, kLeast, kMost);
+}
+
 void LogisticProblem::choose_curvature(const Curvature& curvature) {
   if (curvature.mu) check_curvature(*curvature.mu, curvature.lipschitz.value_or(*curvature.mu));
   GOSSIP_CHECK(curvature.condition > 1.0 && std::isfinite(curvature.condition),
                "kappa is {}: it must be a number above 1 here.", curvature.condition);
+  check_features();
   const double of_data = largest_eigenvalue() / 4.0;
-  GOSSIP_CHECK(of_data > 0.0, "All features of '{}' are 0.", parts_.front().name);
   if (!curvature.lipschitz) {
     const double mu = curvature.mu.value_or(of_data / (curvature.condition - 1.0));
     set_curvature(mu, of_data + mu);

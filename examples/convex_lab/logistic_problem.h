@@ -28,7 +28,7 @@ class LogisticProblem final : public ConvexProblem {
 
   /// One worker a part; none is empty. Without mu and L the features stay as they are and mu
   /// follows from the condition. Throws gossip::Error for mu <= 0 or > L, and where all features
-  /// are 0.
+  /// are 0, or too large or small to compute with their squares.
   LogisticProblem(std::vector<Samples> parts, const Curvature& curvature);
 
   [[nodiscard]] std::size_t num_components(Rank worker) const override;
@@ -41,6 +41,7 @@ class LogisticProblem final : public ConvexProblem {
  private:
   /// The largest eigenvalue of A^T A / m over the workers.
   [[nodiscard]] double largest_eigenvalue() const;
+  void check_features() const;
   void choose_curvature(const Curvature& curvature);
   void solve();
   [[nodiscard]] double loss(std::span<const double> x) const;

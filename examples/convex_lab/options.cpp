@@ -121,7 +121,11 @@ void check_ranges(const LabOptions& o) {
   GOSSIP_CHECK(o.active > 0 && o.active <= 1, "--active is {}: it must be above 0 and at most 1.",
                o.active);
   check_positive("--max-gradients", o.max_gradients);
-  check_positive("--graph-period", o.graph_period);
+  constexpr double kLeastPeriod = 1e-3;
+  constexpr double kMostPeriod = 1e6;
+  GOSSIP_CHECK(o.graph_period >= kLeastPeriod && o.graph_period <= kMostPeriod,
+               "--graph-period is {}: it must be between {} and {}.", o.graph_period, kLeastPeriod,
+               kMostPeriod);
   check_positive("--events-per-gradient", o.events_per_gradient);
   if (o.mu) check_positive("--mu", *o.mu);
   if (o.mu && o.lipschitz) check_curvature(*o.mu, *o.lipschitz);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@ namespace gossip::examples {
 namespace {
 
 constexpr double kStep = 1.25;
+constexpr double kLeastPower = std::numeric_limits<double>::min();
 constexpr std::chrono::seconds kProgress{5};
 
 /// Whole numbers without a fraction.
@@ -46,7 +48,7 @@ void LabRecord::note(const LabCounts& counts, const LabError& error) {
   Moment& now = runs_.back().last;
   now = {counts, error, seconds_since(begin_)};
   is_written_ = false;
-  for (; error.error <= next_power_; next_power_ /= 10.0) {
+  for (; error.error <= next_power_ && next_power_ >= kLeastPower; next_power_ /= 10.0) {
     nlohmann::ordered_json entry{{"accuracy", std::pow(10.0, std::round(std::log10(next_power_)))}};
     entry.update(fields(now));
     reached_.push_back(std::move(entry));

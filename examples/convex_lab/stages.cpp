@@ -12,6 +12,7 @@
 #include <libgossip/algorithm/msda.h>
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/narrow.h>
 #include <libgossip/sim/staged_simulation.h>
 #include <libgossip/topology/directed.h>
 #include <libgossip/topology/spectral.h>
@@ -23,7 +24,6 @@ namespace {
 using algorithm::Consensus;
 using nlohmann::ordered_json;
 using topology::Graph;
-using topology::MixingMatrix;
 
 /// One matrix, or several, each for as many rounds as its graph lasts.
 template <class Weights>
@@ -31,13 +31,16 @@ topology::Schedule schedule_of(const LabOptions& options, const Weights& weights
   if (options.graphs.size() == 1) {
     return {weights(options.graphs.front()), options.graphs.front().name()};
   }
+  std::vector<topology::Schedule> turns;
+  for (const Graph& graph : options.graphs) turns.emplace_back(weights(graph));
+  const auto count = static_cast<std::int64_t>(turns.size());
   const auto rounds = std::max<std::int64_t>(1, std::llround(options.graph_period));
-  std::vector<MixingMatrix> matrices;
-  for (const Graph& graph : options.graphs) {
-    const MixingMatrix matrix = weights(graph);
-    for (std::int64_t round = 0; round < rounds; ++round) matrices.push_back(matrix);
-  }
-  return {"changing", std::move(matrices)};
+  const int size = options.graphs.front().size();
+  return {"changing", size, narrow<int>(rounds * count),
+          [turns = std::move(turns), rounds, count](std::int64_t round, Rank rank,
+                                                    topology::Neighborhood& result) {
+            turns[static_cast<std::size_t>(round / rounds % count)].neighborhood(0, rank, result);
+          }};
 }
 
 /// lambda_max / lambda_2 of the worst graph.

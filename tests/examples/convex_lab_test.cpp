@@ -11,11 +11,13 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/kernels/vector.h>
+#include <libgossip/topology/weights.h>
 
 #include "convex_lab/dadao_replay.h"
 #include "convex_lab/methods.h"
 #include "convex_lab/options.h"
 #include "convex_lab/run.h"
+#include "convex_lab/stages.h"
 #include "support/expect_throw.h"
 #include "support/temporary_folder.h"
 
@@ -156,6 +158,22 @@ TEST(ConvexLab, DadaoDivergesBelowTheLeastRateAndTheLabSaysSo) {
               testing::HasSubstr("it planned 27.79 events per unit of time"));
 }
 
+TEST(ConvexLab, RecordsAnErrorOfZero) {
+  const test::TemporaryFolder folder;
+  const std::string path = (folder.path() / "run.jsonl").string();
+  LabRecord record(path);
+  record.start("exact", nlohmann::ordered_json::object());
+  record.note({}, {.error = 0.0, .consensus = 0.0});
+  record.end("reached");
+  std::ifstream file(path);
+  std::string line;
+  std::string last;
+  while (std::getline(file, line)) last = line;
+  const json reached = json::parse(last).at("reached");
+  EXPECT_EQ(reached.front().at("accuracy"), 0.1);
+  EXPECT_LT(reached.back().at("accuracy").get<double>(), 1e-300);
+}
+
 TEST(ConvexLab, ReadsNumbersWholeOrRefusesThemWithTheirRange) {
   const std::vector<std::vector<std::string>> cases{
       {"--seed", "18446744073709551616", "between 0 and 18446744073709551615"},
@@ -217,6 +235,26 @@ TEST(ConvexLab, RefusesWhatCannotBeRight) {
   refuses({"--slow-rank", "1:0.1"}, {"'1:0.1'", "between 1 and"});
   refuses({"--problem", "logistic", "--method", "msda"}, {"conjugates", "quadratic"});
   refuses({"--topology", "ring,star", "--method", "msda"}, {"msda", "one topology"});
+  refuses({"--topology", "ring,star", "--graph-period", "1e300"}, {"--graph-period is 1e+300"});
+  refuses({"--topology", "ring,star", "--graph-period", "1e-300"}, {"--graph-period is 1e-300"});
+}
+
+TEST(ConvexLab, GraphsTakeTurnsOfAsManyRoundsAsTheirPeriodSays) {
+  for (const std::int64_t period : {1, 3, 1'000'000}) {
+    const LabOptions of_run = options(
+        {"--workers", "8", "--topology", "ring,star", "--graph-period", std::to_string(period)});
+    const auto problem = make_problem(of_run);
+    const topology::Schedule schedule =
+        make_stage_plan("gradient-tracking", *problem, of_run).matrices.pull;
+    const auto ring = topology::metropolis(of_run.graphs[0]).rows();
+    const auto star = topology::metropolis(of_run.graphs[1]).rows();
+
+    EXPECT_EQ(schedule.period(), 2 * period);
+    for (const std::int64_t round : {std::int64_t{0}, period - 1, 2 * period, 5 * period - 1}) {
+      EXPECT_EQ(schedule.matrix(round).rows(), ring) << round;
+      EXPECT_EQ(schedule.matrix(round + period).rows(), star) << round;
+    }
+  }
 }
 
 json problem_file() {
@@ -317,6 +355,10 @@ TEST_F(Replay, SaysWhatAFileLacksOrHasWrong) {
   refuses(with("start", "xo"), {"'xo'", "Did you mean 'x0'"});
   expect_throw<Error>([&] { static_cast<void>(replay(std::string("{\"n\": 4,"), {1})); },
                       {"problem.json", "not JSON"});
+  expect_throw<Error>([&] { static_cast<void>(replay(std::string("{\"mu\": 1e999}"), {1})); },
+                      {"problem.json", "not JSON", "1e999"});
+  expect_throw<Error>([] { static_cast<void>(replay_dadao({.problem = "/", .events = {1}})); },
+                      {"'/'", "Is a directory"});
   expect_throw<Error>([&] { static_cast<void>(replay(good, {5, 2})); }, {"2 after 5"});
 }
 

@@ -3,6 +3,8 @@
 #include <memory>
 #include <numeric>
 #include <sstream>
+#include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <utility>
 #include <vector>
@@ -198,6 +200,19 @@ TEST(ConvexProblem, RefusesWrongCurvature) {
       {"Row 0 of c", "1 numbers in place of 2"});
 }
 
+TEST(LogisticProblem, RefusesFeaturesThatAreTooLargeOrSmallToComputeWith) {
+  const auto make = [](double value) {
+    Samples one{.name = "one", .dimension = 1};
+    one.features.push_back({0, value});
+    one.end_row(-1.0);
+    return LogisticProblem({one}, {.mu = {}});
+  };
+  expect_throw<Error>([&] { make(1e160); }, {"largest feature of 'one' is 1e+160", "between"});
+  expect_throw<Error>([&] { make(1e-160); }, {"largest feature of 'one' is 1e-160", "between"});
+  expect_throw<Error>([&] { make(0.0); }, {"All features of 'one' are 0"});
+  for (const double value : {1e50, 1e-50}) EXPECT_GT(make(value).lipschitz(), 0.0);
+}
+
 Samples read(const std::string& text) {
   std::istringstream stream(text);
   return read_libsvm(stream, "data.txt");
@@ -237,6 +252,27 @@ TEST(Libsvm, NamesFileLineAndWhatWasExpected) {
   }
   expect_throw<Error>([] { static_cast<void>(read_libsvm("no_such_file.txt")); },
                       {"no_such_file.txt"});
+  expect_throw<Error>([] { static_cast<void>(read_libsvm("/")); },
+                      {"/:0: the file cannot be read any further"});
+}
+
+/// Two lines, and then an error of the disk.
+class FailingBuffer final : public std::streambuf {
+ private:
+  int_type underflow() override {
+    if (gptr() != nullptr) throw std::runtime_error("of the disk");
+    setg(text_.data(), text_.data(), text_.data() + text_.size());
+    return traits_type::to_int_type(*gptr());
+  }
+
+  std::string text_ = "1 1:1\n-1 1:2\n";
+};
+
+TEST(Libsvm, AFileThatCannotBeReadToItsEndIsNotTakenForAShortOne) {
+  FailingBuffer buffer;
+  std::istream stream(&buffer);
+  expect_throw<Error>([&] { static_cast<void>(read_libsvm(stream, "data.txt")); },
+                      {"data.txt:2:", "cannot be read any further"});
 }
 
 TEST(Samples, SplitDealsEverySampleOnceAndByLabelWhereAsked) {
