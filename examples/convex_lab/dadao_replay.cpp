@@ -9,10 +9,10 @@
 
 #include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/file.h>
 #include <libgossip/base/suggest.h>
 #include <libgossip/sim/pair_simulation.h>
 #include <libgossip/sim/poisson_clock.h>
-#include <libgossip/base/file.h>
 
 #include "convex_lab/pairs.h"
 #include "convex_lab/quadratic_problem.h"
@@ -29,7 +29,7 @@ constexpr std::array kVectors{"x", "x_tilde", "y", "y_tilde", "z", "z_tilde"};
 class ReplayFile {
  public:
   explicit ReplayFile(const std::string& path) : path_(path) {
-    const std::string text = train::read_text(path);
+    const std::string text = read_text(path);
     try {
       json_ = nlohmann::json::parse(text);
     } catch (const nlohmann::json::exception& error) {  // also a number that is too large

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "reference/algorithms.h"
+#include "support/expect_throw.h"
 #include "transport/on_ranks.h"
 
 namespace gossip::engine {
@@ -70,6 +71,33 @@ TEST(ReferenceProblems, PeriodsOfHierarchicalLocalSGDNeedNotDivideEachOther) {
   nlohmann::json json = problem().json();
   json.at("algorithms").at(name) = entry;
   expect_iterates(ReferenceProblem(json, "periods 2 and 5"), name, entry);
+}
+
+TEST(ReferenceProblems, NameTheFileAndWhatItHasWrong) {
+  using nlohmann::json;
+  const auto refused = [](const std::string& place, const json& value, bool is_common = false) {
+    json wrong = problem().json();
+    wrong.at(json::json_pointer(place)) = value;
+    test::expect_throw<Error>(
+        [&] {
+          const ReferenceProblem read(wrong, "file.json");
+          static_cast<void>(read.start(7, is_common));
+          static_cast<void>(read.matrices("dpsgd_atc", "W"));
+        },
+        {"file.json"});
+  };
+  const json rows = problem().json().at("problem").at("x0");
+  json fewer = rows;
+  fewer.erase(7);
+  json longer = rows;
+  longer.at(3).push_back(1.0);
+  for (const json& x0 : {fewer, longer, json("text"), json{{"text"}}}) refused("/problem/x0", x0);
+  refused("/problem/x0_common", longer.at(3), true);
+  refused("/problem/b", longer);
+  for (const std::string place : {"/problem/A/0/1/2", "/problem/b/1", "/problem/x0/7/0",
+                                  "/matrices/W/0", "/algorithms/dpsgd_atc"}) {
+    refused(place, "text");
+  }
 }
 
 TEST(ReferenceProblems, HaveAllAlgorithmsOfTheLibrary) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reference/plans.h"
 
+#include <array>
 #include <utility>
 
 #include <libgossip/algorithm/all_reduce.h>
@@ -147,16 +148,15 @@ MakePlan push_pull(algorithm::PushPullOrder order) {
 MakePlan device_sampling(algorithm::Stepping stepping) {
   return [stepping](const ReferenceProblem& problem, const std::string& name) {
     std::vector<topology::Arc> arcs;
-    for (const auto& arc : problem.json().at("matrices").at("directed_arcs_sender_receiver")) {
-      arcs.push_back({arc.at(0).get<Rank>(), arc.at(1).get<Rank>()});
+    for (const auto& [sender, receiver] :
+         problem.get<std::vector<std::array<Rank, 2>>>("/matrices/directed_arcs_sender_receiver")) {
+      arcs.push_back({sender, receiver});
     }
     const topology::Schedule graph =
         topology::Graph::directed(problem.num_workers(), arcs, "directed");
-    const topology::Sampling sampling(problem.num_workers(),
-                                      problem.json()
-                                          .at("device_sampling")
-                                          .at("active_sets")
-                                          .get<std::vector<std::vector<Rank>>>());
+    const topology::Sampling sampling(
+        problem.num_workers(),
+        problem.get<std::vector<std::vector<Rank>>>("/device_sampling/active_sets"));
     return Plan{.make =
                     [=](Rank rank) {
                       return std::make_shared<const algorithm::PushPull>(
@@ -261,12 +261,8 @@ const std::map<std::string, MakeReferencePlan>& reference_plans() {
        }},
       {"hierarchical_local_sgd",
        [](Problem problem, Name name) {
-         const auto groups = problem.json()
-                                 .at("algorithms")
-                                 .at(name)
-                                 .at("parameters")
-                                 .at("groups")
-                                 .get<std::vector<std::vector<Rank>>>();
+         const auto groups = problem.get<std::vector<std::vector<Rank>>>("/algorithms/" + name +
+                                                                         "/parameters/groups");
          return Plan{.make = maker<algorithm::HierarchicalLocalSGD>(problem.count(name, "H1"),
                                                                     problem.count(name, "H2")),
                      .matrices = topology::average_within(problem.num_workers(), groups),

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/file.h>
 #include <libgossip/base/numbers.h>
 #include <libgossip/topology/weights.h>
 
@@ -57,11 +57,12 @@ std::vector<double> solved(Rows a, std::vector<double> b) {
 }
 
 nlohmann::json read_json(const std::string& path) {
-  std::ifstream file(path);
-  GOSSIP_CHECK(file.is_open(), "The problem '{}' cannot be read: is the path right?", path);
-  nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  GOSSIP_CHECK(!json.is_discarded(), "The problem '{}' is not JSON.", path);
-  return json;
+  const std::string text = read_text(path);
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {  // also a number that is too large
+    throw Error(fmt::format("The problem '{}' is not JSON: {}", path, error.what()));
+  }
 }
 
 }  // namespace
@@ -73,16 +74,13 @@ ReferenceProblem::ReferenceProblem(nlohmann::json json, std::string name)
     : path_(std::move(name)), json_(std::move(json)) {
   num_workers_ = static_cast<int>(size("/problem/n"));
   dimension_ = size("/problem/d");
-  a_ = at("/problem/A").get<std::vector<Rows>>();
-  b_ = at("/problem/b").get<Rows>();
+  a_ = get<std::vector<Rows>>("/problem/A");
+  b_ = get<Rows>("/problem/b");
   GOSSIP_CHECK(std::cmp_equal(a_.size(), num_workers_) && std::cmp_equal(b_.size(), num_workers_),
                "The problem '{}' is for n = {} workers, but A has {} matrices and b {} rows.",
                path_, num_workers_, a_.size(), b_.size());
-  const auto is_row = [&](const std::vector<double>& row) { return row.size() == dimension_; };
-  const auto is_square = [&](const Rows& rows) {
-    return rows.size() == dimension_ && std::ranges::all_of(rows, is_row);
-  };
-  GOSSIP_CHECK(std::ranges::all_of(a_, is_square) && std::ranges::all_of(b_, is_row),
+  const auto is_square = [&](const Rows& rows) { return has_rows(rows, dimension_); };
+  GOSSIP_CHECK(std::ranges::all_of(a_, is_square) && has_rows(b_, b_.size()),
                "The problem '{}' has d = {}, but A or b have rows of another length.", path_,
                dimension_);
 }
@@ -106,6 +104,12 @@ std::size_t ReferenceProblem::size(const std::string& pointer) const {
   return value.get<std::size_t>();
 }
 
+bool ReferenceProblem::has_rows(const Rows& rows, std::size_t count) const {
+  return rows.size() == count && std::ranges::all_of(rows, [&](const std::vector<double>& row) {
+           return row.size() == dimension_;
+         });
+}
+
 std::vector<std::string> ReferenceProblem::algorithms() const {
   std::vector<std::string> names;
   for (const auto& [name, entry] : at("/algorithms").items()) names.push_back(name);
@@ -120,10 +124,10 @@ double ReferenceProblem::number(const std::string& algorithm, const std::string&
   const nlohmann::json& all = parameters(algorithm);
   GOSSIP_CHECK(all.contains(parameter), "The problem '{}' lacks the parameter '{}' of '{}'.", path_,
                parameter, algorithm);
-  const double value =
-      value_of(all.at(parameter), fmt::format("The parameter '{}' of '{}'", parameter, algorithm));
-  GOSSIP_CHECK(std::isfinite(value), "The parameter '{}' of '{}' is {}.", parameter, algorithm,
-               value);
+  const std::string what =
+      fmt::format("The parameter '{}' of '{}' in the problem '{}'", parameter, algorithm, path_);
+  const double value = value_of(all.at(parameter), what);
+  GOSSIP_CHECK(std::isfinite(value), "{} is {}.", what, value);
   return value;
 }
 
@@ -132,28 +136,38 @@ std::int64_t ReferenceProblem::count(const std::string& algorithm,
   const double value = number(algorithm, parameter);
   constexpr double kMost = 1e9;
   GOSSIP_CHECK(value == std::floor(value) && value >= 1.0 && value <= kMost,
-               "The parameter '{}' of '{}' is {}: it must be a whole number between 1 and {}.",
-               parameter, algorithm, value, kMost);
+               "The parameter '{}' of '{}' in the problem '{}' is {}: it must be a whole number "
+               "between 1 and {}.",
+               parameter, algorithm, path_, value, kMost);
   return static_cast<std::int64_t>(value);
 }
 
 topology::Schedule ReferenceProblem::matrices(const std::string& algorithm,
                                               const std::string& parameter) const {
-  const std::string name = parameters(algorithm).value(parameter, parameter);
+  const std::string place = fmt::format("/algorithms/{}/parameters/{}", algorithm, parameter);
+  const std::string name =
+      parameters(algorithm).contains(parameter) ? get<std::string>(place) : parameter;
   if (name.starts_with("P_")) {
     std::vector<topology::MixingMatrix> sequence;
-    for (const auto& rows : at("/matrices/P_one_peer")) {
-      sequence.emplace_back(rows.get<Rows>());
+    for (const Rows& rows : get<std::vector<Rows>>("/matrices/P_one_peer")) {
+      sequence.emplace_back(rows);
     }
     return {name, std::move(sequence)};
   }
-  if (name == "Wlazy") return topology::lazy(topology::MixingMatrix(at("/matrices/W").get<Rows>()));
-  return {topology::MixingMatrix(at("/matrices/" + name).get<Rows>()), name};
+  if (name == "Wlazy") return topology::lazy(topology::MixingMatrix(get<Rows>("/matrices/W")));
+  return {topology::MixingMatrix(get<Rows>("/matrices/" + name)), name};
 }
 
 std::vector<double> ReferenceProblem::start(Rank rank, bool is_common) const {
-  if (is_common) return at("/problem/x0_common").get<std::vector<double>>();
-  return at("/problem/x0").get<Rows>()[static_cast<std::size_t>(rank)];
+  const auto workers = static_cast<std::size_t>(num_workers_);
+  const std::string place = is_common ? "/problem/x0_common" : "/problem/x0";
+  const Rows rows = is_common ? Rows(workers, get<std::vector<double>>(place)) : get<Rows>(place);
+  GOSSIP_CHECK(
+      has_rows(rows, workers),
+      "'{}' of the problem '{}' must be {} rows of d = {} numbers, or, for a common start, "
+      "one.",
+      place, path_, workers, dimension_);
+  return rows[static_cast<std::size_t>(rank)];
 }
 
 std::vector<double> ReferenceProblem::gradient(Rank rank, const std::vector<double>& x) const {

@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <libgossip/base/error.h>
 #include <libgossip/base/types.h>
 #include <libgossip/topology/schedule.h>
 
@@ -18,7 +19,7 @@ namespace gossip::test {
 /// A file like tests/reference/quadratic_n8.json: worker i has the loss \f$ \frac12 (x - b_i)^T A_i
 /// (x - b_i) \f$; matrices, start points, and the parameters of each algorithm. Immutable.
 ///
-/// Errors: gossip::Error that names the file and what it lacks.
+/// Errors: gossip::Error that names the file and what it lacks or has wrong.
 class ReferenceProblem {
  public:
   explicit ReferenceProblem(const std::string& path);
@@ -49,17 +50,31 @@ class ReferenceProblem {
 
   [[nodiscard]] const nlohmann::json& json() const noexcept { return json_; }
 
+  /// What stands at a place such as "/problem/A".
+  template <class T>
+  [[nodiscard]] T get(const std::string& pointer) const {
+    try {
+      return at(pointer).get<T>();
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(fmt::format("'{}' of the problem '{}' is not what it must be: {}", pointer, path_,
+                              error.what()));
+    }
+  }
+
  private:
+  using Rows = std::vector<std::vector<double>>;
+
   [[nodiscard]] const nlohmann::json& parameters(const std::string& algorithm) const;
   [[nodiscard]] const nlohmann::json& at(const std::string& pointer) const;
-  [[nodiscard]] std::size_t size(const std::string& pointer) const;  // a count in the file
+  [[nodiscard]] std::size_t size(const std::string& pointer) const;        // a count in the file
+  [[nodiscard]] bool has_rows(const Rows& rows, std::size_t count) const;  // of d numbers
 
   std::string path_;
   nlohmann::json json_;
   int num_workers_ = 0;
   std::size_t dimension_ = 0;
-  std::vector<std::vector<std::vector<double>>> a_;  // [worker][row][column]
-  std::vector<std::vector<double>> b_;
+  std::vector<Rows> a_;  // [worker][row][column]
+  Rows b_;
 };
 
 }  // namespace gossip::test
