@@ -51,9 +51,9 @@ std::vector<Rank> first_ranks(transport::Group& group) {
   Rank first = 0;
   while (!group.shares_memory_with(first)) ++first;
   std::vector<Rank> ranks;
-  const std::vector<std::string> all = group.all_gather(std::to_string(first));
+  const std::vector<Rank> all = group.all_gather(first);
   for (Rank rank = 0; rank < group.size(); ++rank) {
-    if (std::stoi(all[static_cast<std::size_t>(rank)]) == rank) ranks.push_back(rank);
+    if (all[static_cast<std::size_t>(rank)] == rank) ranks.push_back(rank);
   }
   return ranks;
 }
@@ -93,7 +93,7 @@ class Doctor {
         firsts_(first_ranks(session)) {
     std::array<char, 256> name{};
     gethostname(name.data(), name.size() - 1);
-    names_ = session_.world().all_gather(name.data());
+    names_ = session_.world().all_gather(std::string_view(name.data()));
   }
 
   void run() {
@@ -146,9 +146,9 @@ class Doctor {
     session_.world().barrier();
     for (const mpi::Communicator& pair : join(all_, match)) {
       PairResult result;
-      const std::vector<std::string> ranks = pair.all_gather(std::to_string(session_.rank()));
-      result.a = std::stoi(ranks[0]);
-      result.b = std::stoi(ranks[1]);
+      const std::vector<Rank> ranks = pair.all_gather(session_.rank());
+      result.a = ranks[0];
+      result.b = ranks[1];
       for (std::size_t i = 0; i < kKinds.size(); ++i) {
         result.tests[i] =
             test_pair(pair, kKinds[i], transport::TransportOptions().piece_bytes, background_);

@@ -138,7 +138,8 @@ class Measurement {
     for (int repetition = 0; repetition < options_.repetitions; ++repetition) {
       for (std::size_t i = 0; i < trainers.size(); ++i) {
         session_.world().barrier();
-        all[i].repetitions.push_back(gather(session_, trainers[i]->run(pass, options_.seconds)));
+        all[i].repetitions.push_back(
+            session_.world().all_gather(trainers[i]->run(pass, options_.seconds)));
       }
     }
     return all;
@@ -237,12 +238,8 @@ class Measurement {
     }),
            "1/step");
     const auto age = [&](double share) {
-      double sum = 0.0;
       const auto own = static_cast<double>(gossip.ages().quantile(share));
-      for (const std::string& text : session_.world().all_gather(fmt::format("{}", own))) {
-        sum += std::stod(text);
-      }
-      return sum / session_.size();
+      return session_.world().all_reduce(own, transport::Reduction::kSum) / session_.size();
     };
     constexpr double kMost = 0.95;
     report("staleness_steps_median", age(0.5), "steps");  // NOLINT(readability-magic-numbers)

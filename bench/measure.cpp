@@ -9,18 +9,6 @@
 #include <libgossip/base/deadline.h>
 
 namespace gossip::bench {
-namespace {
-
-double slowest(transport::Group& group, double seconds) {
-  double most = 0.0;
-  for (const std::string& text : group.all_gather(fmt::format("{}", seconds))) {
-    most = std::max(most, std::stod(text));
-  }
-  return most;
-}
-
-}  // namespace
-
 double median_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t middle = values.size() / 2;
@@ -40,7 +28,8 @@ std::vector<Times> measure(transport::Group& group, const std::vector<Contender>
       group.barrier();
       const auto start = Clock::now();
       contenders[i].run();
-      const double seconds = slowest(group, seconds_between(start, Clock::now()));
+      const double seconds =
+          group.all_reduce(seconds_between(start, Clock::now()), transport::Reduction::kMax);
       so_far += seconds;
       if (repetition >= 0) all[i].seconds.push_back(seconds);
     }

@@ -128,17 +128,18 @@ double while_busy_ms(Line& line, Rank self) {
 std::array<double, 2> together(const mpi::Communicator& pair,
                                const std::function<double()>& figure) {
   pair.barrier();
-  std::string text;
+  double own = 0.0;
+  std::string failure;
   try {
-    text = fmt::format("{}", figure());
+    own = figure();
   } catch (const std::exception& error) {
-    text = std::string("!") + error.what();
+    failure = error.what();
   }
-  const std::vector<std::string> all = pair.all_gather(text);
-  for (const std::string& one : all) {
-    if (one.starts_with('!')) throw Error(one.substr(1));
+  for (const std::string& one : pair.all_gather(failure)) {
+    if (!one.empty()) throw Error(one);
   }
-  return {std::stod(all[0]), std::stod(all[1])};
+  const std::vector<double> all = pair.all_gather(own);
+  return {all[0], all[1]};
 }
 
 void measure(const mpi::Communicator& pair, transport::Network& network, PairTest& result) {

@@ -84,7 +84,7 @@ class AllReduceTrainer final : public Trainer {
   /// All ranks make as many steps as the slowest one's first suggests.
   [[nodiscard]] Walk run(const Pass& pass, double seconds) override {
     double longest = 0.0;
-    for (const Walk& first : gather(group_, walk(pass, 1))) {
+    for (const Walk& first : group_.all_gather(walk(pass, 1))) {
       longest = std::max(longest, first.seconds);
     }
     return walk(pass, std::max(2, static_cast<int>(std::ceil(seconds / longest))));
@@ -124,14 +124,6 @@ Pass computing_pass(transport::Group& group, std::chrono::milliseconds time) {
   auto rounds = static_cast<std::int64_t>(std::chrono::duration<double>(time).count() / each);
   group.broadcast(std::as_writable_bytes(std::span(&rounds, 1)), 0);
   return [rounds] { compute(rounds); };
-}
-
-std::vector<Walk> gather(transport::Group& group, const Walk& walk) {
-  std::vector<Walk> walks;
-  for (const std::string& text : group.all_gather(nlohmann::json(walk).dump())) {
-    walks.push_back(nlohmann::json::parse(text).get<Walk>());
-  }
-  return walks;
 }
 
 std::unique_ptr<Trainer> make_no_communication(std::size_t bytes) {

@@ -12,8 +12,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <libgossip/engine/pair_worker.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/group.h>
@@ -47,9 +45,6 @@ struct Walk {
 
   [[nodiscard]] double pace() const { return steps / seconds; }
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Walk, seconds, steps, pass_seconds, update_seconds, wait_seconds,
-                                   merge_seconds, exchanges, skipped, bytes_averaged,
-                                   thread_seconds)
 
 /// A way to train. Collective: all member functions.
 class Trainer {
@@ -64,9 +59,6 @@ class Trainer {
   /// Steps for about so many seconds.
   [[nodiscard]] virtual Walk run(const Pass& pass, double seconds) = 0;
 };
-
-/// All ranks' walks, by rank. Collective.
-[[nodiscard]] std::vector<Walk> gather(transport::Group& group, const Walk& walk);
 
 [[nodiscard]] std::unique_ptr<Trainer> make_no_communication(std::size_t bytes);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convex_lab/run_on_ranks.h"
 
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -77,23 +76,12 @@ class Watch {
   std::optional<std::string> status_;
 };
 
-std::vector<Numbers> gather(transport::Group& group, const Numbers& own) {
-  std::vector<Numbers> all;
-  const char* bytes = reinterpret_cast<const char*>(own.data());
-  for (const std::string& text : group.all_gather({bytes, own.size() * sizeof(double)})) {
-    Numbers numbers(own.size());
-    std::memcpy(numbers.data(), text.data(), text.size());
-    all.push_back(std::move(numbers));
-  }
-  return all;
-}
-
 /// All ranks look together, in steps that are further and further apart.
 void run_together(RankWorker& worker, transport::Group& group, Watch* watch) {
   double is_at_end = 0.0;
   for (std::int64_t step = 0, next = 0; is_at_end == 0.0; ++step) {
     if (step == next) {
-      const auto all = gather(group, worker.numbers());
+      const auto all = group.all_gather(worker.numbers());
       is_at_end = watch != nullptr && watch->note(all) ? 1.0 : 0.0;
       is_at_end = transport::mean_of(group, is_at_end);
       next = step + 1 + step / 100;
@@ -119,7 +107,7 @@ void run_apart(RankWorker& worker, transport::Group& group, Watch* watch) {
     is_at_end = watch->note(all);
   }
   worker.leave();
-  const auto all = gather(group, worker.numbers());
+  const auto all = group.all_gather(worker.numbers());
   if (watch != nullptr) static_cast<void>(watch->note(all));
 }
 

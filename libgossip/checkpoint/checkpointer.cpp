@@ -2,7 +2,6 @@
 // How a run is saved; checkpointer_resume.cpp has how it is resumed.
 #include <algorithm>
 #include <exception>
-#include <sstream>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -261,25 +260,20 @@ void Checkpointer::make_complete(std::int64_t set) {
 /// All ranks together: what has failed on one of them is known to all. It is thrown when all is
 /// done that they do together.
 void Checkpointer::share_failures() {
-  std::string own;
+  std::vector<std::int64_t> own;
   std::string why;
   for (const BackgroundWriter::Failure& failure : writer_.take_failures()) {
-    own += fmt::format("{} ", failure.set);
+    own.push_back(failure.set);
     if (why.empty()) why = failure.why;
   }
-  const std::vector<std::string> all = group_.all_gather(own.empty() ? "" : own + '\n' + why);
-  for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    if (all[rank].empty()) continue;
-    const std::size_t end = all[rank].find('\n');
-    std::istringstream numbers(all[rank].substr(0, end));
-    std::int64_t set = 0;
-    for (bool is_first = true; numbers >> set; is_first = false) {
-      failed_.insert(set);
-      if (!is_first || !failure_.empty()) continue;
-      failure_ = fmt::format(
-          "The checkpoint '{}' could not be saved. {}{}", set_folder(set).string(),
-          rank == 0 ? "" : fmt::format("On rank {}: ", rank), all[rank].substr(end + 1));
-    }
+  const std::vector<std::vector<std::int64_t>> sets = group_.all_gather(own);
+  const std::vector<std::string> reasons = group_.all_gather(why);
+  for (std::size_t rank = 0; rank < sets.size(); ++rank) {
+    failed_.insert(sets[rank].begin(), sets[rank].end());
+    if (sets[rank].empty() || !failure_.empty()) continue;
+    failure_ = fmt::format("The checkpoint '{}' could not be saved. {}{}",
+                           set_folder(sets[rank].front()).string(),
+                           rank == 0 ? "" : fmt::format("On rank {}: ", rank), reasons[rank]);
   }
 }
 
@@ -310,16 +304,14 @@ void Checkpointer::await_writers() {
   Clock::time_point noticed = begin;
   while (true) {
     writer_.wait_for(kBetweenWords);
-    const std::optional<std::int64_t> current = writer_.current();
-    const std::vector<std::string> sets =
-        group_.all_gather(current ? std::to_string(*current) : "");
-    const auto busy = std::ranges::find_if(sets, [](const auto& set) { return !set.empty(); });
+    constexpr std::int64_t kNone = -1;
+    const std::vector<std::int64_t> sets = group_.all_gather(writer_.current().value_or(kNone));
+    const auto busy = std::ranges::find_if(sets, [](std::int64_t set) { return set != kNone; });
     if (busy == sets.end()) return;
     if (group_.rank() != 0 || Clock::now() - noticed < kBetweenNotices) continue;
     noticed = Clock::now();
     log(LogLevel::kInfo, 0, "rank {} is still busy with '{}' after {:.0f} s; all wait for it",
-        busy - sets.begin(), set_folder(std::stoll(*busy)).string(),
-        seconds_between(begin, noticed));
+        busy - sets.begin(), set_folder(*busy).string(), seconds_between(begin, noticed));
   }
 }
 
@@ -394,23 +386,22 @@ bool Checkpointer::meet(bool is_done, bool& are_all_done) {
     agreement_->drain();
     share_failures();
     look_for_return();
+    struct Told {
+      Wish wish;
+      bool is_done;
+      bool has_returned;
+      std::int64_t steps;
+    };
     Wish agreed = Wish::kNone;
     std::int64_t job_steps = 0;
     bool has_any_returned = false;
     are_all_done = true;
-    for (const std::string& text :
-         group_.all_gather(fmt::format("{} {} {} {}", static_cast<int>(wish()), is_done ? 1 : 0,
-                                       has_returned_ ? 1 : 0, optimizer_.steps()))) {
-      std::istringstream stream(text);
-      int wish = 0;
-      int done = 0;
-      int returned = 0;
-      std::int64_t steps = 0;
-      stream >> wish >> done >> returned >> steps;
-      agreed = std::max(agreed, static_cast<Wish>(wish));
-      are_all_done = are_all_done && done == 1;
-      has_any_returned = has_any_returned || returned == 1;
-      job_steps += steps;
+    for (const Told& told :
+         group_.all_gather(Told{wish(), is_done, has_returned_, optimizer_.steps()})) {
+      agreed = std::max(agreed, told.wish);
+      are_all_done = are_all_done && told.is_done;
+      has_any_returned = has_any_returned || told.has_returned;
+      job_steps += told.steps;
     }
     if (agreed == Wish::kNone || are_all_done) return;  // a run that is over needs no set
     save(number_after(optimizer_.is_synchronous() ? optimizer_.steps() : job_steps,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a run is resumed; checkpointer.cpp has how it is saved.
 #include <algorithm>
-#include <charconv>
 #include <exception>
 #include <system_error>
 #include <utility>
@@ -18,12 +17,6 @@
 
 namespace gossip::checkpoint {
 namespace {
-
-std::int64_t number_of(const std::string& text) {
-  std::int64_t number = -1;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
 
 /// What cannot be seen may be there: reading it says what is wrong.
 bool may_be_there(const std::filesystem::path& path) {
@@ -65,7 +58,7 @@ std::optional<Resumed> Checkpointer::load() {
     const std::vector<std::int64_t> sets = complete_sets(options_.folder);
     if (!sets.empty()) newest = sets.back();
   });
-  newest = number_of(group_.all_gather(std::to_string(newest)).front());
+  newest = group_.all_gather(newest).front();
   if (newest < 0) {
     if (folder_) {
       log(LogLevel::kInfo, 0, "no complete checkpoint in '{}': this run starts from the beginning",

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <string>
 
@@ -94,12 +93,7 @@ void SaveAgreement::wait() {
 
 /// A rank may have come here one start behind others.
 void SaveAgreement::drain() {
-  std::int64_t most = starts_;
-  for (const std::string& text : group_.all_gather(std::to_string(starts_))) {
-    std::int64_t starts = 0;
-    std::from_chars(text.data(), text.data() + text.size(), starts);
-    most = std::max(most, starts);
-  }
+  const std::int64_t most = group_.all_reduce(starts_, transport::Reduction::kMax);
   if (is_under_way_) wait();
   is_under_way_ = false;
   if (starts_ == most) return;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -158,16 +157,16 @@ void OverlapWorker::settle() {
 
 /// By sender: how many messages it has ever sent to this rank. Collective.
 std::vector<std::int64_t> OverlapWorker::messages_to_come() {
-  std::string own;  // receivers and numbers
-  for (const Rank peer : peers_) own += fmt::format("{} {} ", peer, edge(peer).sent);
+  struct Sent {
+    std::int64_t receiver;
+    std::int64_t messages;
+  };
+  std::vector<Sent> own;
+  for (const Rank peer : peers_) own.push_back({peer, edge(peer).sent});
   std::vector<std::int64_t> result;
-  for (const std::string& text : group_.all_gather(own)) {
-    std::istringstream numbers(text);
-    Rank receiver = -1;
-    std::int64_t sent = 0;
-    while (receiver != group_.rank() && numbers >> receiver >> sent) {
-    }
-    result.push_back(receiver == group_.rank() ? sent : 0);
+  for (const std::vector<Sent>& sent : group_.all_gather(own)) {
+    const auto to_this = std::ranges::find(sent, group_.rank(), &Sent::receiver);
+    result.push_back(to_this == sent.end() ? 0 : to_this->messages);
   }
   return result;
 }

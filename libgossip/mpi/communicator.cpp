@@ -106,7 +106,8 @@ void Communicator::broadcast(std::span<std::byte> bytes, Rank root) const {
 }
 
 std::vector<std::string> Communicator::all_gather(std::string_view text) const {
-  const std::vector<std::int64_t> bytes = gather_lengths(static_cast<std::int64_t>(text.size()));
+  const std::vector<std::int64_t> bytes = all_gather(static_cast<std::int64_t>(text.size()));
+  check_lengths(bytes);
   struct Buffers {
     std::string own;
     std::string all;
@@ -135,27 +136,34 @@ std::vector<std::string> Communicator::all_gather(std::string_view text) const {
   return texts;
 }
 
-/// Bytes that each rank has, which together are no more than one call of MPI can gather.
-std::vector<std::int64_t> Communicator::gather_lengths(std::int64_t own) const {
-  struct Buffers {
-    std::int64_t own;
-    std::vector<std::int64_t> all;
-  };
-  const auto buffers =
-      std::make_shared<Buffers>(own, std::vector<std::int64_t>(static_cast<std::size_t>(size_)));
-  Requests requests;
-  GOSSIP_MPI(MPI_Iallgather(&buffers->own, 1, MPI_INT64_T, buffers->all.data(), 1, MPI_INT64_T,
-                            get(), requests.add(buffers)));
-  finish(requests, "gather");
-  const auto largest = std::ranges::max_element(buffers->all);
+/// Together they are no more bytes than one call of MPI can gather.
+void Communicator::check_lengths(const std::vector<std::int64_t>& lengths) const {
+  const auto largest = std::ranges::max_element(lengths);
   std::int64_t sum = 0;
-  for (const std::int64_t length : buffers->all) sum += length;
+  for (const std::int64_t length : lengths) sum += length;
   constexpr std::int64_t kMost = std::numeric_limits<int>::max();
-  if (sum <= kMost) return buffers->all;
+  if (sum <= kMost) return;
   throw JointError(fmt::format(
       "The texts that {} ranks gather have {} bytes together (the longest, rank {}'s, {} bytes), "
       "but at most {} can be gathered at once: gather less, or in parts.",
-      size_, sum, largest - buffers->all.begin(), *largest, kMost));
+      size_, sum, largest - lengths.begin(), *largest, kMost));
+}
+
+void Communicator::gather(std::span<const std::byte> own, std::span<std::byte> all) const {
+  GOSSIP_ASSERT(all.size() == own.size() * static_cast<std::size_t>(size_),
+                "{} bytes of each of {} ranks do not fill {}", own.size(), size_, all.size());
+  struct Buffers {
+    std::vector<std::byte> own;
+    std::vector<std::byte> all;
+  };
+  const auto buffers = std::make_shared<Buffers>(std::vector(own.begin(), own.end()),
+                                                 std::vector<std::byte>(all.size()));
+  const int bytes = narrow_count(own.size());
+  Requests requests;
+  GOSSIP_MPI(MPI_Iallgather(buffers->own.data(), bytes, MPI_BYTE, buffers->all.data(), bytes,
+                            MPI_BYTE, get(), requests.add(buffers)));
+  finish(requests, "gather");
+  std::ranges::copy(buffers->all, all.begin());
 }
 
 void Communicator::sum_async(const VectorView& vector, const std::shared_ptr<const void>& memory,

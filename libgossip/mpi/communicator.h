@@ -14,6 +14,7 @@
 
 #include <mpi.h>
 
+#include <libgossip/base/plain_value.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/unique_handle.h>
 #include <libgossip/base/vector_view.h>
@@ -76,6 +77,18 @@ class Communicator {
   /// JointError when they have more than 2^31 - 1 bytes together.
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) const;
 
+  /// The values of all ranks, by rank. All pass the same type.
+  template <PlainValue T>
+  [[nodiscard]] std::vector<T> all_gather(const T& value) const {
+    std::vector<T> values(static_cast<std::size_t>(size_));
+    gather(std::as_bytes(std::span(&value, 1)), std::as_writable_bytes(std::span(values)));
+    return values;
+  }
+
+  /// The bytes of all ranks, which have equally many, by rank: `all` has room for them. For small
+  /// things.
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const;
+
   /// Starts to replace `vector` by the sum over all ranks and returns at once; the operations are
   /// added to `requests`. `memory` keeps the vector alive, which stays untouched until they are
   /// finished. More than 2^31 elements are legal.
@@ -90,7 +103,7 @@ class Communicator {
 
   /// Waits for the operations of a collective call.
   void finish(Requests& requests, std::string_view what) const;
-  [[nodiscard]] std::vector<std::int64_t> gather_lengths(std::int64_t own) const;
+  void check_lengths(const std::vector<std::int64_t>& lengths) const;
 
   gossip::detail::UniqueHandle<detail::CommunicatorTraits> handle_;
   Rank rank_ = 0;

@@ -71,16 +71,17 @@ std::string shortage_of_shared_memory(std::size_t bytes_needed, std::size_t byte
 std::string shortage_of_shared_memory(const Communicator& host, std::size_t own_bytes) {
   // One rank alone gets memory of its own, which nobody else has to map.
   if (host.size() == 1) return {};
+  struct Bytes {
+    std::size_t needed;
+    std::size_t available;
+  };
   const std::string folder = shared_memory_folder();
-  std::size_t needed = 0;
-  std::size_t available = kMost;
-  for (const std::string& text :
-       host.all_gather(fmt::format("{} {}", own_bytes, bytes_free_in(folder)))) {
-    const std::size_t space = text.find(' ');
-    needed = saturated_sum(needed, std::stoull(text.substr(0, space)));
-    available = std::min<std::size_t>(available, std::stoull(text.substr(space + 1)));
+  Bytes all{0, kMost};
+  for (const Bytes& one : host.all_gather(Bytes{own_bytes, bytes_free_in(folder)})) {
+    all.needed = saturated_sum(all.needed, one.needed);
+    all.available = std::min(all.available, one.available);
   }
-  return shortage_of_shared_memory(needed, available, folder);
+  return shortage_of_shared_memory(all.needed, all.available, folder);
 }
 
 SharedWindow::SharedWindow(const Communicator& host, std::size_t bytes) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <memory>
 
 #include <libgossip/base/error.h>
@@ -50,11 +49,7 @@ Window::Window(const Communicator& communicator, std::size_t bytes) {
   const Part own{padded - own_.size(), bytes};
   own_ = own_.first(bytes);
   std::ranges::fill(own_, std::byte{0});
-  std::string text(sizeof(own), '\0');
-  std::memcpy(text.data(), &own, sizeof(own));
-  for (const std::string& other : communicator.all_gather(text)) {
-    std::memcpy(&parts_.emplace_back(), other.data(), sizeof(own));
-  }
+  parts_ = communicator.all_gather(own);
   // Not MPI_Win_lock_all: there a flush of Open MPI waits for the puts to all ranks.
   for (Rank rank = 0; rank < communicator.size(); ++rank) {
     GOSSIP_MPI(MPI_Win_lock(MPI_LOCK_SHARED, rank, MPI_MODE_NOCHECK, handle_.get()));

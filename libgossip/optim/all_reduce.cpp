@@ -152,13 +152,14 @@ void AllReduce::synchronize() {
 void AllReduce::complete_started() {
   if (group().size() == 1) return;
   engine::BucketedMean& mean = *staged_worker().gradient_mean();
-  const std::string_view own = mean.has_failed() ? "failed" : has_started() ? "started" : "";
-  const std::vector<std::string> all = group().all_gather(own);
-  if (std::ranges::count(all, "failed") > 0) {
+  enum class Pass { kNone, kStarted, kFailed };
+  const Pass own = mean.has_failed() ? Pass::kFailed : has_started() ? Pass::kStarted : Pass::kNone;
+  const std::vector<Pass> all = group().all_gather(own);
+  if (std::ranges::count(all, Pass::kFailed) > 0) {
     mean.give_up();
-  } else if (std::ranges::count(all, "started") == group().size()) {
+  } else if (std::ranges::count(all, Pass::kStarted) == group().size()) {
     complete();
-  } else if (std::ranges::count(all, "started") > 0) {  // step() gathers the gradients again
+  } else if (std::ranges::count(all, Pass::kStarted) > 0) {  // step() gathers the gradients again
     is_in_pass_ = false;
     drop_mean();
   }

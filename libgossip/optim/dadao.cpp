@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <string>
 #include <utility>
 
 #include <torch/nn/module.h>
@@ -72,15 +70,6 @@ std::unique_ptr<torch::optim::Optimizer> groups_of(const torch::nn::Module& modu
   return std::make_unique<torch::optim::SGD>(module.parameters(), torch::optim::SGDOptions(1.0));
 }
 
-/// Numbers that are the same on all ranks: L is that of the rank with the most curved loss.
-double largest_of_all(transport::Group& group, double value) {
-  double largest = value;
-  for (const std::string& text : group.all_gather(fmt::format("{:a}", value))) {
-    largest = std::max(largest, std::strtod(text.c_str(), nullptr));
-  }
-  return largest;
-}
-
 double lipschitz_of(transport::Group& group, torch::nn::Module& module, const DADAOOptions& options,
                     const CollectiveCall& /*it belongs to*/) {
   constexpr double kMargin = 1.1;  // power iteration comes from below
@@ -96,7 +85,7 @@ double lipschitz_of(transport::Group& group, torch::nn::Module& module, const DA
                  curvature);
     own = kMargin * curvature + options.weight_decay();
   });
-  return largest_of_all(group, own);
+  return group.all_reduce(own, transport::Reduction::kMax);  // the most curved loss counts
 }
 
 }  // namespace

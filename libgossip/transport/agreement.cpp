@@ -28,12 +28,18 @@ std::pair<std::string_view, std::string_view> first_difference(std::string_view 
   }
 }
 
-/// The first rank that has not the text of rank 0; 0: none.
-std::size_t first_other(const std::vector<std::string>& texts) {
-  const auto other =
-      std::ranges::find_if(texts, [&](const auto& text) { return text != texts[0]; });
-  return other == texts.end() ? 0 : static_cast<std::size_t>(other - texts.begin());
+/// The first rank that has not what rank 0 has; 0: none.
+template <class T>
+std::size_t first_other(const std::vector<T>& all) {
+  const auto other = std::ranges::find_if(all, [&](const T& one) { return !(one == all[0]); });
+  return other == all.end() ? 0 : static_cast<std::size_t>(other - all.begin());
 }
+
+struct Fingerprint {
+  std::size_t size;
+  std::size_t hash;
+  bool operator==(const Fingerprint&) const = default;
+};
 
 [[noreturn]] void fail(std::string_view what, std::string_view of_first, std::size_t rank,
                        std::string_view of_other) {
@@ -50,8 +56,8 @@ std::size_t first_other(const std::vector<std::string>& texts) {
 /// many ranks would take more memory than there is.
 void require_agreement(Group& group, std::string_view what, std::string_view text) {
   if (group.size() == 1) return;
-  const std::size_t other = first_other(
-      group.all_gather(fmt::format("{} {:x}", text.size(), std::hash<std::string_view>{}(text))));
+  const std::size_t other =
+      first_other(group.all_gather(Fingerprint{text.size(), std::hash<std::string_view>{}(text)}));
   if (other == 0) return;
   const auto rank = static_cast<std::size_t>(group.rank());
   const std::vector<std::string> all =

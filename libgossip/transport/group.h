@@ -4,16 +4,19 @@
 /// @file
 /// A set of ranks that train together.
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
+#include <libgossip/base/plain_value.h>
 #include <libgossip/base/types.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/transport/background.h>
@@ -77,6 +80,13 @@ class Largest {
   [[nodiscard]] virtual std::span<const double> numbers() const = 0;
 };
 
+/// What Group::all_reduce() makes of one number a rank.
+enum class Reduction {
+  kSum,  ///< in the order of the ranks
+  kMin,
+  kMax,
+};
+
 /// A set of ranks: MPI processes, or threads of one process. One object per rank.
 ///
 /// Collective: all member functions except rank(), size(), transport(), shares_memory_with(),
@@ -132,6 +142,54 @@ class Group {
 
   /// The texts of all ranks, by rank. For small things.
   [[nodiscard]] virtual std::vector<std::string> all_gather(std::string_view text) = 0;
+
+  /// The values of all ranks, by rank. All pass the same type.
+  template <PlainValue T>
+  [[nodiscard]] std::vector<T> all_gather(const T& value) {
+    std::vector<T> values(static_cast<std::size_t>(size()));
+    gather(std::as_bytes(std::span(&value, 1)), std::as_writable_bytes(std::span(values)));
+    return values;
+  }
+
+  /// The values of all ranks, by rank, of which each may have another number.
+  template <PlainValue T>
+  [[nodiscard]] std::vector<std::vector<T>> all_gather(const std::vector<T>& own) {
+    std::vector<std::vector<T>> result;
+    const auto* bytes = reinterpret_cast<const char*>(own.data());
+    for (const std::string& text : all_gather({bytes, own.size() * sizeof(T)})) {
+      std::vector<T>& values = result.emplace_back(text.size() / sizeof(T));
+      std::ranges::copy(text, reinterpret_cast<char*>(values.data()));
+    }
+    return result;
+  }
+
+  /// One number of all ranks': the same bits on all of them. For a few numbers.
+  template <PlainValue T>
+  requires std::is_arithmetic_v<T>
+  [[nodiscard]] T all_reduce(T value, Reduction reduction) {
+    all_reduce(std::span(&value, 1), reduction);
+    return value;
+  }
+
+  /// The same for each of a few numbers, in place.
+  template <PlainValue T>
+  requires std::is_arithmetic_v<T>
+  void all_reduce(std::span<T> values, Reduction reduction) {
+    const std::size_t count = values.size();
+    std::vector<T> all(count * static_cast<std::size_t>(size()));
+    gather(std::as_bytes(values), std::as_writable_bytes(std::span(all)));
+    std::copy_n(all.begin(), count, values.begin());
+    for (std::size_t i = count; i < all.size(); ++i) {
+      T& value = values[i % count];
+      if (reduction == Reduction::kSum) value += all[i];
+      if (reduction == Reduction::kMin) value = std::min(value, all[i]);
+      if (reduction == Reduction::kMax) value = std::max(value, all[i]);
+    }
+  }
+
+ protected:
+  /// The bytes of all ranks, which have equally many, by rank: `all` has room for them.
+  virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) = 0;
 };
 
 /// Whether all ranks of the group share memory.

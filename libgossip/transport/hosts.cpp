@@ -16,7 +16,9 @@ std::string host_name() {
 topology::Hosts hosts_of(Group& group) {
   Rank first = 0;
   while (first != group.rank() && !group.shares_memory_with(first)) ++first;
-  return topology::Hosts(group.all_gather(std::to_string(first)), group.all_gather(host_name()));
+  std::vector<std::string> hosts;
+  for (const Rank of_host : group.all_gather(first)) hosts.push_back(std::to_string(of_host));
+  return topology::Hosts(hosts, group.all_gather(host_name()));
 }
 
 }  // namespace gossip::transport

@@ -138,8 +138,8 @@ bool NetworkChannel::settle() {
   };
   const auto settle_all = [&] {
     const bool is_settled = wait_until(Deadline(options().timeout), is_quiet);
-    const std::vector<std::string> all = communicator.all_gather(is_settled ? "yes" : "no");
-    return std::ranges::find(all, "no") == all.end();
+    const std::vector<int> all = communicator.all_gather(is_settled ? 1 : 0);
+    return std::ranges::find(all, 0) == all.end();
   };
   const bool have_arrived = settle_all();
   return settle_all() && have_arrived;  // and their senders know

@@ -112,17 +112,14 @@ class ProcessGroup final : public Group {
         options_(options),
         host_(communicator_.split_by_host(options.ranks_per_memory)),
         index_in_host_(static_cast<std::size_t>(communicator_.size()), -1) {
-    const std::vector<std::string> ranks = host_.all_gather(std::to_string(communicator_.rank()));
-    for (std::size_t index = 0; index < ranks.size(); ++index) {
-      members_.push_back(std::stoi(ranks[index]));
-      index_in_host_[static_cast<std::size_t>(members_.back())] = static_cast<Rank>(index);
+    members_ = host_.all_gather(communicator_.rank());
+    for (std::size_t index = 0; index < members_.size(); ++index) {
+      index_in_host_[static_cast<std::size_t>(members_[index])] = static_cast<Rank>(index);
     }
     if (options_.kind == TransportKind::kShared) check_one_host();
     if (has_one_memory()) return;
     make_ring();
-    for (const std::string& size : communicator_.all_gather(std::to_string(host_.size()))) {
-      has_memories_ |= size != "1";
-    }
+    for (const int size : communicator_.all_gather(host_.size())) has_memories_ |= size != 1;
   }
 
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
@@ -173,6 +170,12 @@ class ProcessGroup final : public Group {
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
     meet("a gather");
     return communicator_.all_gather(text);
+  }
+
+ protected:
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) override {
+    meet(fmt::format("a gather of {} bytes", own.size()));
+    communicator_.gather(own, all);
   }
 
  private:
@@ -313,9 +316,9 @@ Network& ProcessGroup::network(const std::vector<Rank>& peers) {
 }
 
 void ProcessGroup::make_ring() {
-  std::map<std::string, std::vector<Rank>> hosts;  // by the first rank of each
+  std::map<Rank, std::vector<Rank>> hosts;  // by the first rank of each
   Rank rank = 0;
-  for (const std::string& first : communicator_.all_gather(std::to_string(members_.front()))) {
+  for (const Rank first : communicator_.all_gather(members_.front())) {
     hosts[first].push_back(rank++);
   }
   std::vector<std::vector<Rank>> ranks;

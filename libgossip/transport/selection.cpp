@@ -62,16 +62,12 @@ void check_pattern(const Test& test, Rank from, std::int64_t round) {
 /// What the ranks found, made one: the first error, or the longest time.
 TestResult agree(const mpi::Communicator& communicator, const std::string& error, double seconds) {
   TestResult result;
-  const std::vector<std::string> all =
-      communicator.all_gather(error.empty() ? fmt::format("{}", seconds) : "!" + error);
-  for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    if (all[rank].starts_with('!')) {
-      if (result.error.empty())
-        result.error = fmt::format("rank {}: {}", rank, all[rank].substr(1));
-    } else {
-      result.seconds = std::max(result.seconds, std::stod(all[rank]));
-    }
+  const std::vector<std::string> errors = communicator.all_gather(error);
+  const auto failed = std::ranges::find_if(errors, [](const auto& text) { return !text.empty(); });
+  if (failed != errors.end()) {
+    result.error = fmt::format("rank {}: {}", failed - errors.begin(), *failed);
   }
+  result.seconds = std::ranges::max(communicator.all_gather(error.empty() ? seconds : 0.0));
   return result;
 }
 
@@ -121,8 +117,8 @@ std::unique_ptr<Network> make_network(const mpi::Communicator& communicator, Tra
 TestResult test_network(const mpi::Communicator& communicator, Network& network,
                         const std::vector<Rank>& peers) {
   std::size_t most_peers = 1;
-  for (const std::string& count : communicator.all_gather(std::to_string(peers.size()))) {
-    most_peers = std::max<std::size_t>(most_peers, std::stoull(count));
+  for (const std::size_t count : communicator.all_gather(peers.size())) {
+    most_peers = std::max(most_peers, count);
   }
   const std::vector<Rank> partners =
       tested(peers, most_peers, communicator.rank(), communicator.size());

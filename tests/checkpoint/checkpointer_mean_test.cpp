@@ -310,18 +310,31 @@ class LosingGroup final : public transport::Group {
   void meet(std::string_view what) override { group_.meet(what); }
   void barrier() override { group_.barrier(); }
   void broadcast(std::span<std::byte> bytes, Rank root) override { group_.broadcast(bytes, root); }
+  [[nodiscard]] std::unique_ptr<transport::Group> split(int color, int key) override {
+    return group_.split(color, key);
+  }
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
-    if (loses_) {
-      has_lost_ = true;
-      throw TimeoutError(1, "Rank 1 is lost.");
-    }
+    look();
     return group_.all_gather(text);
+  }
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) override {
+    look();
+    const std::vector<std::vector<std::byte>> parts =
+        group_.all_gather(std::vector<std::byte>(own.begin(), own.end()));
+    auto to = all.begin();
+    for (const std::vector<std::byte>& part : parts) to = std::ranges::copy(part, to).out;
   }
 
   void lose() { loses_ = true; }
   [[nodiscard]] bool has_lost() const { return has_lost_; }
 
  private:
+  void look() {
+    if (!loses_) return;
+    has_lost_ = true;
+    throw TimeoutError(1, "Rank 1 is lost.");
+  }
+
   transport::Group& group_;
   std::atomic<bool> loses_ = false;
   std::atomic<bool> has_lost_ = false;

@@ -66,10 +66,10 @@ TEST_P(GroupTest, MemoryIsSharedInBothDirectionsAndWithOneself) {
 TEST_P(GroupTest, RanksAreNumberedFromZero) {
   on_ranks(GetParam(), [](Group& group) {
     EXPECT_EQ(group.size(), GetParam());
-    const std::vector<std::string> ranks = group.all_gather(std::to_string(group.rank()));
+    const std::vector<Rank> ranks = group.all_gather(group.rank());
     EXPECT_EQ(ranks.size(), static_cast<std::size_t>(group.size()));
     for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-      EXPECT_EQ(ranks[rank], std::to_string(rank));
+      EXPECT_EQ(ranks[rank], static_cast<Rank>(rank));
     }
   });
 }
@@ -240,6 +240,78 @@ TEST_P(GroupTest, GathersTextsOfAnyLength) {
     for (Rank rank = 0; rank < group.size(); ++rank) {
       EXPECT_EQ(texts.at(static_cast<std::size_t>(rank)), text_of(rank));
     }
+  });
+}
+
+TEST_P(GroupTest, GathersValuesByteByByte) {
+  on_ranks(GetParam(), [](Group& group) {
+    struct Told {
+      std::int64_t steps;
+      float rate;
+      bool is_done;
+    };
+    const auto of = [](Rank rank) {
+      return Told{std::numeric_limits<std::int64_t>::min() + rank, 0.1F * static_cast<float>(rank),
+                  rank % 2 == 1};
+    };
+
+    const std::vector<Told> all = group.all_gather(of(group.rank()));
+
+    ASSERT_EQ(all.size(), static_cast<std::size_t>(group.size()));
+    for (Rank rank = 0; rank < group.size(); ++rank) {
+      const Told& told = all[static_cast<std::size_t>(rank)];
+      EXPECT_EQ(told.steps, of(rank).steps);
+      EXPECT_EQ(told.rate, of(rank).rate);
+      EXPECT_EQ(told.is_done, of(rank).is_done);
+    }
+  });
+}
+
+TEST_P(GroupTest, GathersListsOfAnyLength) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto of = [](Rank rank) {
+      return std::vector<double>(static_cast<std::size_t>(rank) * 3, 1.0 / (rank + 1));
+    };
+
+    const std::vector<std::vector<double>> all = group.all_gather(of(group.rank()));
+
+    ASSERT_EQ(all.size(), static_cast<std::size_t>(group.size()));
+    for (Rank rank = 0; rank < group.size(); ++rank) {
+      EXPECT_EQ(all[static_cast<std::size_t>(rank)], of(rank));
+    }
+  });
+}
+
+TEST_P(GroupTest, ReducesAFewNumbersToTheSameBitsOnAllRanks) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto of = [](Rank rank) { return 1.0 / (3 + rank); };
+    double expected = 0.0;
+    for (Rank rank = 0; rank < group.size(); ++rank) expected += of(rank);
+
+    EXPECT_EQ(group.all_reduce(of(group.rank()), Reduction::kSum), expected);
+    EXPECT_EQ(group.all_reduce(of(group.rank()), Reduction::kMax), of(0));
+    EXPECT_EQ(group.all_reduce(of(group.rank()), Reduction::kMin), of(group.size() - 1));
+    std::vector<std::int64_t> numbers{group.rank(), -group.rank()};
+    group.all_reduce(std::span(numbers), Reduction::kMax);
+    EXPECT_THAT(numbers, testing::ElementsAre(group.size() - 1, 0));
+    group.all_reduce(std::span<double>(), Reduction::kSum);
+  });
+}
+
+TEST_P(GroupTest, RanksThatGatherDifferentTypesAllSaySo) {
+  if (GetParam() == 1) return;
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank last = group.size() - 1;
+    test::expect_throw<JointError>(
+        [&] {
+          if (group.rank() == last) {
+            static_cast<void>(group.all_gather(std::int64_t{1}));
+          } else {
+            static_cast<void>(group.all_gather(std::int32_t{1}));
+          }
+        },
+        {fmt::format("rank 0 is in a gather of 4 bytes, rank {} in a gather of 8 bytes.", last)});
+    EXPECT_EQ(group.all_gather(1).size(), static_cast<std::size_t>(group.size()));
   });
 }
 

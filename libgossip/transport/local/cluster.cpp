@@ -218,12 +218,22 @@ class LocalGroup final : public Group {
     return shared_->all_gather(rank_, std::string(text));
   }
 
-  [[nodiscard]] std::vector<VectorView> all_gather(const VectorView& vector) {
+  [[nodiscard]] std::vector<VectorView> gather_views(const VectorView& vector) {
     return shared_->all_gather(rank_, vector);
   }
 
   /// Without a look at where the ranks are: on the step path.
   void await_all() { shared_->barrier(); }
+
+ protected:
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) override {
+    meet(fmt::format("a gather of {} bytes", own.size()));
+    auto to = all.begin();
+    for (const std::span<const std::byte> part : shared_->all_gather(rank_, own)) {
+      to = std::ranges::copy(part, to).out;
+    }
+    shared_->barrier();  // nobody's bytes go while others read them
+  }
 
  private:
   std::shared_ptr<Cluster::Shared> shared_;
@@ -242,7 +252,7 @@ class LocalMean final : public Mean {
   void progress() override {}
 
   void await() override {
-    const std::vector<VectorView> all = group_.all_gather(vector_);
+    const std::vector<VectorView> all = group_.gather_views(vector_);
     visit(vector_, [&]<class T>(std::span<T> values) {
       std::vector<T> sum(values.size(), T{0});
       for (const VectorView& other : all) {
