@@ -45,14 +45,17 @@ Communicator Communicator::duplicate(MPI_Comm user) {
   return Communicator(copy);
 }
 
+Communicator Communicator::split(int color, int key) const {
+  MPI_Comm part = MPI_COMM_NULL;
+  GOSSIP_MPI(MPI_Comm_split(get(), color, key, &part));
+  return Communicator(part);
+}
+
 Communicator Communicator::split_by_host(int most) const {
   MPI_Comm host = MPI_COMM_NULL;
   GOSSIP_MPI(MPI_Comm_split_type(get(), MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host));
   Communicator whole(host);
-  if (most <= 0) return whole;
-  MPI_Comm part = MPI_COMM_NULL;
-  GOSSIP_MPI(MPI_Comm_split(host, whole.rank() / most, whole.rank(), &part));
-  return Communicator(part);
+  return most <= 0 ? std::move(whole) : whole.split(whole.rank() / most, whole.rank());
 }
 
 Communicator& Communicator::operator=(Communicator&& other) noexcept {

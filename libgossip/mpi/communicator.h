@@ -68,6 +68,10 @@ class Communicator {
   /// most so many of them.
   [[nodiscard]] Communicator split_by_host(int most = 0) const;
 
+  /// The processes that pass the same `color`, which is at least 0, in the order of `key`, and of
+  /// their ranks here where that is the same.
+  [[nodiscard]] Communicator split(int color, int key) const;
+
   void barrier() const;
 
   /// Copies `bytes` of rank `root` over everybody else's. All pass the same length.

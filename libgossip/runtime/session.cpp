@@ -98,6 +98,8 @@ struct Session::Impl {
   GpuChoice gpu;
   mpi::Environment environment;
   std::unique_ptr<transport::Group> world;
+  std::unique_ptr<transport::Group> host;          // once asked for
+  std::unique_ptr<transport::Group> counterparts;  // the same
 };
 
 Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, argv)) {
@@ -121,7 +123,29 @@ Session::~Session() = default;
 
 void Session::use_transport(const transport::TransportOptions& options) {
   // The old group stays where the new one cannot be made.
-  impl_->world = transport::make_process_group(impl_->environment.world(), options);
+  auto world = transport::make_process_group(impl_->environment.world(), options);
+  impl_->counterparts.reset();
+  impl_->host.reset();
+  impl_->world = std::move(world);
+}
+
+transport::Group& Session::host() {
+  if (!impl_->host) {
+    Rank first = 0;
+    while (!world().shares_memory_with(first)) ++first;
+    impl_->host = world().split(first, rank());
+  }
+  return *impl_->host;
+}
+
+transport::Group& Session::counterparts() {
+  if (!impl_->counterparts) {
+    // The hosts have no other order than that of their first ranks, and ranks follow it.
+    const Rank place = host().rank();
+    const Rank first = host().all_gather(rank()).front();
+    impl_->counterparts = world().split(place, first);
+  }
+  return *impl_->counterparts;
 }
 
 Rank Session::rank() const { return impl_->world->rank(); }

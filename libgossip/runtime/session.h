@@ -45,8 +45,16 @@ class Session {
   [[nodiscard]] transport::Group& world() const;
   operator transport::Group&() const { return world(); }  // NOLINT(google-explicit-constructor)
 
+  /// The ranks that share memory with this one: those of its host. Collective over all ranks at the
+  /// first call, and at the first after use_transport().
+  [[nodiscard]] transport::Group& host();
+
+  /// This rank and, of each other host, the rank that has the same number there, in the order of
+  /// the hosts' first ranks. A host that has fewer ranks is not there. Collective as host().
+  [[nodiscard]] transport::Group& counterparts();
+
   /// Has bytes move as `options` say, in place of what the environment variables GOSSIP_... say.
-  /// All that was made with the world() of before must be gone. Collective. Throws JointError when
+  /// All that was made with the groups of before must be gone. Collective. Throws JointError when
   /// the ranks' options differ, or when these ranks cannot use them.
   void use_transport(const transport::TransportOptions& options);
 

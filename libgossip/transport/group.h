@@ -131,6 +131,13 @@ class Group {
   /// Of `count` numbers, the same on all ranks.
   [[nodiscard]] virtual std::unique_ptr<Largest> make_largest(std::size_t count) = 0;
 
+  /// The ranks that pass the same `color`, which is at least 0, as a group of their own: in the
+  /// order of `key`, and of their ranks here where keys are equal. It works as this group does, at
+  /// the same time, and may outlive it. The groups that come from one another have one
+  /// communication thread and one network a process; the ranks of a group destroy them in the same
+  /// order. Throws JointError for a color below 0.
+  [[nodiscard]] virtual std::unique_ptr<Group> split(int color, int key) = 0;
+
   /// Waits until all ranks are in the thread's CollectiveCall, and in `what` inside of it: before
   /// other work that they do together. Moves no data.
   virtual void meet(std::string_view what) = 0;

@@ -21,7 +21,11 @@ constexpr std::chrono::seconds kLastRecords{10};
 
 Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> mover,
                  Background& background)
-    : mailbox_(std::move(communicator)), mover_(std::move(mover)), background_(background) {
+    : everyone_(std::make_shared<NetworkMembers>(mpi::Communicator::duplicate(communicator.get()),
+                                                 communicator.rank(), communicator.size())),
+      mailbox_(std::move(communicator)),
+      mover_(std::move(mover)),
+      background_(background) {
   static_assert(sizeof(Record) <= mpi::Mailbox::kBytes);
   work_ = background_.add([this] { return look(); },
                           [this](std::exception_ptr error) {
@@ -44,14 +48,20 @@ Network::~Network() {
 
 std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& options,
                                                       const std::vector<Rank>& peers) {
-  const mpi::Communicator& communicator = mailbox_.communicator();
-  const auto number = static_cast<std::uint32_t>(channels_.size());
-  const int lane = take_lane(mpi::largest_tag());
+  return make_channel(everyone_, options, peers);
+}
+
+std::unique_ptr<NetworkChannel> Network::make_channel(std::shared_ptr<const NetworkMembers> members,
+                                                      const ChannelOptions& options,
+                                                      const std::vector<Rank>& peers) {
+  const mpi::Communicator& communicator = members->communicator();
   communicator.barrier();  // nobody waits in MPI for a rank that still trains
-  auto channel = std::make_unique<NetworkChannel>(*this, number, lane, communicator.rank(),
-                                                  communicator.size(), peers, options);
+  const std::uint32_t number = next_number(communicator);
+  const int lane = take_lane(communicator);
+  auto channel = std::make_unique<NetworkChannel>(*this, number, lane, members, peers, options);
   {
     const auto lock = mpi::Serial::lock(mutex_);
+    channels_.resize(number, nullptr);
     channels_.push_back(channel.get());
   }
   communicator.barrier();  // records of a channel find it on the other side
@@ -63,13 +73,23 @@ std::unique_ptr<NetworkChannel> Network::make_channel(const ChannelOptions& opti
   return channel;
 }
 
-/// The same one on all ranks, which make and end channels in the same order.
-int Network::take_lane(int largest_tag) {
-  const auto lock = mpi::Serial::lock(mutex_);
-  const auto lane = std::ranges::find(lanes_, false) - lanes_.begin();
-  NetworkChannel::check_lane(static_cast<int>(lane), largest_tag);
-  if (std::cmp_equal(lane, lanes_.size())) lanes_.push_back(false);
-  lanes_[static_cast<std::size_t>(lane)] = true;
+/// The first number that none of the members has used.
+std::uint32_t Network::next_number(const mpi::Communicator& members) const {
+  return std::ranges::max(members.all_gather(static_cast<std::uint32_t>(channels_.size())));
+}
+
+/// The first one that no channel of any member has.
+int Network::take_lane(const mpi::Communicator& members) {
+  const std::vector<std::string> taken = members.all_gather(lanes_);
+  const auto is_taken = [&](std::size_t lane) {
+    return std::ranges::any_of(
+        taken, [&](const std::string& lanes) { return lane < lanes.size() && lanes[lane] == '1'; });
+  };
+  std::size_t lane = 0;
+  while (is_taken(lane)) ++lane;
+  NetworkChannel::check_lane(static_cast<int>(lane), mpi::largest_tag());
+  lanes_.resize(std::max(lanes_.size(), lane + 1), '0');
+  lanes_[lane] = '1';
   return static_cast<int>(lane);
 }
 
@@ -77,7 +97,7 @@ void Network::remove(std::uint32_t channel, int lane, bool has_settled) {
   const auto lock = mpi::Serial::lock(mutex_);
   has_settled_ &= has_settled;
   channels_[channel] = nullptr;
-  lanes_[static_cast<std::size_t>(lane)] = !has_settled;
+  lanes_[static_cast<std::size_t>(lane)] = has_settled ? '0' : '1';
 }
 
 void Network::check() const {
@@ -93,6 +113,7 @@ void Network::send(Rank to, const Record& record) {
 void Network::dispatch(Rank from, const Record& record) {
   NetworkChannel* channel = channels_[record.channel];
   if (channel == nullptr) return;  // closed, and the message dropped with it
+  from = channel->members_->in_group(from);
   if (record.kind == RecordKind::kOffer) {
     channel->on_offer(from, record);
   } else if (record.kind == RecordKind::kCredit) {

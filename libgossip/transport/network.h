@@ -11,25 +11,28 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <libgossip/base/alone.h>
 #include <libgossip/mpi/mailbox.h>
 #include <libgossip/transport/background.h>
 #include <libgossip/transport/channel.h>
+#include <libgossip/transport/network_members.h>
 #include <libgossip/transport/payload_mover.h>
 
 namespace gossip::transport {
 
 class NetworkChannel;
 
-/// Joins the ranks of a group that share no memory. A sender *offers* a message by a small record,
+/// Joins the ranks that share no memory, of a group and of those that were split from it. A sender *offers* a message by a small record,
 /// a receiver that has a slot to spare *grants* it, and the payload goes there: nobody sends what
 /// the receiver has no room for, and memory does not grow with the number of ranks.
 ///
 /// All calls of MPI that this takes are made by the communication thread.
 ///
-/// Collective: construction, destruction and make_channel(). Threads: any.
+/// Collective: construction and destruction over all ranks, make_channel() over its members.
+/// Threads: any.
 class Network {
  public:
   Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> mover,
@@ -38,9 +41,19 @@ class Network {
   Network& operator=(const Network&) = delete;
   ~Network();
 
-  /// `peers`: the ranks that this one exchanges messages with.
+  /// Among `members`. `peers`: those of them that this rank exchanges messages with.
+  [[nodiscard]] std::unique_ptr<NetworkChannel> make_channel(
+      std::shared_ptr<const NetworkMembers> members, const ChannelOptions& options,
+      const std::vector<Rank>& peers);
+
+  /// Among all ranks.
   [[nodiscard]] std::unique_ptr<NetworkChannel> make_channel(const ChannelOptions& options,
                                                              const std::vector<Rank>& peers);
+
+  [[nodiscard]] const std::shared_ptr<const NetworkMembers>& everyone() const noexcept {
+    return everyone_;
+  }
+  [[nodiscard]] int size() const noexcept { return mailbox_.communicator().size(); }
 
   [[nodiscard]] const PayloadMover& mover() const noexcept { return *mover_; }
 
@@ -68,18 +81,20 @@ class Network {
   /// Throws what the communication thread could not go on with.
   void check() const;
 
-  [[nodiscard]] int take_lane(int largest_tag);
+  [[nodiscard]] std::uint32_t next_number(const mpi::Communicator& members) const;
+  [[nodiscard]] int take_lane(const mpi::Communicator& members);
 
   /// `has_settled`: nothing of it is under way, so that another channel may have its tags.
   void remove(std::uint32_t channel, int lane, bool has_settled);
 
   gossip::detail::Lifetime lifetime_;
+  std::shared_ptr<const NetworkMembers> everyone_;
   mpi::Mailbox mailbox_;
   std::unique_ptr<PayloadMover> mover_;
   Background& background_;
   mutable std::timed_mutex mutex_;         // of everything here and in the channels
-  std::vector<NetworkChannel*> channels_;  // by number; null once it is gone
-  std::vector<bool> lanes_;                // of tags: whether a channel has them
+  std::vector<NetworkChannel*> channels_;  // by number; null once it is gone, and of other ranks'
+  std::string lanes_;                      // of tags: '1' where a channel has them, else '0'
   std::vector<std::uint64_t> arrived_;
   std::vector<std::uint64_t> sent_;
   std::exception_ptr error_;

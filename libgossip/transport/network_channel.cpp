@@ -71,19 +71,21 @@ void NetworkChannel::check_lane(int lane, int largest_tag) {
                lane, largest_tag);
 }
 
-NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane, Rank self,
-                               int size, std::vector<Rank> peers, const ChannelOptions& options)
-    : Channel(options, self),
+NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane,
+                               std::shared_ptr<const NetworkMembers> members,
+                               std::vector<Rank> peers, const ChannelOptions& options)
+    : Channel(options, members->communicator().rank()),
       network_(network),
       number_(number),
       lane_(lane),
+      members_(std::move(members)),
       correspondents_(std::move(peers)),
-      peers_(static_cast<std::size_t>(size)),
+      peers_(static_cast<std::size_t>(members_->communicator().size())),
       send_slots_(static_cast<std::size_t>(options.slots)) {
   std::ranges::sort(correspondents_);
   has_credits_ = has_credits(options);
   const std::size_t slots = receive_slots(options, correspondents_.size());
-  receive_memory_ = network_.mover_->make_slots(static_cast<int>(slots), slot_bytes());
+  receive_memory_ = network_.mover_->make_slots(static_cast<int>(slots), slot_bytes(), *members_);
   filled_by_.assign(slots, -1);
   stamps_.assign(slots, 0);
 }
@@ -124,7 +126,7 @@ void NetworkChannel::leave_memory() noexcept {
 /// Waits until nothing moves any more. Messages that were not granted are dropped. Returns whether
 /// that came true on all ranks; all ranks return the same.
 bool NetworkChannel::settle() {
-  const mpi::Communicator& communicator = network_.mailbox_.communicator();
+  const mpi::Communicator& communicator = members_->communicator();
   communicator.barrier();  // what a rank still waits for is still sent
   {
     const auto lock = mpi::Serial::lock(network_.mutex_);
@@ -153,7 +155,7 @@ void NetworkChannel::announce() {
     for (const Peer& peer : peers_) offered.push_back(peer.offered);
   }
   const std::vector<std::uint64_t> announced =
-      mpi::exchange_numbers(network_.mailbox_.communicator(), offered);
+      mpi::exchange_numbers(members_->communicator(), offered);
   const auto lock = mpi::Serial::lock(network_.mutex_);
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     peers_[rank].announced = announced[rank];

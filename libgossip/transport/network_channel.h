@@ -27,8 +27,9 @@ namespace gossip::transport {
 /// kLatest two for each of `peers`.
 class NetworkChannel final : public Channel {
  public:
-  NetworkChannel(Network& network, std::uint32_t number, int lane, Rank self, int size,
-                 std::vector<Rank> peers, const ChannelOptions& options);
+  NetworkChannel(Network& network, std::uint32_t number, int lane,
+                 std::shared_ptr<const NetworkMembers> members, std::vector<Rank> peers,
+                 const ChannelOptions& options);
   ~NetworkChannel() override;
 
   /// Throws gossip::Error for options that make no sense with so many peers.
@@ -117,6 +118,7 @@ class NetworkChannel final : public Channel {
   void grant(Rank from, Arrival& arrival, int slot);
   void complete(Rank from, Arrival& arrival);
 
+  void send(Rank to, const Network::Record& record);
   [[nodiscard]] Peer& peer(Rank rank) { return peers_[static_cast<std::size_t>(rank)]; }
   [[nodiscard]] std::size_t slot_bytes() const;
   [[nodiscard]] std::size_t prefix_bytes() const;
@@ -129,7 +131,8 @@ class NetworkChannel final : public Channel {
   Network& network_;
   gossip::detail::Lifetime lifetime_;
   std::uint32_t number_;
-  int lane_;                          // of the tags: no other channel of now has it
+  int lane_;  // of the tags: no other channel of now has it
+  std::shared_ptr<const NetworkMembers> members_;
   std::vector<Rank> correspondents_;  // ascending
   std::vector<Peer> peers_;           // by rank
   std::vector<SendSlot> send_slots_;

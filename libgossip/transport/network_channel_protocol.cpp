@@ -9,6 +9,10 @@
 
 namespace gossip::transport {
 
+void NetworkChannel::send(Rank to, const Network::Record& record) {
+  network_.send(members_->in_network(to), record);
+}
+
 void NetworkChannel::on_offer(Rank from, const Network::Record& offer) {
   Arrival& arrival = peer(from).arrivals.emplace_back();
   ++peer(from).received;
@@ -17,8 +21,9 @@ void NetworkChannel::on_offer(Rank from, const Network::Record& offer) {
   if (offer.header.bytes == 0) {
     complete(from, arrival);  // a header alone needs no slot: it is here
   } else if (offer.slot >= 0) {
-    network_.mover_->expect(from, filling(offer.slot, offer.header.bytes, offer.stamp,
-                                          static_cast<std::uint64_t>(offer.slot)));
+    network_.mover_->expect(members_->in_network(from),
+                            filling(offer.slot, offer.header.bytes, offer.stamp,
+                                    static_cast<std::uint64_t>(offer.slot)));
   } else {
     ++waiting_;
   }
@@ -74,7 +79,8 @@ void NetworkChannel::on_credit(Rank from, const Network::Record& credit) {
 void NetworkChannel::put(Departure& departure, int slot, std::uint64_t stamp) {
   departure.transfer = ++transfers_;
   SlotMemory& source = *send_slots_[static_cast<std::size_t>(departure.slot)].memory;
-  network_.mover_->put(departure.to, source.slot(0).first(prefix_bytes() + departure.header.bytes),
+  network_.mover_->put(members_->in_network(departure.to),
+                       source.slot(0).first(prefix_bytes() + departure.header.bytes),
                        filling(slot, filling_bytes(departure.header), stamp, departure.transfer));
 }
 
@@ -130,10 +136,10 @@ bool NetworkChannel::offer(Departure& departure) {
     receiver.credits.erase(receiver.credits.begin());
     record.slot = credit.slot;
     record.stamp = credit.stamp;
-    network_.send(departure.to, record);
+    send(departure.to, record);
     put(departure, credit.slot, credit.stamp);
   } else {
-    network_.send(departure.to, record);
+    send(departure.to, record);
   }
   return true;
 }
@@ -146,10 +152,10 @@ bool NetworkChannel::lend() {
     if (filled_by_[slot] >= 0) continue;
     const Rank to = correspondents_[slot % correspondents_.size()];
     filled_by_[slot] = to;
-    network_.send(to, {.kind = Network::RecordKind::kCredit,
-                       .channel = number_,
-                       .slot = static_cast<std::int32_t>(slot),
-                       .stamp = ++stamps_[slot]});
+    send(to, {.kind = Network::RecordKind::kCredit,
+              .channel = number_,
+              .slot = static_cast<std::int32_t>(slot),
+              .stamp = ++stamps_[slot]});
     has_moved = true;
   }
   return has_moved;
@@ -202,12 +208,13 @@ void NetworkChannel::grant(Rank from, Arrival& arrival, int slot) {
   arrival.slot = slot;
   filled_by_[index] = from;
   const std::uint64_t stamp = ++stamps_[index];
-  network_.mover_->expect(from, filling(slot, filling_bytes(arrival.header), stamp, index));
-  network_.send(from, {.kind = Network::RecordKind::kGrant,
-                       .channel = number_,
-                       .header = arrival.header,
-                       .slot = slot,
-                       .stamp = stamp});
+  network_.mover_->expect(members_->in_network(from),
+                          filling(slot, filling_bytes(arrival.header), stamp, index));
+  send(from, {.kind = Network::RecordKind::kGrant,
+              .channel = number_,
+              .header = arrival.header,
+              .slot = slot,
+              .stamp = stamp});
 }
 
 }  // namespace gossip::transport

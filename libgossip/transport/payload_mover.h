@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <libgossip/base/types.h>
+#include <libgossip/transport/network_members.h>
 
 namespace gossip::transport {
 
@@ -47,7 +48,9 @@ struct Filling {
 /// the sender puts it there from memory that stays as it is meanwhile. A payload is reported to the
 /// receiver when all of it lies in the slot, and only then.
 ///
-/// Collective: make_slots() and the end of its result. Everything else is local and does not block,
+/// Ranks are those of the network.
+///
+/// Collective: make_slots() and the end of its result, over `members`. Everything else is local and does not block,
 /// but for flushes of microseconds. Threads: one at a time.
 class PayloadMover {
  public:
@@ -59,7 +62,9 @@ class PayloadMover {
   /// "message" or "rma".
   [[nodiscard]] virtual std::string_view name() const = 0;
 
-  [[nodiscard]] virtual std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity) = 0;
+  /// Slots that the other members fill; `members` outlives them.
+  [[nodiscard]] virtual std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity,
+                                                               const NetworkMembers& members) = 0;
 
   virtual void expect(Rank from, const Filling& filling) = 0;
   virtual void put(Rank to, std::span<const std::byte> payload, const Filling& filling) = 0;

@@ -103,14 +103,24 @@ class PrivateRegion final : public Region {
   std::unique_ptr<SlotMemory> memory_;
 };
 
+/// What the groups have together that were split from one another.
+struct Shared {
+  Rank rank = 0;    // in the first of them, and in the network
+  Rank memory = 0;  // the first one that this one shares memory with
+  Background background;
+  std::unique_ptr<Network> network;  // made with the first channel or split that needs it
+};
+
 class ProcessGroup final : public Group {
  public:
-  ProcessGroup(mpi::Communicator communicator, const TransportOptions& options)
-      : communicator_(std::move(communicator)),
+  ProcessGroup(mpi::Communicator communicator, const TransportOptions& options,
+               std::shared_ptr<Shared> shared)
+      : shared_(std::move(shared)),
+        communicator_(std::move(communicator)),
         meeting_(mpi::Communicator::duplicate(communicator_.get())),
         mean_communicator_(mpi::Communicator::duplicate(communicator_.get())),
         options_(options),
-        host_(communicator_.split_by_host(options.ranks_per_memory)),
+        host_(split_by_memory()),
         index_in_host_(static_cast<std::size_t>(communicator_.size()), -1) {
     members_ = host_.all_gather(communicator_.rank());
     for (std::size_t index = 0; index < members_.size(); ++index) {
@@ -120,6 +130,7 @@ class ProcessGroup final : public Group {
     if (has_one_memory()) return;
     make_ring();
     for (const int size : communicator_.all_gather(host_.size())) has_memories_ |= size != 1;
+    name_ = name();
   }
 
   [[nodiscard]] Rank rank() const override { return communicator_.rank(); }
@@ -130,7 +141,7 @@ class ProcessGroup final : public Group {
     return index_in_host_[static_cast<std::size_t>(other)] >= 0;
   }
 
-  [[nodiscard]] Background& background() override { return background_; }
+  [[nodiscard]] Background& background() override { return shared_->background; }
 
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override;
 
@@ -148,6 +159,8 @@ class ProcessGroup final : public Group {
     meet(fmt::format("the making of the largest of {} numbers", count));
     return std::make_unique<ProcessLargest>(communicator_, count);
   }
+
+  [[nodiscard]] std::unique_ptr<Group> split(int color, int key) override;
 
   void meet(std::string_view what) override;
 
@@ -183,13 +196,20 @@ class ProcessGroup final : public Group {
   /// because its own timeout is short.
   [[nodiscard]] static CollectiveCall go_on_together() { return {{}, Patience()}; }
 
+  [[nodiscard]] mpi::Communicator split_by_memory() const {
+    return communicator_.split(shared_->memory, rank());
+  }
   [[nodiscard]] bool has_one_memory() const { return host_.size() == communicator_.size(); }
-  [[nodiscard]] Network& network(const std::vector<Rank>& peers);
+  [[nodiscard]] std::string name() const;
+  void make_network(const std::vector<Rank>& peers);
+  [[nodiscard]] std::unique_ptr<NetworkChannel> make_network_channel(const ChannelOptions& options,
+                                                                     const std::vector<Rank>& far);
   void make_ring();
   [[nodiscard]] std::unique_ptr<MemoryChannel> make_memory_channel(const ChannelOptions& options);
   [[nodiscard]] std::vector<Rank> distant(const ChannelOptions& options) const;
   void check_one_host();
 
+  std::shared_ptr<Shared> shared_;
   mpi::Communicator communicator_;
   Meeting meeting_;
   mpi::Communicator mean_communicator_;
@@ -197,11 +217,10 @@ class ProcessGroup final : public Group {
   mpi::Communicator host_;           // the ranks that share memory with this one
   std::vector<Rank> members_;        // their ranks here
   std::vector<Rank> index_in_host_;  // by rank; -1 for those elsewhere
-  std::string name_ = has_one_memory() ? "shared" : "mpi";
+  std::string name_ = "shared";
   bool has_memories_ = false;  // several hosts, and some of them with several ranks
-  Background background_;
-  std::unique_ptr<Network> network_;  // made with the first channel that needs it
-  std::shared_ptr<MeanRing> ring_;    // on several hosts
+  std::shared_ptr<const NetworkMembers> network_members_;  // made with the first channel
+  std::shared_ptr<MeanRing> ring_;                         // on several hosts
 };
 
 /// MPI's non-blocking all-reduce: 1.6 times faster than the blocking one between hosts, and it runs
@@ -292,7 +311,7 @@ void ProcessGroup::meet(std::string_view what) {
   mean_communicator_.disturb();
   if (ring_) ring_->retire();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
-  host_ = communicator_.split_by_host(options_.ranks_per_memory);
+  host_ = split_by_memory();
   mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());
   if (ring_) make_ring();  // means that are in flight keep the old one
 }
@@ -307,12 +326,38 @@ std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
   return result;
 }
 
-Network& ProcessGroup::network(const std::vector<Rank>& peers) {
-  if (!network_) {
-    network_ = select_network(communicator_, options_, background_, peers);
-    name_ = fmt::format("{}{}", has_memories_ ? "shared+" : "", network_->mover().name());
+/// Of the transport between several hosts.
+std::string ProcessGroup::name() const {
+  if (!shared_->network) return "mpi";
+  return fmt::format("{}{}", has_memories_ ? "shared+" : "", shared_->network->mover().name());
+}
+
+/// Only where no group was split from this one before, nor this one from another.
+void ProcessGroup::make_network(const std::vector<Rank>& peers) {
+  if (shared_->network) return;
+  shared_->network = select_network(communicator_, options_, shared_->background, peers);
+  name_ = name();
+}
+
+std::unique_ptr<NetworkChannel> ProcessGroup::make_network_channel(const ChannelOptions& options,
+                                                                   const std::vector<Rank>& far) {
+  make_network(far);
+  Network& network = *shared_->network;
+  if (!network_members_) {
+    network_members_ = std::make_shared<NetworkMembers>(
+        mpi::Communicator::duplicate(communicator_.get()), shared_->rank, network.size());
   }
-  return *network_;
+  return network.make_channel(network_members_, options, far);
+}
+
+std::unique_ptr<Group> ProcessGroup::split(int color, int key) {
+  check_together(*this, [&] {
+    GOSSIP_CHECK(color >= 0, "A group cannot be split by the color {}: it must be at least 0.",
+                 color);
+  });
+  const CollectiveCall together = go_on_together();
+  if (!has_one_memory()) make_network(distant({}));
+  return std::make_unique<ProcessGroup>(communicator_.split(color, key), options_, shared_);
 }
 
 void ProcessGroup::make_ring() {
@@ -324,7 +369,7 @@ void ProcessGroup::make_ring() {
   std::vector<std::vector<Rank>> ranks;
   for (auto& [first, members] : hosts) ranks.push_back(std::move(members));
   ring_ = std::make_shared<MeanRing>(mpi::Communicator::duplicate(communicator_.get()), ranks,
-                                     background_);
+                                     shared_->background);
 }
 
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
@@ -336,13 +381,12 @@ std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& option
     NetworkChannel::check(options, far.size());
     if (needs_memory) static_cast<void>(MemoryChannel::region_bytes(options, size()));
   });
-  Network& far_ways = network(far);
-  if (!needs_memory) return far_ways.make_channel(options, far);
+  if (!needs_memory) return make_network_channel(options, far);
   auto memory = make_memory_channel(options);
   std::vector<bool> is_near;
   for (Rank other = 0; other < size(); ++other) is_near.push_back(shares_memory_with(other));
   return std::make_unique<MixedChannel>(options, rank(), std::move(is_near), std::move(memory),
-                                        far_ways.make_channel(options, far));
+                                        make_network_channel(options, far));
 }
 
 std::unique_ptr<MemoryChannel> ProcessGroup::make_memory_channel(const ChannelOptions& options) {
@@ -382,7 +426,11 @@ void ProcessGroup::check_one_host() {
 std::unique_ptr<Group> make_process_group(mpi::Communicator communicator,
                                           const TransportOptions& options) {
   require_agreement(communicator.all_gather(describe(options)), "transport");
-  return std::make_unique<ProcessGroup>(std::move(communicator), options);
+  auto shared = std::make_shared<Shared>();
+  shared->rank = communicator.rank();
+  shared->memory =
+      communicator.split_by_host(options.ranks_per_memory).all_gather(communicator.rank()).front();
+  return std::make_unique<ProcessGroup>(std::move(communicator), options, std::move(shared));
 }
 
 }  // namespace gossip::transport

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <mpi.h>
@@ -49,6 +51,50 @@ TEST_F(SessionTest, KnowsItsPlaceOnTheHostAsMpiDoes) {
 
   EXPECT_EQ(session.local_rank(), rank);
   EXPECT_EQ(session.local_size(), size);
+}
+
+TEST_F(SessionTest, HasTheGroupOfItsHostAndThatOfItsCounterpartsOnOthers) {
+  Session session(argc_, argv_);
+  const auto same_place = [&] {  // by rank, ascending: the hosts' order
+    std::vector<Rank> ranks;
+    const std::vector<int> places = session.world().all_gather(session.local_rank());
+    for (Rank rank = 0; rank < session.size(); ++rank) {
+      if (places[static_cast<std::size_t>(rank)] == session.local_rank()) ranks.push_back(rank);
+    }
+    return ranks;
+  };
+  for (const auto* way : {"first", "after use_transport()"}) {
+    SCOPED_TRACE(way);
+    transport::Group& host = session.host();
+    EXPECT_EQ(host.rank(), session.local_rank());
+    EXPECT_EQ(host.size(), session.local_size());
+    EXPECT_TRUE(transport::is_one_host(host));
+    transport::Group& counterparts = session.counterparts();
+    EXPECT_EQ(counterparts.all_gather(session.rank()), same_place());
+    EXPECT_EQ(&session.host(), &host);
+    EXPECT_EQ(&session.counterparts(), &counterparts);
+    EXPECT_EQ(&counterparts.background(), &session.world().background());
+    EXPECT_EQ(&host.background(), &session.world().background());
+    session.use_transport({.kind = transport::TransportKind::kMessage});
+  }
+}
+
+/// On three emulated hosts, of which the last has fewer ranks.
+TEST_F(SessionTest, HasCounterpartsOnHostsOfUnequalSize) {
+  Session session(argc_, argv_);
+  if (session.size() < 3 || session.local_size() < session.size()) return;
+  session.use_transport({.ranks_per_memory = 2});
+  const Rank place = session.rank() % 2;
+  std::vector<Rank> expected;
+  for (Rank rank = place; rank < session.size(); rank += 2) expected.push_back(rank);
+
+  EXPECT_EQ(session.host().size(), std::min(2, session.size() - session.rank() + place));
+  EXPECT_EQ(session.host().rank(), place);
+  EXPECT_EQ(session.counterparts().all_gather(session.rank()), expected);
+  for (Rank rank = 0; rank < session.counterparts().size(); ++rank) {
+    EXPECT_EQ(session.counterparts().shares_memory_with(rank),
+              rank == session.counterparts().rank());
+  }
 }
 
 TEST_F(SessionTest, IsToldByTheLauncherWhatMpiKnows) {

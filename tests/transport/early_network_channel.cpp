@@ -30,8 +30,9 @@ class EarlyMover final : public PayloadMover {
   explicit EarlyMover(std::unique_ptr<PayloadMover> inner) : inner_(std::move(inner)) {}
 
   [[nodiscard]] std::string_view name() const override { return inner_->name(); }
-  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity) override {
-    return inner_->make_slots(count, capacity);
+  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity,
+                                                       const NetworkMembers& members) override {
+    return inner_->make_slots(count, capacity, members);
   }
   void expect(Rank from, const Filling& filling) override { inner_->expect(from, filling); }
   void put(Rank to, std::span<const std::byte> payload, const Filling& filling) override {

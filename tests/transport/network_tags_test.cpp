@@ -33,8 +33,9 @@ class TagMover final : public PayloadMover {
   explicit TagMover(int& largest) : largest_(largest) {}
 
   [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity) override {
-    return inner_.make_slots(count, capacity);
+  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity,
+                                                       const NetworkMembers& members) override {
+    return inner_.make_slots(count, capacity, members);
   }
   void expect(Rank from, const Filling& filling) override {
     largest_ = std::max(largest_, filling.tag);

@@ -12,6 +12,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/transport/agreement.h>
 #include <libgossip/transport/local/cluster.h>
 #include <libgossip/transport/meeting.h>
 #include <libgossip/transport/memory_channel.h>
@@ -19,11 +20,12 @@
 namespace gossip::transport::local {
 
 struct Cluster::Shared {
-  Shared(int ranks, std::chrono::milliseconds wait)
-      : size(ranks),
+  Shared(std::vector<Rank> ranks, std::chrono::milliseconds wait, std::shared_ptr<Faults> on_edges)
+      : size(static_cast<int>(ranks.size())),
+        names(std::move(ranks)),
         timeout(wait),
-        entries(static_cast<std::size_t>(ranks)),
-        faults(std::make_shared<Faults>(ranks)) {}
+        entries(names.size()),
+        faults(std::move(on_edges)) {}
 
   /// Blocks until all ranks are here.
   void barrier() {
@@ -74,6 +76,7 @@ struct Cluster::Shared {
   }
 
   int size;
+  std::vector<Rank> names;  // of its ranks, in the cluster
   std::chrono::milliseconds timeout;
   std::mutex mutex;
   std::condition_variable changed;
@@ -167,15 +170,16 @@ class LocalLargest final : public Largest {
 
 class LocalGroup final : public Group {
  public:
-  LocalGroup(std::shared_ptr<Cluster::Shared> shared, Rank rank)
-      : shared_(std::move(shared)), rank_(rank) {}
+  LocalGroup(std::shared_ptr<Cluster::Shared> shared, Rank rank,
+             std::shared_ptr<Background> background)
+      : shared_(std::move(shared)), rank_(rank), background_(std::move(background)) {}
 
   [[nodiscard]] Rank rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return shared_->size; }
   [[nodiscard]] std::string_view transport() const override { return "local"; }
 
   [[nodiscard]] bool shares_memory_with(Rank /*other*/) const override { return true; }
-  [[nodiscard]] Background& background() override { return background_; }
+  [[nodiscard]] Background& background() override { return *background_; }
 
   [[nodiscard]] std::unique_ptr<Channel> make_channel(const ChannelOptions& options) override {
     meet("the making of a channel");
@@ -185,7 +189,7 @@ class LocalGroup final : public Group {
     auto channel =
         std::make_unique<MemoryChannel>(std::move(region), rank_, size(), std::move(all), options);
     shared_->barrier();
-    return with_faults(std::move(channel), shared_->faults, rank_, size());
+    return with_faults(std::move(channel), shared_->faults, rank_, shared_->names);
   }
 
   [[nodiscard]] std::unique_ptr<Region> make_region(std::size_t bytes) override {
@@ -201,6 +205,8 @@ class LocalGroup final : public Group {
     auto boards = shared_->all_gather(rank_, std::make_shared<LargestBoard>());
     return std::make_unique<LocalLargest>(boards.front(), size(), count);
   }
+
+  [[nodiscard]] std::unique_ptr<Group> split(int color, int key) override;
 
   void meet(std::string_view what) override { shared_->meet(rank_, what); }
   void barrier() override { meet("a barrier"); }
@@ -238,7 +244,7 @@ class LocalGroup final : public Group {
  private:
   std::shared_ptr<Cluster::Shared> shared_;
   Rank rank_;
-  Background background_;
+  std::shared_ptr<Background> background_;
 };
 
 namespace {
@@ -285,15 +291,43 @@ std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector, const Pati
   return std::make_unique<LocalMean>(*this, vector);
 }
 
+/// The first rank of each part makes what the part shares.
+std::unique_ptr<Group> LocalGroup::split(int color, int key) {
+  check_together(*this, [&] {
+    GOSSIP_CHECK(color >= 0, "A group cannot be split by the color {}: it must be at least 0.",
+                 color);
+  });
+  struct Place {
+    int color;
+    int key;
+  };
+  const std::vector<Place> places = Group::all_gather(Place{color, key});
+  std::vector<Rank> members;
+  for (Rank rank = 0; rank < size(); ++rank) {
+    if (places[static_cast<std::size_t>(rank)].color == color) members.push_back(rank);
+  }
+  std::ranges::stable_sort(members, {},
+                           [&](Rank rank) { return places[static_cast<std::size_t>(rank)].key; });
+  std::vector<Rank> names;
+  for (const Rank rank : members) names.push_back(shared_->names[static_cast<std::size_t>(rank)]);
+  const auto parts = shared_->all_gather(
+      rank_, std::make_shared<Cluster::Shared>(names, shared_->timeout, shared_->faults));
+  const auto own = std::ranges::find(members, rank_) - members.begin();
+  return std::make_unique<LocalGroup>(parts[static_cast<std::size_t>(members.front())],
+                                      static_cast<Rank>(own), background_);
+}
+
 Cluster::Cluster(int size, std::chrono::milliseconds timeout) {
   GOSSIP_CHECK(size >= 1, "A cluster cannot have {} ranks: it needs at least 1.", size);
-  shared_ = std::make_shared<Shared>(size, timeout);
+  std::vector<Rank> names(static_cast<std::size_t>(size));
+  std::iota(names.begin(), names.end(), 0);
+  shared_ = std::make_shared<Shared>(std::move(names), timeout, std::make_shared<Faults>(size));
 }
 
 std::unique_ptr<Group> Cluster::group(Rank rank) const {
   GOSSIP_CHECK(rank >= 0 && rank < shared_->size, "There is no rank {} in a cluster of {} ranks.",
                rank, shared_->size);
-  return std::make_unique<LocalGroup>(shared_, rank);
+  return std::make_unique<LocalGroup>(shared_, rank, std::make_shared<Background>());
 }
 
 Faults& Cluster::faults() { return *shared_->faults; }

@@ -13,13 +13,14 @@ namespace {
 class FaultyChannel final : public Channel {
  public:
   FaultyChannel(std::unique_ptr<Channel> inner, std::shared_ptr<const Faults> faults, Rank self,
-                int size)
+                std::vector<Rank> names)
       : Channel(inner->options(), self),
         inner_(std::move(inner)),
         faults_(std::move(faults)),
-        self_(self),
-        held_(static_cast<std::size_t>(size)),
-        seen_(static_cast<std::size_t>(size)) {}
+        names_(std::move(names)),
+        self_(name_of(self)),
+        held_(names_.size()),
+        seen_(names_.size()) {}
 
   void commit(const Header& header) override { inner_->commit(header); }
 
@@ -35,12 +36,12 @@ class FaultyChannel final : public Channel {
       if (!held) return std::nullopt;
       if (is_lost(*held)) held.reset();
     }
-    if (faults_->is_paused(from) || !has_arrived(*held)) return std::nullopt;
+    if (faults_->is_paused(name_of(from)) || !has_arrived(*held)) return std::nullopt;
     return std::exchange(held, std::nullopt);
   }
 
   [[nodiscard]] std::optional<Message> latest(Rank from) override {
-    if (faults_->is_paused(from)) return std::nullopt;
+    if (faults_->is_paused(name_of(from))) return std::nullopt;
     std::optional<Message> message = inner_->latest(from);
     if (message && (is_lost(*message) || !has_arrived(*message))) message.reset();
     return message;
@@ -57,8 +58,11 @@ class FaultyChannel final : public Channel {
   void release(Rank /*from*/, int /*slot*/) noexcept override {
   }  // messages belong to the inner channel
 
+  [[nodiscard]] Rank name_of(Rank rank) const { return names_[static_cast<std::size_t>(rank)]; }
+
   [[nodiscard]] bool is_lost(const Message& message) const {
-    return faults_->drop && faults_->drop(message.from(), self_, message.header().sequence);
+    return faults_->drop &&
+           faults_->drop(name_of(message.from()), self_, message.header().sequence);
   }
 
   [[nodiscard]] bool has_arrived(const Message& message) {
@@ -66,12 +70,14 @@ class FaultyChannel final : public Channel {
     Sighting& first = seen_[static_cast<std::size_t>(message.from())];
     if (first.sequence != message.header().sequence)
       first = {message.header().sequence, Clock::now()};
-    return Clock::now() - first.time >= faults_->delay(message.from(), self_, first.sequence);
+    return Clock::now() - first.time >=
+           faults_->delay(name_of(message.from()), self_, first.sequence);
   }
 
   std::unique_ptr<Channel> inner_;
   std::shared_ptr<const Faults> faults_;
-  Rank self_;
+  std::vector<Rank> names_;
+  Rank self_;  // as the faults call it
   std::vector<std::optional<Message>> held_;
   std::vector<Sighting> seen_;
 };
@@ -79,8 +85,10 @@ class FaultyChannel final : public Channel {
 }  // namespace
 
 std::unique_ptr<Channel> with_faults(std::unique_ptr<Channel> channel,
-                                     std::shared_ptr<const Faults> faults, Rank self, int size) {
-  return std::make_unique<FaultyChannel>(std::move(channel), std::move(faults), self, size);
+                                     std::shared_ptr<const Faults> faults, Rank self,
+                                     std::vector<Rank> names) {
+  return std::make_unique<FaultyChannel>(std::move(channel), std::move(faults), self,
+                                         std::move(names));
 }
 
 }  // namespace gossip::transport::local

@@ -35,9 +35,10 @@ class Faults {
   std::vector<std::atomic<bool>> paused_;
 };
 
-/// `channel` with faults, as the receiver `self` of a group of `size` ranks sees it.
+/// `channel` with faults, as the receiver `self` sees it; `names`: what the faults call the ranks of
+/// its group.
 [[nodiscard]] std::unique_ptr<Channel> with_faults(std::unique_ptr<Channel> channel,
                                                    std::shared_ptr<const Faults> faults, Rank self,
-                                                   int size);
+                                                   std::vector<Rank> names);
 
 }  // namespace gossip::transport::local

@@ -17,7 +17,8 @@ constexpr int kReceivesUnderWay = 64;
 MessageMover::MessageMover(mpi::Communicator communicator, std::size_t piece_bytes)
     : communicator_(std::move(communicator)), piece_bytes_(piece_bytes) {}
 
-std::unique_ptr<SlotMemory> MessageMover::make_slots(int count, std::size_t capacity) {
+std::unique_ptr<SlotMemory> MessageMover::make_slots(int count, std::size_t capacity,
+                                                     const NetworkMembers& /*members*/) {
   return make_private_slots(count, capacity);
 }
 

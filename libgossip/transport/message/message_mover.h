@@ -18,7 +18,8 @@ class MessageMover final : public PayloadMover {
   MessageMover(mpi::Communicator communicator, std::size_t piece_bytes);
 
   [[nodiscard]] std::string_view name() const override { return "message"; }
-  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity) override;
+  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity,
+                                                       const NetworkMembers& members) override;
   void expect(Rank from, const Filling& filling) override;
   void put(Rank to, std::span<const std::byte> payload, const Filling& filling) override;
   void poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) override;

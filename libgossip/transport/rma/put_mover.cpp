@@ -25,12 +25,13 @@ constexpr int kWindows = 2;
 /// window, odd ones in the second.
 class PutMover::WindowSlots final : public SlotMemory {
  public:
-  WindowSlots(const mpi::Communicator& communicator, int count, std::size_t capacity)
-      : stride_(kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment) {
+  WindowSlots(const NetworkMembers& members, int count, std::size_t capacity)
+      : members_(members),
+        stride_(kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment) {
     for (int first = 0; first < kWindows; ++first) {
       const int slots = (count + kWindows - 1 - first) / kWindows;
-      windows_.push_back(
-          std::make_unique<mpi::Window>(communicator, stride_ * static_cast<std::size_t>(slots)));
+      windows_.push_back(std::make_unique<mpi::Window>(members.communicator(),
+                                                       stride_ * static_cast<std::size_t>(slots)));
     }
   }
 
@@ -57,7 +58,11 @@ class PutMover::WindowSlots final : public SlotMemory {
     return std::atomic_ref(*word).load(std::memory_order_acquire);
   }
 
+  /// A rank of the network, as the windows number it.
+  [[nodiscard]] Rank in_window(Rank rank) const { return members_.in_group(rank); }
+
  private:
+  const NetworkMembers& members_;
   std::size_t stride_;
   std::vector<std::unique_ptr<mpi::Window>> windows_;
 };
@@ -65,8 +70,9 @@ class PutMover::WindowSlots final : public SlotMemory {
 PutMover::PutMover(mpi::Communicator communicator, std::size_t piece_bytes)
     : communicator_(std::move(communicator)), piece_bytes_(piece_bytes) {}
 
-std::unique_ptr<SlotMemory> PutMover::make_slots(int count, std::size_t capacity) {
-  auto slots = std::make_unique<WindowSlots>(communicator_, count, capacity);
+std::unique_ptr<SlotMemory> PutMover::make_slots(int count, std::size_t capacity,
+                                                 const NetworkMembers& members) {
+  auto slots = std::make_unique<WindowSlots>(members, count, capacity);
   component_ = slots->window_of(0).component();
   return slots;
 }
@@ -82,6 +88,7 @@ void PutMover::leave() noexcept {
   static_cast<void>(new std::list<Route>(std::move(routes_)));
 }
 
+/// `to`: as the window numbers it.
 PutMover::Route& PutMover::route(Rank to, const mpi::Window& window) {
   for (Route& route : routes_) {
     if (route.to == to && route.window == &window) return route;
@@ -102,9 +109,11 @@ bool PutMover::is_busy() const {
 void PutMover::put(Rank to, std::span<const std::byte> payload, const Filling& filling) {
   if (spare_.empty()) spare_.emplace_back();
   auto* memory = static_cast<WindowSlots*>(filling.memory);
-  Route& way = route(to, memory->window_of(filling.slot));
+  const Rank in_window = memory->in_window(to);
+  Route& way = route(in_window, memory->window_of(filling.slot));
   way.waiting.splice(way.waiting.end(), spare_, spare_.begin());
   way.waiting.back() = {.to = to,
+                        .in_window = in_window,
                         .memory = memory,
                         .slot = filling.slot,
                         .tag = filling.tag,
@@ -124,7 +133,7 @@ void PutMover::start_pieces(Sending& sending) {
   const mpi::Window& window = sending.memory->window_of(sending.slot);
   while (sending.started < sending.payload.size() && sending.under_way < kPiecesUnderWay) {
     const std::size_t bytes = std::min(piece_bytes_, sending.payload.size() - sending.started);
-    window.put(sending.payload.subspan(sending.started, bytes), sending.to,
+    window.put(sending.payload.subspan(sending.started, bytes), sending.in_window,
                sending.memory->offset_of(sending.slot) + sending.started, puts_, sending.number);
     sending.started += bytes;
     ++sending.under_way;
@@ -139,7 +148,7 @@ void PutMover::start_pieces(Sending& sending) {
 void PutMover::finish(Route& route) {
   route.window->flush(route.to);  // what was put is there
   const Sending& sending = route.sending.front();
-  route.window->put(std::as_bytes(std::span(&sending.stamp, 1)), sending.to,
+  route.window->put(std::as_bytes(std::span(&sending.stamp, 1)), route.to,
                     sending.memory->word_of(sending.slot), words_, sending.number);
   route.announced.splice(route.announced.end(), route.sending);
   start(route);

@@ -30,7 +30,8 @@ class PutMover final : public PayloadMover {
   PutMover(mpi::Communicator communicator, std::size_t piece_bytes);
 
   [[nodiscard]] std::string_view name() const override { return "rma"; }
-  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity) override;
+  [[nodiscard]] std::unique_ptr<SlotMemory> make_slots(int count, std::size_t capacity,
+                                                       const NetworkMembers& members) override;
   void expect(Rank from, const Filling& filling) override;
   void put(Rank to, std::span<const std::byte> payload, const Filling& filling) override;
   void poll(std::vector<std::uint64_t>& arrived, std::vector<std::uint64_t>& sent) override;
@@ -43,7 +44,8 @@ class PutMover final : public PayloadMover {
  private:
   class WindowSlots;
   struct Sending {
-    Rank to = 0;
+    Rank to = 0;         // in the network
+    Rank in_window = 0;  // the same one
     WindowSlots* memory = nullptr;
     int slot = 0;
     int tag = 0;
@@ -57,7 +59,7 @@ class PutMover final : public PayloadMover {
   /// The payloads to one rank through one window. Nodes stay where they are while MPI reads a
   /// stamp.
   struct Route {
-    Rank to = 0;
+    Rank to = 0;  // in the window
     const mpi::Window* window = nullptr;
     std::list<Sending> sending;  // at most one
     std::list<Sending> waiting;
