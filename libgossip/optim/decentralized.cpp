@@ -192,6 +192,12 @@ Decentralized::~Decentralized() {
   flat_model_->move_to_own_memory();
   const gossip::detail::EndsAlone alone(!is_in_order);
   worker_.reset();
+  if (!is_in_order) return;
+  try {
+    group_.meet({});  // means that went while in flight are no other optimizer's concern
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, group_.rank(), "after the end of the optimizer: {}", error.what());
+  }
 }
 
 /// A timeout that is none is refused inside.

@@ -118,7 +118,7 @@ class ProcessGroup final : public Group {
       : shared_(std::move(shared)),
         communicator_(std::move(communicator)),
         meeting_(mpi::Communicator::duplicate(communicator_.get())),
-        mean_communicator_(mpi::Communicator::duplicate(communicator_.get())),
+        mean_communicator_(duplicate_for_means()),
         options_(options),
         host_(split_by_memory()),
         index_in_host_(static_cast<std::size_t>(communicator_.size()), -1) {
@@ -164,8 +164,9 @@ class ProcessGroup final : public Group {
 
   void meet(std::string_view what) override;
 
-  /// Of its own, since ranks come to other calls with different numbers of means started.
-  [[nodiscard]] const mpi::Communicator& mean_communicator() const noexcept {
+  /// Of its own, since ranks come to other calls with different numbers of means started. A mean
+  /// keeps the one that it was started on.
+  [[nodiscard]] const std::shared_ptr<const mpi::Communicator>& mean_communicator() const noexcept {
     return mean_communicator_;
   }
   [[nodiscard]] Meeting& meeting() noexcept { return meeting_; }
@@ -196,6 +197,9 @@ class ProcessGroup final : public Group {
   /// because its own timeout is short.
   [[nodiscard]] static CollectiveCall go_on_together() { return {{}, Patience()}; }
 
+  [[nodiscard]] std::shared_ptr<const mpi::Communicator> duplicate_for_means() const {
+    return std::make_shared<mpi::Communicator>(mpi::Communicator::duplicate(communicator_.get()));
+  }
   [[nodiscard]] mpi::Communicator split_by_memory() const {
     return communicator_.split(shared_->memory, rank());
   }
@@ -212,7 +216,7 @@ class ProcessGroup final : public Group {
   std::shared_ptr<Shared> shared_;
   mpi::Communicator communicator_;
   Meeting meeting_;
-  mpi::Communicator mean_communicator_;
+  std::shared_ptr<const mpi::Communicator> mean_communicator_;
   TransportOptions options_;
   mpi::Communicator host_;           // the ranks that share memory with this one
   std::vector<Rank> members_;        // their ranks here
@@ -234,23 +238,20 @@ class ProcessMean final : public Mean {
         sum_(vector),
         wait_(group.meeting(), patience),
         memory_(std::move(memory)) {
-    if (memory_ != nullptr) return;
-    const auto copy = std::make_shared<std::vector<std::max_align_t>>(
-        vector.bytes() / sizeof(std::max_align_t) + 1);
-    sum_.data = copy->data();
-    memory_ = copy;
+    if (memory_ == nullptr) make_copy();
   }
   ~ProcessMean() override {
-    if (is_under_way_) group_.mean_communicator().disturb();
+    if (is_under_way_) communicator_->disturb();
   }
 
   void start() override {
     if (group_.checks_means()) group_.meet(fmt::format("a mean of {} bytes", vector_.bytes()));
-    GOSSIP_CHECK(!group_.mean_communicator().is_disturbed(), "{}", kGaveUpBefore);
+    GOSSIP_CHECK(!group_.mean_communicator()->is_disturbed(), "{}", kGaveUpBefore);
     if (is_copied() && vector_.size > 0) std::memcpy(sum_.data, vector_.data, vector_.bytes());
     wait_.start();
+    communicator_ = group_.mean_communicator();
     is_under_way_ = true;
-    group_.mean_communicator().sum_async(sum_, memory_, requests_);
+    communicator_->sum_async(sum_, memory_, requests_);
   }
 
   void progress() override { static_cast<void>(requests_.test()); }
@@ -262,7 +263,7 @@ class ProcessMean final : public Mean {
         return !is_under_way_;
       });
     } catch (...) {
-      group_.mean_communicator().disturb();
+      give_up();
       throw;
     }
   }
@@ -278,11 +279,27 @@ class ProcessMean final : public Mean {
  private:
   [[nodiscard]] bool is_copied() const { return sum_.data != vector_.data; }
 
+  void make_copy() {
+    const auto copy = std::make_shared<std::vector<std::max_align_t>>(
+        vector_.bytes() / sizeof(std::max_align_t) + 1);
+    sum_.data = copy->data();
+    memory_ = copy;
+  }
+
+  /// MPI goes on with the copy, so that another start takes a new one.
+  void give_up() {
+    communicator_->disturb();
+    requests_.abandon();
+    is_under_way_ = false;
+    if (is_copied()) make_copy();
+  }
+
   ProcessGroup& group_;
   VectorView vector_;
   VectorView sum_;  // lies where `memory_` keeps it
   MeanWait wait_;
   std::shared_ptr<const void> memory_;
+  std::shared_ptr<const mpi::Communicator> communicator_;  // of the last start
   mpi::Requests requests_;
   bool is_under_way_ = false;
 };
@@ -300,7 +317,7 @@ std::unique_ptr<Mean> ProcessGroup::make_mean(const VectorView& vector, const Pa
 void ProcessGroup::meet(std::string_view what) {
   Place place = Place::here(what);
   place.asks = communicator_.is_disturbed() || host_.is_disturbed() ||
-               mean_communicator_.is_disturbed() || (ring_ && ring_->is_disturbed());
+               mean_communicator_->is_disturbed() || (ring_ && ring_->is_disturbed());
   if (!meeting_.meet(place, CollectiveCall::patience())) return;
   const CollectiveCall together = go_on_together();
   meeting_.renumber_waits();
@@ -308,11 +325,11 @@ void ProcessGroup::meet(std::string_view what) {
   // communicator.
   communicator_.disturb();
   host_.disturb();
-  mean_communicator_.disturb();
+  mean_communicator_->disturb();
   if (ring_) ring_->retire();
   communicator_ = mpi::Communicator::duplicate(meeting_.communicator().get());
   host_ = split_by_memory();
-  mean_communicator_ = mpi::Communicator::duplicate(communicator_.get());
+  mean_communicator_ = duplicate_for_means();
   if (ring_) make_ring();  // means that are in flight keep the old one
 }
 

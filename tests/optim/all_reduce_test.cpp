@@ -318,6 +318,39 @@ TEST_F(AllReduceTest, AStepThatTimedOutLeavesTheModelAndEndsInOrder) {
   }
 }
 
+TEST_F(AllReduceTest, ANewOptimizerTakesThePlaceOfOneThatFailed) {
+  if (size() == 1) return;
+  const auto model = test::make<Branches>(5);
+  const std::chrono::seconds timeout(rank() == 0 ? 3 : 60);
+  auto optimizer = std::make_unique<AllReduce>(world(), *model, test::sgd(*model),
+                                               AllReduceOptions().timeout(timeout));
+  if (rank() == 0) {
+    backward(*model, rank(), {true}, 0);
+    test::expect_throw<TimeoutError>([&] { optimizer->step(); }, {"in the mean over"});
+  }
+  optimizer = std::make_unique<AllReduce>(world(), *model, test::sgd(*model));
+
+  const auto expected = mean_gradients(model->parameters(), all_left, 1);
+  optimizer->zero_grad();
+  backward(*model, rank(), {true}, 1);
+  optimizer->step();
+  expect_gradients(*model, expected);
+}
+
+TEST_F(AllReduceTest, OneThatEndsWithMeansInFlightDisturbsNoOther) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  {
+    const auto other = test::make<Branches>(6);
+    const AllReduce ends(world(), *other, test::sgd(*other), AllReduceOptions().bucket_bytes(64));
+    backward(*other, rank(), {rank() % 2 == 0}, 0);
+  }
+  const auto expected = mean_gradients(model->parameters(), all_left, 0);
+  backward(*model, rank(), {true}, 0);
+  optimizer.step();
+  expect_gradients(*model, expected);
+}
+
 TEST_F(AllReduceTest, ARankThatWasOnlyLateMeetsTheOthersAgain) {
   if (size() != 2) return;
   const auto model = test::make<Branches>(5);

@@ -97,6 +97,38 @@ TEST_F(ProcessGroupTest, AMeanThatNobodyJoinsTimesOutOrIsStopped) {
   mean->wait();
 }
 
+TEST_F(ProcessGroupTest, AMeanThatWasGivenUpIsNoConcernOfThoseAfterTheNextMeeting) {
+  if (group_->size() == 1) return;
+  std::vector<float> x(100);
+  bool gives_up = false;
+  Patience patience = 1min;
+  patience.while_waiting = [&] {
+    if (gives_up) throw Error("asked to stop");
+  };
+  auto mean = group_->make_mean(std::span<float>(x), patience);
+  const auto give_up_alone = [&] {
+    if (group_->rank() == 0) {
+      gives_up = true;
+      mean->start();
+      EXPECT_THAT([&] { mean->wait(); }, testing::ThrowsMessage<Error>("asked to stop"));
+      gives_up = false;
+    }
+    group_->barrier();
+  };
+  const auto expect_mean = [&] {
+    x.assign(100, static_cast<float>(group_->rank()));
+    mean->start();
+    mean->wait();
+    EXPECT_EQ(x, std::vector<float>(100, 0.5F * static_cast<float>(group_->size() - 1)));
+  };
+
+  give_up_alone();
+  expect_mean();  // the same one again
+  give_up_alone();
+  mean = group_->make_mean(std::span<float>(x), patience);  // the old one ends only now
+  expect_mean();
+}
+
 /// Rank `absent` comes only when the others have given up, and is told of it.
 void expect_absent_named(Group& group, Rank absent) {
   const auto meet = [&] {
