@@ -132,12 +132,7 @@ void AsyncGossipWorker::leave() {
     static_cast<void>(wait_until(Deadline(options_.timeout),
                                  [this] { return publish(transport::MessageKind::kLeave); }));
   }
-  try {
-    group_.barrier();
-  } catch (...) {
-    roster_.come_back_alone();
-    throw;
-  }
+  group_.barrier();
   ++pauses_;
   for (Sighting& sighting : sightings_) sighting.watch.reset();
 }
@@ -145,6 +140,11 @@ void AsyncGossipWorker::leave() {
 void AsyncGossipWorker::come_back() {
   is_away_ = false;
   roster_.set_away(false);
+}
+
+void AsyncGossipWorker::come_back_alone() {
+  roster_.come_back_alone();
+  come_back();
 }
 
 void AsyncGossipWorker::set_position(const Position& position) {

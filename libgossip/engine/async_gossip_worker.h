@@ -58,6 +58,7 @@ class AsyncGossipWorker final : public Worker {
   void finish(bool communicate = true) override;
   void leave() override;
   void come_back() override;
+  void come_back_alone() override;
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
   [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }

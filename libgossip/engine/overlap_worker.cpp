@@ -117,12 +117,7 @@ void OverlapWorker::leave() {
     const std::lock_guard lock(mutex_);
     mode_ = Mode::kServing;
   }
-  try {
-    group_.barrier();  // all ranks left
-  } catch (...) {
-    roster_.come_back_alone();
-    throw;
-  }
+  group_.barrier();  // all ranks left
   settle();
   group_.barrier();  // nobody takes in what is sent after a come_back()
 }
@@ -175,6 +170,11 @@ void OverlapWorker::come_back() {
   roster_.set_away(false);
   const std::lock_guard lock(mutex_);
   mode_ = Mode::kTraining;
+}
+
+void OverlapWorker::come_back_alone() {
+  roster_.come_back_alone();
+  come_back();
 }
 
 Position OverlapWorker::position() const {

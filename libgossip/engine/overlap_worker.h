@@ -62,6 +62,7 @@ class OverlapWorker final : public Worker {
   void finish(bool communicate = true) override;
   void leave() override;
   void come_back() override;
+  void come_back_alone() override;
   [[nodiscard]] Position position() const override;
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }

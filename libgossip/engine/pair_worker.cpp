@@ -294,12 +294,7 @@ std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {
 void PairWorker::leave() {
   if (is_away_) return;
   roster_.set_away(true);
-  try {
-    exchange_.settle();
-  } catch (...) {
-    roster_.come_back_alone();
-    throw;
-  }
+  exchange_.settle();
   is_away_ = true;
 }
 
@@ -308,6 +303,11 @@ void PairWorker::come_back() {
   allow_events(kMostPace);
   roster_.set_away(false);
   is_away_ = false;
+}
+
+void PairWorker::come_back_alone() {
+  roster_.come_back_alone();
+  come_back();
 }
 
 void PairWorker::set_position(const Position& position) {

@@ -60,6 +60,7 @@ class PairWorker final : public Worker {
   void finish(bool communicate = true) override;
   void leave() override;
   void come_back() override;
+  void come_back_alone() override;
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override;

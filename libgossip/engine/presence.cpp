@@ -62,6 +62,11 @@ void Presence::leave(std::int64_t steps) {
 
 void Presence::come_back() { publish(transport::MessageKind::kData); }
 
+void Presence::come_back_alone() {
+  --own_.absences;
+  come_back();
+}
+
 void Presence::check(std::int64_t step) {
   if (!channel_) return;
   for (const Rank rank : peers_) {

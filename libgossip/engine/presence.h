@@ -29,9 +29,10 @@ class Presence {
   Presence(transport::Group& group, const topology::Graph& neighbors);
 
   /// This rank made `steps` steps and leaves the loop, or comes back to it. All ranks leave equally
-  /// often.
+  /// often, but for absences that end with come_back_alone().
   void leave(std::int64_t steps);
   void come_back();
+  void come_back_alone();
 
   /// For waits of this rank's step number `step` (from 0): throws gossip::Error, naming the rank,
   /// when one has left the loop before that step and for something that this rank has not come to.
@@ -40,7 +41,7 @@ class Presence {
  private:
   struct State {
     std::int64_t steps = 0;     // made when leaving
-    std::int64_t absences = 0;  // so far, the present one included
+    std::int64_t absences = 0;  // with the others, the present one included
   };
 
   void open();

@@ -55,6 +55,7 @@ class PushSumWorker final : public Worker {
   void finish(bool communicate = true) override;
   void leave() override { presence_.leave(position_.step); }
   void come_back() override { presence_.come_back(); }
+  void come_back_alone() override { presence_.come_back_alone(); }
   [[nodiscard]] Position position() const override;
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }

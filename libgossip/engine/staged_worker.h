@@ -87,6 +87,7 @@ class StagedWorker final : public Worker {
 
   void leave() override { presence_->leave(position_.step); }
   void come_back() override { presence_->come_back(); }
+  void come_back_alone() override { presence_->come_back_alone(); }
 
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override {

@@ -59,6 +59,10 @@ class Worker {
   virtual void leave() = 0;
   virtual void come_back() = 0;
 
+  /// As come_back(), where the other ranks did not come: leave() threw, or what was to follow it did.
+  /// For them this rank has not been away.
+  virtual void come_back_alone() = 0;
+
   [[nodiscard]] virtual Position position() const = 0;
   virtual void set_position(const Position& position) = 0;
 

@@ -271,22 +271,27 @@ void Decentralized::paused(const std::function<void()>& body) {
 /// back.
 void Decentralized::while_away(Away where, const std::function<void()>& work) {
   const Away outer = away_;
+  bool have_met = false;
+  const auto come_back = [&] {
+    if (outer == Away::kNo) have_met ? worker_->come_back() : worker_->come_back_alone();
+  };
   try {
     if (outer == Away::kNo) worker_->leave();
     group_.meet({});
+    have_met = true;
     away_ = where;
     work();
   } catch (...) {
     away_ = outer;
     try {
-      if (outer == Away::kNo) worker_->come_back();
+      come_back();
     } catch (const std::exception& error) {
       log(LogLevel::kError, group_.rank(), "training cannot go on: {}", error.what());
     }
     throw;
   }
   away_ = outer;
-  if (outer == Away::kNo) worker_->come_back();
+  come_back();
 }
 
 void Decentralized::refuse_inside_mean(std::string_view call) const {

@@ -54,6 +54,26 @@ TEST_P(PresenceTest, AnEvaluationThatOthersStillDoIsNoReasonToGiveUp) {
   });
 }
 
+TEST_P(PresenceTest, WhoWasAwayAloneIsNotMissedInWhatAllLeaveForNext) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    Presence presence(group);
+    if (group.rank() == 0) {
+      presence.leave(3);
+      presence.come_back_alone();
+    }
+    group.barrier();
+    presence.leave(3);
+    group.barrier();
+    if (group.rank() == 1) presence.come_back();
+
+    if (group.rank() == 1) {
+      EXPECT_NO_THROW(presence.check(3));
+    }
+    group.barrier();
+  });
+}
+
 TEST_P(PresenceTest, AWorkerThatWaitsForARankThatRanOutOfBatchesEnds) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;

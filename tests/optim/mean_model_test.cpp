@@ -225,6 +225,7 @@ class FailingWorker final : public engine::Worker {
   void finish(bool /*communicate*/) override { ++position_.step; }
   void leave() override { fail("leave"); }
   void come_back() override { fail("come_back"); }
+  void come_back_alone() override {}
   [[nodiscard]] engine::Position position() const override { return position_; }
   void set_position(const engine::Position& position) override { position_ = position; }
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step; }

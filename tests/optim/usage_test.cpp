@@ -329,6 +329,32 @@ TEST_F(UsageTest, ARankThatRunsOutOfBatchesEndsTheOthers) {
   }
 }
 
+TEST_F(UsageTest, AnEvaluationThatOneRankMakesAloneCostsNoOther) {
+  if (size() == 1) return;
+  for (const char* method : {"gossip-sgd", "push-sum", "allreduce"}) {
+    SCOPED_TRACE(method);
+    const auto model = test::make<Branches>(9);
+    OptimizerOptions options;
+    options.timeout = std::chrono::seconds(rank() == 0 ? 3 : 60);
+    const auto optimizer = make_optimizer(
+        method, world(), *model, std::make_unique<torch::optim::SGD>(test::sgd(*model)),
+        topology::complete(size()), options);
+    train(*model, *optimizer, 2);
+    if (rank() == 0) {
+      test::expect_throw<TimeoutError>(
+          [&] { static_cast<void>(optimizer->consensus_distance()); },
+          {"in consensus_distance() after 2 steps"});
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    train(*model, *optimizer, 2, 2);
+    optimizer->with_mean_model([&] {  // so long that the others ask where rank 0 is
+      if (rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    });
+    EXPECT_NO_THROW(train(*model, *optimizer, 1, 4));
+    world().barrier();
+  }
+}
+
 TEST_F(UsageTest, AnEvaluationThatIsLateEndsNobody) {
   const auto model = test::make<Branches>(9);
   GossipSGD optimizer(world(), *model, test::sgd(*model), topology::complete(size()));
