@@ -122,6 +122,7 @@ Session::Session(int& argc, char**& argv) : impl_(std::make_unique<Impl>(argc, a
 Session::~Session() = default;
 
 void Session::use_transport(const transport::TransportOptions& options) {
+  impl_->world->meet("use_transport()");  // nobody waits in MPI for a rank that does not come
   // The old group stays where the new one cannot be made.
   auto world = transport::make_process_group(impl_->environment.world(), options);
   impl_->counterparts.reset();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -7,8 +8,12 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <libgossip/base/collective_call.h>
+#include <libgossip/base/error.h>
 #include <libgossip/mpi/launcher.h>
 #include <libgossip/runtime/session.h>
+
+#include "support/expect_throw.h"
 
 namespace gossip {
 namespace {
@@ -115,6 +120,22 @@ TEST_F(SessionTest, MovesBytesAsItIsTold) {
   const auto channel = session.world().make_channel({.capacity_bytes = 8});
   EXPECT_EQ(session.world().transport(), "message");
   EXPECT_FALSE(session.world().shares_memory_with((session.rank() + 1) % session.size()));
+}
+
+TEST_F(SessionTest, ARankThatChangesTheTransportAloneIsToldAndGoesOn) {
+  Session session(argc_, argv_);
+  if (session.size() == 1) return;
+  if (session.rank() == 0) {
+    const CollectiveCall call("a test", std::chrono::seconds(1));
+    test::expect_throw<TimeoutError>([&] { session.use_transport({}); },
+                                     {"Rank 0 waited ", " in a test for rank"});
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto use_or_meet = [&] {
+    session.rank() == 0 ? session.use_transport({}) : session.world().barrier();
+  };
+  test::expect_throw<JointError>(use_or_meet, {"rank 0 is in use_transport(), rank ", "in a barrier"});
+  EXPECT_NO_THROW(session.use_transport({}));
 }
 
 TEST_F(SessionTest, StandsForItsWorld) {
