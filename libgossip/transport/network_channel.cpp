@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
@@ -126,6 +127,8 @@ void NetworkChannel::leave_memory() noexcept {
 /// Waits until nothing moves any more. Messages that were not granted are dropped. Returns whether
 /// that came true on all ranks; all ranks return the same.
 bool NetworkChannel::settle() {
+  // Longer than another rank waits for what moves, and however short the timeout of the call.
+  const CollectiveCall together({}, std::max(Patience().timeout, twice(options().timeout)));
   const mpi::Communicator& communicator = members_->communicator();
   communicator.barrier();  // what a rank still waits for is still sent
   {

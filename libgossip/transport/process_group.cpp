@@ -368,11 +368,12 @@ std::unique_ptr<NetworkChannel> ProcessGroup::make_network_channel(const Channel
 }
 
 std::unique_ptr<Group> ProcessGroup::split(int color, int key) {
+  meet("a split");
+  const CollectiveCall together = go_on_together();
   check_together(*this, [&] {
     GOSSIP_CHECK(color >= 0, "A group cannot be split by the color {}: it must be at least 0.",
                  color);
   });
-  const CollectiveCall together = go_on_together();
   if (!has_one_memory()) make_network(distant({}));
   return std::make_unique<ProcessGroup>(communicator_.split(color, key), options_, shared_);
 }
@@ -391,6 +392,7 @@ void ProcessGroup::make_ring() {
 
 std::unique_ptr<Channel> ProcessGroup::make_channel(const ChannelOptions& options) {
   meet("the making of a channel");
+  const CollectiveCall together = go_on_together();
   if (has_one_memory()) return make_memory_channel(options);
   const std::vector<Rank> far = distant(options);
   const bool needs_memory = has_memories_ && !options.only_between_hosts;

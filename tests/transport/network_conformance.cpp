@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <malloc.h>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/transport/group.h>
@@ -56,6 +58,25 @@ TEST_P(NetworkTest, SaysWhatItMovesBytesBy) {
     const auto channel = group.make_channel({.capacity_bytes = 8});
 
     EXPECT_THAT(std::string(group.transport()), AnyOf(way, "shared+" + way));
+  });
+}
+
+/// Who gives up does so before the ranks have met, and all of them hear of it.
+TEST_P(NetworkTest, ARankOfLittlePatienceLeavesNobodyAloneInACallOfMpi) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto insist = [&](Rank hurried, const std::function<void()>& make) {
+      for (std::chrono::milliseconds patience = 1ms;; patience *= 2) {
+        try {
+          const CollectiveCall call("a test", group.rank() == hurried ? patience : kLong);
+          return make();
+        } catch (const TimeoutError&) {  // all ranks try again
+        }
+      }
+    };
+    for (const Rank hurried : {0, group.size() - 1, 0}) {
+      insist(hurried, [&] { static_cast<void>(group.split(0, 0)); });
+      insist(hurried, [&] { static_cast<void>(group.make_channel({.capacity_bytes = 8})); });
+    }
   });
 }
 

@@ -293,6 +293,7 @@ std::unique_ptr<Mean> LocalGroup::make_mean(const VectorView& vector, const Pati
 
 /// The first rank of each part makes what the part shares.
 std::unique_ptr<Group> LocalGroup::split(int color, int key) {
+  meet("a split");
   check_together(*this, [&] {
     GOSSIP_CHECK(color >= 0, "A group cannot be split by the color {}: it must be at least 0.",
                  color);
