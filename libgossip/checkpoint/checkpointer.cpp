@@ -130,6 +130,7 @@ void Checkpointer::take_folder(const std::function<void()>& check) {
 /// Paused, since a rank that takes the folder stands still, and one that trains may wait for it.
 void Checkpointer::start() {
   const auto take_new_folder = [&] {
+    group_.meet("start()");
     check_state();
     transport::check_together(group_, [&] {
       if (group_.rank() != 0) return;
@@ -142,7 +143,7 @@ void Checkpointer::start() {
     });
     take_folder([] {});
   };
-  together([&] { optimizer_.paused(take_new_folder); });
+  together("Checkpointer::start()", [&] { optimizer_.paused(take_new_folder); });
 }
 
 model::StateDict Checkpointer::state() const {
@@ -340,7 +341,7 @@ bool Checkpointer::after_step() {
   if (is_stopped_) return true;
   GOSSIP_CHECK(!is_finished_, "after_step() was called after finish(), which ends the saving.");
   if (!is_open_) start();
-  const bool stops = together([&] { return act_after_step(); });
+  const bool stops = together("Checkpointer::after_step()", [&] { return act_after_step(); });
   throw_failure();
   return stops;
 }
@@ -414,7 +415,7 @@ bool Checkpointer::meet(bool is_done, bool& are_all_done) {
 bool Checkpointer::finish() {
   if (is_finished_) return is_stopped_;
   if (!is_open_) start();
-  const bool stops = together([&] { return end(); });
+  const bool stops = together("Checkpointer::finish()", [&] { return end(); });
   throw_failure();
   return stops;
 }

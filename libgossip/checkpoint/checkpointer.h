@@ -174,12 +174,13 @@ class Checkpointer {
   /// What the ranks do together. After an error that is not of all ranks they are not together any
   /// more.
   template <class Call>
-  auto together(const Call& call) {
+  auto together(std::string_view name, const Call& call) {
     GOSSIP_CHECK(!is_broken_,
                  "An earlier call failed on this rank alone, or for want of another one: the ranks "
                  "are not together any more, and this Checkpointer saves nothing more.");
-    // One name for all: at paces of their own, a rank is in after_step(), another in finish().
-    const CollectiveCall named("a call of the Checkpointer", optimizer_.timeout());
+    // At paces of their own a rank is in after_step(), another in finish().
+    const CollectiveCall named(
+        optimizer_.is_synchronous() ? name : "a call of the Checkpointer", optimizer_.timeout());
     try {
       return call();
     } catch (const JointError&) {

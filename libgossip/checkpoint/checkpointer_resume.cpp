@@ -44,10 +44,11 @@ std::int64_t job_steps_of(const Manifest& manifest) {
 std::optional<Resumed> Checkpointer::resume() {
   std::optional<Resumed> result;
   const auto take_folder_and_load = [&] {
+    group_.meet("resume()");
     check_state();
     take_folder([&] { result = load(); });
   };
-  together([&] { optimizer_.paused(take_folder_and_load); });
+  together("Checkpointer::resume()", [&] { optimizer_.paused(take_folder_and_load); });
   return result;
 }
 

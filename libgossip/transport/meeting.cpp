@@ -61,8 +61,8 @@ std::string difference(Rank first, const Place& at, Rank other, const Place& the
   std::string here = describe(at);
   std::string elsewhere = describe(there);
   if (are_same && are_in_step && !at.call.empty()) {
-    here += fmt::format(" ({})", at.what);
-    elsewhere += fmt::format(" ({})", there.what);
+    if (!at.what.empty()) here += fmt::format(" ({})", at.what);
+    if (!there.what.empty()) elsewhere += fmt::format(" ({})", there.what);
   }
   return fmt::format(
       "The ranks are in different collective calls: rank {} is in {}, rank {} in {}. All ranks "

@@ -215,6 +215,33 @@ TEST_F(CheckpointerFailureTest, ARefusedStartMayBeTriedAgain) {
   EXPECT_THAT(sets(folder_), testing::ElementsAre(2, 4));
 }
 
+TEST_F(CheckpointerFailureTest, RanksOfWhichOneStartsAndOthersResumeAreTold) {
+  if (size() == 1) return;
+  for (const std::string method : {"gossip-sgd", "ad-psgd"}) {
+    const Trainee run(world(), method, momentum_sgd, 2);
+    Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                             {.folder = folder_.path() / method});
+    const auto start_or_resume = [&] {
+      rank() == 0 ? checkpoints.start() : static_cast<void>(checkpoints.resume());
+    };
+    test::expect_throw<JointError>(start_or_resume,
+                                   {"The ranks are in different", "start()", "resume()"});
+    EXPECT_FALSE(checkpoints.resume());  // and may try again
+    EXPECT_FALSE(checkpoints.finish());
+  }
+}
+
+TEST_F(CheckpointerFailureTest, ARankThatEndsWhereTheOthersSaveIsNamed) {
+  if (size() == 1) return;
+  Checkpointer checkpoints(world(), *run_.model, *run_.optimizer, options());
+  train_on(run_, checkpoints, 1);
+  run_.step();
+  test::expect_throw<JointError>(
+      [&] { static_cast<void>(rank() == 0 ? checkpoints.finish() : checkpoints.after_step()); },
+      {"rank 0 is in Checkpointer::finish(), rank ", " in Checkpointer::after_step()."});
+  finish(checkpoints);
+}
+
 TEST_F(CheckpointerFailureTest, AFolderThatARankDoesNotShareIsRefused) {
   if (size() != 2) return;  // it looks for seconds, however many the ranks
   const test::TemporaryFolder own;
