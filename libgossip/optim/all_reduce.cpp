@@ -103,7 +103,11 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
 AllReduce::~AllReduce() = default;
 
 void AllReduce::gradient_is_ready(std::size_t entry) {
-  if (is_suspended()) return;
+  synchronized_step_ = -1;
+  if (is_suspended()) {
+    is_stale_ = has_started();
+    return;
+  }
   if (staged_worker().gradient_mean()->has_failed()) return;  // the next step() says so
   const CollectiveCall call = this->call("step()");           // which this belongs to
   // A pass that ended with an exception has not said so.
@@ -126,6 +130,7 @@ bool AllReduce::finish_mean(bool is_whole) {
   lacks = is_whole ? 0.0F : 1.0F;
   staged_worker().gradient_mean()->finish();
   std::fill(is_gathered_.begin(), is_gathered_.end(), false);
+  is_stale_ = false;
   missing_in_ = parameters_in_;
   return lacks == 0.0F;
 }
@@ -134,7 +139,6 @@ bool AllReduce::finish_mean(bool is_whole) {
 void AllReduce::drop_mean() { static_cast<void>(finish_mean(false)); }
 
 void AllReduce::gather(std::size_t entry) {
-  synchronized_step_ = -1;
   is_gathered_[entry] = true;
   mutable_flat_model().gather_gradient(entry);
   gradient_presence()[entry] = flat_model().entries()[entry].tensor.grad().defined() ? 1.0F : 0.0F;
@@ -166,7 +170,8 @@ void AllReduce::complete_started() {
 }
 
 void AllReduce::complete() {
-  if (is_in_pass_ && has_started()) drop_mean();  // the pass ended with an exception
+  // A pass ended with an exception, or a suspended one came after what is gathered.
+  if ((is_in_pass_ || is_stale_) && has_started()) drop_mean();
   is_in_pass_ = false;
   const std::size_t num_entries = flat_model().entries().size();
   do {

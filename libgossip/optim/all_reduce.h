@@ -5,6 +5,7 @@
 /// The all-reduce baseline for LibTorch modules.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct AllReduceOptions {
 /// back. A parameter that is unused on some ranks gets the mean with zeros for those; one that is
 /// unused on all keeps its undefined gradient. Of several passes before one step() all but the last
 /// are communication for nothing; a rank that makes another pass, because one failed or by itself,
-/// makes all ranks start their mean over, with the gradients as they are at step().
+/// makes all ranks start their mean over, with the gradients as they are at step(). Passes under
+/// no_sync() and inside paused() or with_mean_model() count as well, wherever they stand.
 ///
 /// After an error of step() or synchronize() the parameters are as before the step, the gradients
 /// this rank's own; with_mean_model() and the destructor work, another step() throws gossip::Error.
@@ -53,6 +55,10 @@ class AllReduce final : public Decentralized {
   class Hooks;
 
   void complete_started() override;
+  /// Steps begin again at a number that may have been averaged.
+  [[nodiscard]] std::function<void()> plan_more(model::StateReader& /*saved*/) override {
+    return [this] { synchronized_step_ = -1; };
+  }
   void gradient_is_ready(std::size_t entry);
   [[nodiscard]] bool has_started() const;
   void gather(std::size_t entry);
@@ -65,6 +71,7 @@ class AllReduce final : public Decentralized {
   std::vector<std::size_t> parameters_in_;            // per bucket
   std::vector<std::size_t> missing_in_;               // per bucket, since the last synchronize()
   bool is_in_pass_ = false;                           // of the backward pass
+  bool is_stale_ = false;  // what is gathered lacks the gradients of a suspended pass
   std::int64_t synchronized_step_ = -1;  // the step whose gradients hold the mean already
   std::unique_ptr<Hooks> hooks_;
 };

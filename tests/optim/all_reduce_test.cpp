@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "optim/optim_test_support.h"
@@ -136,6 +137,73 @@ TEST_F(AllReduceTest, NoSyncAccumulatesWithoutCommunication) {
   expect_gradients(*model, expected);
   EXPECT_EQ(optimizer.counters().gossip_rounds, size() > 1 ? 1 : 0);
   EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters())));
+}
+
+TEST_F(AllReduceTest, PassesUnderNoSyncCountWhereverTheyStand) {
+  const auto passes = [](Rank) { return Passes{true, false, true}; };
+  for (const int suspended : {1, 2}) {
+    for (const bool is_synchronized : {false, true}) {
+      const auto model = test::make<Branches>(5);
+      AllReduce optimizer(world(), *model, test::sgd(*model), AllReduceOptions().bucket_bytes(64));
+      for (int step = 0; step < 2; ++step) {
+        const auto expected = mean_gradients(model->parameters(), passes, step);
+        optimizer.zero_grad();
+        for (int pass = 0; pass < 3; ++pass) {
+          std::optional<Decentralized::NoSync> guard;
+          if (pass == suspended || pass == 2) guard.emplace(optimizer);
+          model->forward(test::batch(rank(), step * 10 + pass), pass != 1)
+              .square()
+              .mean()
+              .backward();
+          guard.reset();
+          if (pass == 0 && is_synchronized) optimizer.synchronize();
+        }
+        optimizer.step();
+        expect_gradients(*model, expected);
+        EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters()))) << "step " << step;
+      }
+    }
+  }
+}
+
+TEST_F(AllReduceTest, PassesWhereNobodyTrainsCount) {
+  const auto passes = [](Rank) { return Passes{true, true}; };
+  for (const bool is_paused : {false, true}) {
+    const auto model = test::make<Branches>(5);
+    AllReduce optimizer(world(), *model, test::sgd(*model));
+    for (int step = 0; step < 2; ++step) {
+      const auto expected = mean_gradients(model->parameters(), passes, step);
+      const auto pass = [&](int number) {
+        model->forward(test::batch(rank(), step * 10 + number), true).square().mean().backward();
+      };
+      optimizer.zero_grad();
+      pass(0);
+      is_paused ? optimizer.paused([&] { pass(1); }) : optimizer.with_mean_model([&] { pass(1); });
+      optimizer.step();
+      expect_gradients(*model, expected);
+      EXPECT_TRUE(is_same_everywhere(test::bytes_of(model->parameters()))) << "step " << step;
+    }
+  }
+}
+
+/// As estimators leave them.
+TEST_F(AllReduceTest, GradientsMadeWithoutAPassAreAveragedAfterALoad) {
+  const auto model = test::make<Branches>(5);
+  AllReduce optimizer(world(), *model, test::sgd(*model));
+  const model::StateDict state = optimizer.state_dict();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    for (torch::Tensor& parameter : model->parameters()) {
+      if (parameter.requires_grad()) {
+        parameter.mutable_grad() = torch::full_like(parameter, 2.0 * rank()).detach();
+      }
+    }
+    optimizer.step();
+    for (const torch::Tensor& parameter : model->parameters()) {
+      if (!parameter.requires_grad()) continue;
+      EXPECT_NEAR((parameter.grad() - (size() - 1.0)).abs().max().item<double>(), 0.0, 1e-12);
+    }
+    optimizer.load_state_dict(state);
+  }
 }
 
 TEST_F(AllReduceTest, UnderNoSyncGradientsStayLocal) {
