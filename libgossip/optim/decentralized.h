@@ -111,7 +111,8 @@ class Decentralized : public torch::optim::Optimizer {
   /// `body` throws, and whatever it did to the module. Backward passes in `body` only accumulate.
   /// step(), paused(), consensus_distance(), state_dict(), loading and this function are refused
   /// there. Collective and blocking. Throws gossip::Error for a trainable parameter that was
-  /// registered after construction. Memory: two copies of the model meanwhile.
+  /// registered after construction, and for a buffer that cannot be averaged. Memory: two copies of
+  /// the model and one of buffers and frozen parameters meanwhile.
   void with_mean_model(const std::function<void()>& body);
 
   /// \f$ \sqrt{\frac1n \sum_i |x_i - \bar x|^2} \f$ over the parameters. Collective and blocking.

@@ -40,9 +40,8 @@ void average_tensor_(transport::Group& group, const at::Tensor& tensor, double s
   model::assign_(tensor, dense);
 }
 
-/// The model and the statistics that a module has, put back at the end, whatever was done to it
-/// meanwhile: its tensors refer to the memory of before again, also those that did not refer to the
-/// optimizer's.
+/// All that a module has, put back at the end, whatever was done to it meanwhile: its tensors refer
+/// to the memory of before again, also those that did not refer to the optimizer's.
 class Snapshot {
  public:
   explicit Snapshot(model::FlatModel& model) : model_(model) {
@@ -56,8 +55,8 @@ class Snapshot {
     for (const model::Holder& holder : model_.outside()) {
       places_.emplace_back(holder.tensor, holder.tensor.variable_data());
     }
-    for (const at::Tensor& buffer : model_.float_buffers()) {
-      statistics_.emplace_back(buffer.variable_data(), buffer.detach().clone());
+    for (const at::Tensor& tensor : model_.others()) {
+      others_.emplace_back(tensor.variable_data(), tensor.detach().clone());
     }
   }
   Snapshot(const Snapshot&) = delete;
@@ -68,15 +67,15 @@ class Snapshot {
       std::memcpy(vectors[v].data, vectors_[v].data(), vectors_[v].size());
     }
     model_.reset_aliases();
-    for (const auto& [memory, values] : statistics_) model::assign_(memory, values);
+    for (const auto& [memory, values] : others_) model::assign_(memory, values);
     for (const auto& [tensor, memory] : places_) tensor.set_data(memory);
   }
 
  private:
   model::FlatModel& model_;
   std::vector<std::vector<std::byte>> vectors_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> places_;      // tensor, its memory
-  std::vector<std::pair<at::Tensor, at::Tensor>> statistics_;  // memory, values
+  std::vector<std::pair<at::Tensor, at::Tensor>> places_;  // tensor, its memory
+  std::vector<std::pair<at::Tensor, at::Tensor>> others_;  // memory, values
 };
 
 }  // namespace

@@ -207,6 +207,22 @@ TEST_F(MeanModelTest, ABodyMayConvertTheModule) {
   optimizer.step();
 }
 
+TEST_F(MeanModelTest, ABodyMayTrainAndWriteInPlace) {
+  const auto model = own_model(rank());
+  model->first->bias.set_requires_grad(false);
+  const torch::Tensor flag = model->register_buffer("flag", torch::zeros({1}, torch::kBool));
+  GossipSGD optimizer(world(), *model, test::sgd(*model), topology::ring(size()),
+                      GossipSGDOptions().initial(Initial::kKeep));
+  const auto own = all_of(*model);
+  optimizer.with_mean_model([&] {
+    test::loss(*model, rank(), 7);  // counts a batch
+    const torch::NoGradGuard no_grad;
+    model->first->bias.add_(1.0);
+    flag.fill_(true);
+  });
+  test::expect_equal(all_of(*model), own);
+}
+
 /// Has the model in memory of its own, and fails where it is told to.
 class FailingWorker final : public engine::Worker {
  public:
