@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
-#include <ATen/MemoryOverlap.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -26,24 +26,26 @@ constexpr std::array kTypes{at::kFloat, at::kDouble};
 
 std::int64_t signed_size(std::size_t size) { return narrow<std::int64_t>(size); }
 
+/// Frozen parameters and buffers are sent from where they lie, too.
 void check_dense(const Holder& holder) {
+  const std::string_view kind = holder.is_buffer ? "buffer" : "parameter";
+  GOSSIP_CHECK(holder.tensor.device().is_cpu(),
+               "The {} '{}' is on the device {}: this version trains on the CPU only.", kind,
+               holder.name, holder.tensor.device().str());
   GOSSIP_CHECK(holder.tensor.layout() == at::kStrided,
                "The {} '{}' is not a dense tensor, but a sparse one or the like, which cannot be "
                "averaged.",
-               holder.is_buffer ? "buffer" : "parameter", holder.name);
+               kind, holder.name);
 }
 
 void check_parameter(const std::string& name, const at::Tensor& tensor) {
   GOSSIP_CHECK(std::find(kTypes.begin(), kTypes.end(), tensor.scalar_type()) != kTypes.end(),
                "Parameter '{}' has the element type {}: only float and double models can be mixed.",
                name, c10::toString(tensor.scalar_type()));
-  GOSSIP_CHECK(tensor.device().is_cpu(),
-               "Parameter '{}' is on the device {}: this version trains on the CPU only.", name,
-               tensor.device().str());
   check_dense({.name = name, .tensor = tensor});
-  GOSSIP_CHECK(at::has_internal_overlap(tensor) != at::MemOverlap::Yes,
-               "Parameter '{}' shows elements several times (expand), so that it cannot be "
-               "trained: make it contiguous() first.",
+  GOSSIP_CHECK(!repeats_elements(tensor),
+               "Parameter '{}' shows elements several times (expand, unfold), so that it cannot be "
+               "trained without parting them: make it contiguous() first.",
                name);
 }
 
@@ -285,6 +287,7 @@ void FlatModel::check_complete() const {
         "a new optimizer after adding layers.",
         item.key());
   }
+  for (const Holder& holder : outside()) check_dense(holder);
 }
 
 /// Of a parameter, or what is tied to it, that refers to other memory than the optimizer gave it.

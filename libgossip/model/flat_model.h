@@ -45,9 +45,9 @@ namespace gossip::model {
 /// Local throughout. The module must outlive this object and may be used without it afterwards,
 /// whatever was done to it meanwhile.
 /// Errors: gossip::Error for a module without trainable parameters; for parameters that are not
-/// float or double on the CPU, or show an element several times (expand), naming the parameter; and
-/// for a parameter that has memory in common with another tensor of the module without being tied
-/// to it as above, naming both.
+/// float or double, or show an element several times (expand, unfold), and for tensors that are not
+/// dense and on the CPU, naming the tensor; and for a parameter that has memory in common with
+/// another tensor of the module without being tied to it as above, naming both.
 class FlatModel {
  public:
   struct Parameter {
@@ -104,8 +104,9 @@ class FlatModel {
   /// elsewhere is left behind.
   void reset_aliases();
 
-  /// Throws gossip::Error, naming the parameter, when the module has a trainable one that is not
-  /// here: it was registered later. Walks through the module.
+  /// Throws gossip::Error, naming the tensor, when the module has a trainable parameter that is not
+  /// here, or a buffer that is not dense and on the CPU: it was registered later. Walks through the
+  /// module.
   void check_complete() const;
 
   /// Moves the buffers to this memory, of the same types and sizes, which must outlive their stay

@@ -61,6 +61,14 @@ bool shares_memory(const at::Tensor& a, const at::Tensor& b) {
   return bytes_of(b, marks, both).any().item<bool>();
 }
 
+bool repeats_elements(const at::Tensor& tensor) {
+  if (is_dense(tensor) || tensor.numel() == 0) return false;
+  const MemoryRange range = range_of(tensor);
+  const at::Tensor marks = at::zeros({range.end - range.begin}, at::kByte);
+  bytes_of(tensor, marks, range).fill_(1);
+  return static_cast<std::size_t>(marks.sum().item<std::int64_t>()) < tensor.nbytes();
+}
+
 void check_separate(std::vector<Holder> holders) {
   std::erase_if(holders, [](const Holder& holder) { return !range_of(holder.tensor).begin; });
   std::ranges::stable_sort(holders, {},

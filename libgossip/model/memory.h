@@ -30,6 +30,9 @@ struct MemoryRange {
 /// Whether they have a byte in common. Memory: their range, when their ranges overlap.
 [[nodiscard]] bool shares_memory(const at::Tensor& a, const at::Tensor& b);
 
+/// Whether it shows a byte of its memory more than once. Memory: its range, unless it is dense.
+[[nodiscard]] bool repeats_elements(const at::Tensor& tensor);
+
 /// A tensor of a module.
 struct Holder {
   std::string name;

@@ -175,6 +175,26 @@ TEST(FlatMemory, ParametersThatRepeatElementsAreRefused) {
   Any module;
   module.register_parameter("repeated", torch::rand({1, 3}).expand({4, 3}));
   expect_error([&] { const FlatModel flat(module); }, {"'repeated'", "expand", "contiguous()"});
+  for (const torch::Tensor& windows :
+       {torch::arange(4.0).unfold(0, 2, 1), torch::rand({2, 5}).unfold(1, 3, 2),
+        torch::rand({6}).as_strided({2, 2}, {1, 1})}) {
+    Any unfolded;
+    unfolded.register_parameter("windows", windows);
+    expect_error([&] { const FlatModel flat(unfolded); }, {"'windows'", "unfold", "contiguous()"});
+  }
+}
+
+TEST(FlatMemory, ViewsWithGapsThatRepeatNothingAreTaken) {
+  for (const torch::Tensor& view :
+       {torch::arange(6.0).unfold(0, 2, 2), torch::arange(7.0).unfold(0, 2, 3),
+        torch::rand({3, 4}).t().narrow(0, 1, 2), torch::rand({5}).expand({1, 5}),
+        torch::rand({8}).as_strided({2, 2}, {3, 2})}) {
+    Any module;
+    module.register_parameter("view", view);
+    const torch::Tensor before = view.detach().clone();
+    const FlatModel flat(module);
+    EXPECT_TRUE(torch::equal(module.parameters()[0], before));
+  }
 }
 
 TEST(FlatMemory, OtherTensorsStandOnce) {

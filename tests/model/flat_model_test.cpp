@@ -157,6 +157,22 @@ TEST(FlatModel, RefusesWhatItCannotMix) {
   EXPECT_EQ(half.parameters().size(), 2U);
 }
 
+TEST(FlatModel, RefusesTensorsThatCannotBeSent) {
+  const torch::Tensor nowhere = torch::empty({2}, torch::kMeta);
+  for (const bool trains : {true, false}) {
+    Any module;
+    module.register_parameter("fine", torch::rand({2}));
+    module.register_parameter("far", nowhere, trains);
+    expect_error([&] { const FlatModel flat(module); }, {"parameter 'far'", "meta", "CPU only"});
+  }
+  Any module;
+  module.register_parameter("fine", torch::rand({2}));
+  const FlatModel flat(module);
+  flat.check_complete();
+  module.register_buffer("later", torch::rand({2, 2}).to_sparse());
+  expect_error([&] { flat.check_complete(); }, {"buffer 'later'", "not a dense tensor"});
+}
+
 TEST(FlatModel, FlattensAgainAfterLoading) {
   Net saved;
   std::stringstream file;

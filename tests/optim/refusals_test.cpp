@@ -53,6 +53,21 @@ TEST_F(RefusalsTest, ModelsWithoutParameters) {
                  topology::ring(size()));
 }
 
+TEST_F(RefusalsTest, TensorsOnNoDeviceThatCanBeSentFrom) {
+  for (const bool is_buffer : {true, false}) {
+    const auto model = test::make<Branches>(1);
+    const torch::Tensor nowhere = torch::empty({3}, torch::kMeta);
+    if (is_buffer) {
+      model->register_buffer("far", nowhere);
+    } else {
+      model->register_parameter("far", nowhere, false);
+    }
+    auto parameters = model->trunk->parameters();
+    expect_refused({is_buffer ? "buffer 'far'" : "parameter 'far'", "meta", "CPU only"}, *model,
+                   std::make_unique<torch::optim::SGD>(parameters, 0.1), topology::ring(size()));
+  }
+}
+
 TEST_F(RefusalsTest, LocalOptimizersOfAnotherModel) {
   const auto model = test::make<Branches>(1);
   const auto other = test::make<Branches>(1);
