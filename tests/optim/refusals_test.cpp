@@ -187,6 +187,13 @@ TEST_F(RefusalsTest, RanksWithOtherOptimizers) {
                                          local_for(*model), topology::complete(size())));
       },
       {"disagree on the optimizer", "rank 0 has 'gossip-sgd'", last_has() + "'allreduce'"});
+  test::expect_throw<JointError>(
+      [&] {
+        static_cast<void>(make_optimizer(is_last() ? "dadao" : "gossip-sgd", world(), *model,
+                                         local_for(*model), topology::complete(size()),
+                                         {.weight_decay = 0.1, .lipschitz = 1.0}));
+      },
+      {"rank 0 is in the constructor of the optimizer (a gather)", "(the smoothness of DADAO's "});
 }
 
 TEST_F(RefusalsTest, AfterARefusalTheModelTrains) {
