@@ -5,7 +5,7 @@
 #include <string>
 
 #include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/checkpoint/save_agreement.h>
 
 namespace gossip::checkpoint {
@@ -18,9 +18,6 @@ constexpr std::int64_t kLeastSteps = 2;
 constexpr std::int64_t kMostSteps = 256;
 constexpr double kSeconds = 1.0;  // from a start to its reading
 constexpr std::chrono::milliseconds kBetweenStarts{100};
-
-/// A rank that waits longer than this says so.
-constexpr double kNoticeSeconds = 10.0;
 
 }  // namespace
 
@@ -73,14 +70,9 @@ std::optional<Report> SaveAgreement::read(std::int64_t step) {
 
 void SaveAgreement::wait() {
   const Deadline deadline(patience_);
-  bool has_said = false;
+  Notice notice(group_.rank(), deadline);
   const auto while_waiting = [&] {
-    const double seconds = deadline.elapsed_seconds();
-    if (has_said || seconds <= kNoticeSeconds) return;
-    has_said = true;
-    log(LogLevel::kWarning, group_.rank(),
-        "waiting for the other ranks to agree on when to save ({:.0f} s of at most {:.0f} s)",
-        seconds, std::chrono::duration<double>(patience_).count());
+    notice.look([] { return "the other ranks to agree on when to save"; });
   };
   if (wait_until(
           deadline, [this] { return largest_->test(); }, while_waiting))

@@ -54,21 +54,22 @@ void AsyncGossipWorker::finish(bool communicate) {
   local_update_();
   if (communicate && channel_) {
     ++counters_.gossip_rounds;
-    if (!publish(transport::MessageKind::kData)) ++counters_.skipped;
+    Rank blocking = -1;
+    if (const auto slot = channel_->try_acquire(peers_, blocking)) {
+      publish(*slot, transport::MessageKind::kData);
+    } else {
+      ++counters_.skipped;
+    }
     mix(position_.round++);
   }
   ++position_.step;
   roster_.set_steps(position_.step);
 }
 
-bool AsyncGossipWorker::publish(transport::MessageKind kind) {
-  Rank blocking = -1;
-  const auto slot = channel_->try_acquire(peers_, blocking);
-  if (!slot) return false;
-  layout_.write(*slot, model_);
+void AsyncGossipWorker::publish(std::span<std::byte> slot, transport::MessageKind kind) {
+  layout_.write(slot, model_);
   channel_->commit({.round = pauses_, .kind = kind, .bytes = layout_.bytes()});
   counters_.bytes_sent += layout_.bytes();
-  return true;
 }
 
 void AsyncGossipWorker::mix(std::int64_t round) {
@@ -127,10 +128,10 @@ void AsyncGossipWorker::leave() {
   is_away_ = true;
   roster_.set_away(true);
   if (channel_) {
-    // A reader holds a slot for a moment only; without one the others may take this rank for
-    // silent.
-    static_cast<void>(wait_until(Deadline(options_.timeout),
-                                 [this] { return publish(transport::MessageKind::kLeave); }));
+    try {  // a reader holds a slot for a moment only
+      publish(channel_->acquire(peers_), transport::MessageKind::kLeave);
+    } catch (const TimeoutError&) {  // the others may take this rank for silent
+    }
   }
   group_.barrier();
   ++pauses_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -74,7 +75,7 @@ class AsyncGossipWorker final : public Worker {
     Watch watch;                  // since then
   };
 
-  bool publish(transport::MessageKind kind);
+  void publish(std::span<std::byte> slot, transport::MessageKind kind);
   void mix(std::int64_t round);
   void look_at(const topology::Neighbor& sender);
   void watch(Rank sender, bool has_news);

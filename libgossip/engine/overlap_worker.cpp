@@ -7,6 +7,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/overlap_worker.h>
 #include <libgossip/topology/checks.h>
@@ -138,7 +139,15 @@ void OverlapWorker::settle() {
     return std::ranges::all_of(peers_, has_all);
   };
   const Deadline deadline(options_.timeout);
-  static_cast<void>(wait_until(deadline, is_complete));
+  Notice notice(group_.rank(), deadline);
+  static_cast<void>(wait_until(deadline, is_complete, [&] {
+    notice.look([&] {
+      const std::lock_guard lock(mutex_);
+      const auto late = std::ranges::find_if_not(peers_, has_all);
+      if (late == peers_.end()) return std::string("the last message");
+      return fmt::format("rank {} to deliver a message", *late);
+    });
+  }));
   const std::lock_guard lock(mutex_);
   for (const Rank peer : peers_) {
     if (!has_all(peer)) lost_.add(peer, "deliver a message", deadline.elapsed_seconds(), counters_);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pair_worker.h>
@@ -154,6 +156,15 @@ bool PairWorker::is_due(const Edge& edge) const {
   return static_cast<double>(events) + 1.0 <= edge.due;
 }
 
+/// Those with which an exchange is due.
+std::string PairWorker::late_peers() const {
+  std::vector<Rank> late;
+  for (const Edge& edge : edges_) {
+    if (is_due(edge)) late.push_back(edge.peer);
+  }
+  return fmt::format("{}", fmt::join(late, ", "));
+}
+
 /// What the others have not started is started by this rank, one by one.
 void PairWorker::await_exchanges() {
   const auto events = [this] {
@@ -175,12 +186,17 @@ void PairWorker::await_exchanges() {
     const auto has_moved = [&] { return is_done() || events() != last; };
     // The exchange's own error, which names who does not answer, comes first.
     const Deadline deadline(twice(options_.timeout));
-    if (wait_until(deadline, has_moved, [&] { exchange_.check(); })) continue;
+    Notice notice(rank_, deadline);
+    const auto while_waiting = [&] {
+      exchange_.check();
+      notice.look([&] { return fmt::format("an exchange with one of ranks {}", late_peers()); });
+    };
+    if (wait_until(deadline, has_moved, std::cref(while_waiting))) continue;
     throw TimeoutError(-1,
                        fmt::format("Rank {} waited {} ms for an exchange with one of its "
                                    "neighbors ({}): they have ended, hang, or need a longer "
                                    "timeout.",
-                                   rank_, options_.timeout.count(), fmt::join(neighbors_, ", ")));
+                                   rank_, deadline.timeout().count(), late_peers()));
   }
   exchange_.want_no_more();
 }

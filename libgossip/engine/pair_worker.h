@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
@@ -96,6 +97,7 @@ class PairWorker final : public Worker {
   void start_paced();
   void await_exchanges();
   [[nodiscard]] bool is_due(const Edge& edge) const;
+  [[nodiscard]] std::string late_peers() const;
   void count_step(bool communicate);
   void count_events();
   void allow_events(double times);

@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <new>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/engine/shared_pieces.h>
 #include <libgossip/transport/agreement.h>
 
@@ -90,8 +92,15 @@ void SharedPieces::unlock(Rank of, std::size_t index) const noexcept {
 
 void SharedPieces::lock_own(std::size_t index) const {
   const auto attempt = [&] { return try_lock(rank_, index); };
-  if (attempt() || wait_until(Deadline(timeout_), attempt)) return;
-  const Rank holder = lock_of(rank_, index).holder.load();
+  if (attempt()) return;
+  const auto holder_of = [&] { return lock_of(rank_, index).holder.load(); };
+  const Deadline deadline(timeout_);
+  Notice notice(rank_, deadline);
+  const auto while_waiting = [&] {
+    notice.look([&] { return fmt::format("rank {} to end an exchange", holder_of()); });
+  };
+  if (wait_until(deadline, attempt, std::cref(while_waiting))) return;
+  const Rank holder = holder_of();
   throw TimeoutError(holder,
                      fmt::format("Rank {} waited {} ms for piece {} of its model, which rank {} "
                                  "holds for an exchange: that rank has ended or hangs.",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/mpi/check.h>
 #include <libgossip/mpi/communicator.h>
 
@@ -75,18 +77,26 @@ Communicator::~Communicator() {
 
 void Communicator::finish(Requests& requests, std::string_view what) const {
   const Patience& patience = CollectiveCall::patience();
+  const Deadline deadline(patience.timeout);
+  const auto whom = [&] {
+    const std::string_view call = CollectiveCall::name();
+    return fmt::format("the other {} ranks in a {}{}{}", size_ - 1, what,
+                       call.empty() ? "" : " of ", call);
+  };
+  Notice notice(rank_, deadline);
+  const auto while_waiting = [&] {
+    notice.look(whom);
+    if (patience.while_waiting) patience.while_waiting();
+  };
   try {
-    if (requests.wait(Deadline(patience.timeout), patience.while_waiting)) return;
+    if (requests.wait(deadline, std::cref(while_waiting))) return;
   } catch (...) {
     disturb();
     throw;
   }
   disturb();
-  const std::string_view call = CollectiveCall::name();
-  throw TimeoutError(-1, fmt::format("Rank {} waited {} ms for the other {} ranks in a {}{}{}: one "
-                                     "of them has ended or hangs.",
-                                     rank_, patience.timeout.count(), size_ - 1, what,
-                                     call.empty() ? "" : " of ", call));
+  throw TimeoutError(-1, fmt::format("Rank {} waited {} ms for {}: one of them has ended or hangs.",
+                                     rank_, patience.timeout.count(), whom()));
 }
 
 void Communicator::barrier() const {

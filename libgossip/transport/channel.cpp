@@ -4,14 +4,11 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/transport/channel.h>
 
 namespace gossip::transport {
 namespace {
-
-/// A run that waits longer than this says for whom.
-constexpr double kNoticeSeconds = 10.0;
 
 /// Looks at `attempt` until it gives something. `peer()` is the rank that is waited for, `what` its
 /// task.
@@ -21,14 +18,9 @@ auto wait_for(Rank self, const ChannelOptions& options, std::string_view what, A
   auto result = attempt();
   if (result) return result;
   const Deadline deadline(options.timeout);
-  bool has_said = false;
+  Notice notice(self, deadline);
   const auto while_waiting = [&] {
-    if (!has_said && deadline.elapsed_seconds() > kNoticeSeconds) {
-      log(LogLevel::kWarning, self, "waiting for rank {} to {} ({:.0f} s of at most {:.0f} s)",
-          peer(), what, deadline.elapsed_seconds(),
-          std::chrono::duration<double>(options.timeout).count());
-      has_said = true;
-    }
+    notice.look([&] { return fmt::format("rank {} to {}", peer(), what); });
     if (options.while_waiting) options.while_waiting();
   };
   const auto is_done = [&] { return (result = attempt()).has_value(); };

@@ -3,14 +3,13 @@
 #include <chrono>
 
 #include <libgossip/base/error.h>
-#include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/transport/mean_wait.h>
 
 namespace gossip::transport {
 namespace {
 
 constexpr double kTellingSeconds = 1.0;  // or a quarter of a short timeout
-constexpr double kNoticeSeconds = 10.0;
 
 }  // namespace
 
@@ -21,15 +20,11 @@ void MeanWait::await(
   const double telling_seconds =
       std::min(kTellingSeconds, std::chrono::duration<double>(patience_.timeout).count() / 4);
   bool has_told = false;
-  bool has_said = false;
+  Notice notice(ranks.rank(), deadline);
   const auto while_waiting = [&] {
     const double seconds = deadline.elapsed_seconds();
     if (!has_told && (has_told = seconds > telling_seconds)) meeting_.tell_waiting(number_);
-    if (!has_said && (has_said = seconds > kNoticeSeconds)) {
-      log(LogLevel::kWarning, ranks.rank(),
-          "waiting for {} in the mean over all ranks ({:.0f} s of at most {:.0f} s)", missing(),
-          seconds, std::chrono::duration<double>(patience_.timeout).count());
-    }
+    notice.look([&] { return fmt::format("{} in the mean over all ranks", missing()); });
     if (patience_.while_waiting) patience_.while_waiting();
   };
   if (wait(deadline, std::cref(while_waiting))) return;

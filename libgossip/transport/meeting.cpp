@@ -9,13 +9,11 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/transport/meeting.h>
 
 namespace gossip::transport {
 namespace {
-
-/// A rank that waits longer than this says for whom.
-constexpr double kNoticeSeconds = 10.0;
 
 constexpr std::size_t kMostNamed = 8;
 
@@ -86,7 +84,6 @@ Meeting::~Meeting() {
 bool Meeting::meet(const Place& place, const Patience& patience) {
   ++number_;
   if (size() == 1) return place.asks;
-  has_said_ = false;
   try {
     come(place);
     return rank() == 0 ? lead(place, patience) : follow(place, patience);
@@ -114,9 +111,10 @@ void Meeting::come(const Place& place) {
 /// Rank 0's part.
 bool Meeting::lead(const Place& place, const Patience& patience) {
   const Deadline deadline(patience.timeout);
+  Notice notice(rank(), deadline);
   const auto while_waiting = [&] {
     tell_for_whom();
-    say_for_whom(place, patience, deadline.elapsed_seconds());
+    notice.look([&] { return for_whom(place); });
     if (patience.while_waiting) patience.while_waiting();
   };
   const auto are_here = [&] {
@@ -193,8 +191,9 @@ bool Meeting::are_all_here(const Place& place) {
 /// The part of the others.
 bool Meeting::follow(const Place& place, const Patience& patience) {
   const Deadline deadline(patience.timeout);
+  Notice notice(rank(), deadline);
   const auto while_waiting = [&] {
-    say_for_whom(place, patience, deadline.elapsed_seconds());
+    notice.look([&] { return for_whom(place); });
     if (patience.while_waiting) patience.while_waiting();
   };
   const auto has_ended = [&] {
@@ -256,11 +255,8 @@ void Meeting::give_up(const Place& place, double seconds) {
                   rank(), seconds, describe(place), missing_));
 }
 
-void Meeting::say_for_whom(const Place& place, const Patience& patience, double seconds) {
-  if (has_said_ || seconds <= kNoticeSeconds) return;
-  has_said_ = true;
-  log(LogLevel::kWarning, rank(), "waiting for {} to come to {} ({:.0f} s of at most {:.0f} s)",
-      missing_, describe(place), seconds, std::chrono::duration<double>(patience.timeout).count());
+std::string Meeting::for_whom(const Place& place) const {
+  return fmt::format("{} to come to {}", missing_, describe(place));
 }
 
 /// Rank 0 finds out, and tells those who wait with it when that has changed.

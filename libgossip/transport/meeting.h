@@ -139,7 +139,7 @@ class Meeting {
   [[nodiscard]] std::vector<Attendance>& attendances(std::uint64_t meeting);
   [[nodiscard]] bool are_all_here(const Place& place);
   void tell_for_whom();
-  void say_for_whom(const Place& place, const Patience& patience, double seconds);
+  [[nodiscard]] std::string for_whom(const Place& place) const;
   [[nodiscard]] static std::string who(const std::vector<Rank>& missing);
   [[nodiscard]] std::string stopped(const Place& place, const std::exception& error) const;
   [[noreturn]] void give_up(const Place& place, double seconds);
@@ -154,7 +154,6 @@ class Meeting {
   std::vector<std::uint64_t> waits_;  // by rank: the last one that it told of
   std::string missing_;               // for whom this meeting waits, as far as this rank knows
   Rank missing_rank_ = 0;             // the first of them
-  bool has_said_ = false;
 };
 
 }  // namespace gossip::transport

@@ -444,6 +444,7 @@ void ProcessGroup::check_one_host() {
 
 std::unique_ptr<Group> make_process_group(mpi::Communicator communicator,
                                           const TransportOptions& options) {
+  const CollectiveCall call("make_process_group()", CollectiveCall::patience());
   require_agreement(communicator.all_gather(describe(options)), "transport");
   auto shared = std::make_shared<Shared>();
   shared->rank = communicator.rank();

@@ -218,6 +218,22 @@ TEST_F(CommunicatorTest, AWaitThatEndsLeavesNothingThatMpiUses) {
   }
 }
 
+/// On no more ranks than it takes, as it lasts ten seconds.
+TEST_F(CommunicatorTest, ARankThatWaitsForLongSaysForWhatOnce) {
+  if (size_ != 2) return;
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  if (rank_ == 0) {
+    const CollectiveCall call("a test", std::chrono::milliseconds(10'500));
+    testing::internal::CaptureStderr();
+    test::expect_throw<TimeoutError>([&] { comm.barrier(); }, {"Rank 0 waited 10500 ms"});
+    const std::string said = testing::internal::GetCapturedStderr();
+    const std::string notice = "waiting for the other 1 ranks in a barrier of a test (10 s of";
+    EXPECT_NE(said.find(notice), std::string::npos) << said;
+    EXPECT_EQ(said.find("waiting"), said.rfind("waiting")) << said;
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
 template <class T>
 class CommunicatorSum : public CommunicatorTest {};
 using Elements = testing::Types<float, double>;
