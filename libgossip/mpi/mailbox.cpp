@@ -60,6 +60,13 @@ bool Mailbox::progress() {
   return false;
 }
 
+/// MPI may find only now what the first look has brought in.
+void Mailbox::note_finished() {
+  int is_finalized = 0;
+  MPI_Finalized(&is_finalized);
+  if (is_finalized == 0) is_finished_ = !progress() && !receive() && !receive();
+}
+
 /// Records that all processes together have sent to this one.
 std::uint64_t Mailbox::due() const {
   const std::vector<std::uint64_t> counts = exchange_numbers(communicator_, sent_);

@@ -46,9 +46,9 @@ class Mailbox {
   /// Drives sends on. Returns whether some are still under way.
   bool progress();
 
-  /// The caller knows that nothing is under way, neither from nor to this process: the end frees
-  /// the communicator without finish(). Local.
-  void note_finished() { is_finished_ = !progress(); }
+  /// As far as the caller knows nothing is under way, neither from nor to this process: the end
+  /// frees the communicator without finish(), unless a record has come that nobody took. Local.
+  void note_finished();
 
   /// Receives and drops what the others have still sent to this process, so that nothing is under
   /// way when the mailbox ends. Throws TimeoutError when it does not come in time.

@@ -146,7 +146,7 @@ class Meeting {
 
   mpi::Mailbox mailbox_;
   std::uint64_t number_ = 0;         // of this rank's present or last meeting
-  bool is_clean_ = true;             // nothing of ended meetings is under way
+  bool is_clean_ = true;             // this rank knows of nothing under way of ended meetings
   std::vector<Message> incomplete_;  // by sender
   std::map<std::uint64_t, std::vector<Attendance>> attendances_;  // rank 0: by meeting, by rank
   std::map<std::uint64_t, Message> verdicts_;                     // the others: by meeting

@@ -111,6 +111,40 @@ TEST_F(MailboxTest, MailboxesDoNotMixTheirRecords) {
   world().barrier();
 }
 
+int count_free(MPI_Comm /*communicator*/, int /*key*/, void* count, void* /*state*/) {
+  ++*static_cast<int*>(count);
+  return MPI_SUCCESS;
+}
+
+TEST_F(MailboxTest, ARecordThatNobodyTookKeepsItsCommunicatorFromBeingFreed) {
+  static int freed = 0;
+  int key = 0;
+  MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, count_free, &key, nullptr);
+  for (const bool is_taken : {true, false}) {
+    freed = 0;
+    {
+      Mailbox ending(Communicator::duplicate(MPI_COMM_WORLD));
+      MPI_Comm_set_attr(ending.communicator().get(), key, &freed);
+      if (world().rank() == 0) {
+        ending.send(record(4), 1);
+        EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !ending.progress(); }));
+      }
+      const auto has_come = [&] {
+        int flag = 0;
+        MPI_Iprobe(0, MPI_ANY_TAG, ending.communicator().get(), &flag, MPI_STATUS_IGNORE);
+        return flag != 0;
+      };
+      if (world().rank() == 1) {
+        EXPECT_TRUE(wait_until(Deadline(kLong), has_come));
+        EXPECT_TRUE(!is_taken || ending.receive());
+      }
+      ending.note_finished();
+    }
+    EXPECT_EQ(freed, world().rank() != 1 || is_taken ? 1 : 0);
+  }
+  MPI_Comm_free_keyval(&key);
+}
+
 TEST_F(MailboxTest, EndsWithRecordsUnderWay) {
   for (int k = 0; k < 20; ++k) {
     Mailbox ending(Communicator::duplicate(MPI_COMM_WORLD));
