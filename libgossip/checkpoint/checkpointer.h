@@ -179,8 +179,8 @@ class Checkpointer {
                  "An earlier call failed on this rank alone, or for want of another one: the ranks "
                  "are not together any more, and this Checkpointer saves nothing more.");
     // At paces of their own a rank is in after_step(), another in finish().
-    const CollectiveCall named(
-        optimizer_.is_synchronous() ? name : "a call of the Checkpointer", optimizer_.timeout());
+    const CollectiveCall named(optimizer_.is_synchronous() ? name : "a call of the Checkpointer",
+                               optimizer_.timeout());
     try {
       return call();
     } catch (const JointError&) {

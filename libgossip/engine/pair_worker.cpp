@@ -192,11 +192,10 @@ void PairWorker::await_exchanges() {
       notice.look([&] { return fmt::format("an exchange with one of ranks {}", late_peers()); });
     };
     if (wait_until(deadline, has_moved, std::cref(while_waiting))) continue;
-    throw TimeoutError(-1,
-                       fmt::format("Rank {} waited {} ms for an exchange with one of its "
-                                   "neighbors ({}): they have ended, hang, or need a longer "
-                                   "timeout.",
-                                   rank_, deadline.timeout().count(), late_peers()));
+    throw TimeoutError(-1, fmt::format("Rank {} waited {} ms for an exchange with one of its "
+                                       "neighbors ({}): they have ended, hang, or need a longer "
+                                       "timeout.",
+                                       rank_, deadline.timeout().count(), late_peers()));
   }
   exchange_.want_no_more();
 }

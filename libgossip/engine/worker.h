@@ -59,7 +59,7 @@ class Worker {
   virtual void leave() = 0;
   virtual void come_back() = 0;
 
-  /// As come_back(), where the other ranks did not come: leave() threw, or what was to follow it did.
+  /// As come_back(), where the other ranks did not come: leave() threw, or the meeting after it.
   /// For them this rank has not been away.
   virtual void come_back_alone() = 0;
 

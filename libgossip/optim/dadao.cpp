@@ -72,7 +72,7 @@ std::unique_ptr<torch::optim::Optimizer> groups_of(const torch::nn::Module& modu
 
 double lipschitz_of(transport::Group& group, torch::nn::Module& module, const DADAOOptions& options,
                     const CollectiveCall& /*it belongs to*/) {
-  constexpr double kMargin = 1.1;  // power iteration comes from below
+  constexpr double kMargin = 1.1;                // power iteration comes from below
   group.meet("the smoothness of DADAO's loss");  // which no other method asks for
   double own = options.lipschitz();
   transport::check_together(group, [&] {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/mpi/operations.h>
@@ -39,6 +40,8 @@ Network::~Network() {
   if (!has_settled_) mover_->leave();
   if (lifetime_.ends_alone() || error_) return;
   try {
+    // A process may have work of its own for hours before it ends.
+    const CollectiveCall call("the end of all groups", std::chrono::milliseconds::max());
     mailbox_.finish(kLastRecords);
   } catch (const std::exception& error) {
     log(LogLevel::kWarning, mailbox_.communicator().rank(),

@@ -50,8 +50,8 @@ struct Filling {
 ///
 /// Ranks are those of the network.
 ///
-/// Collective: make_slots() and the end of its result, over `members`. Everything else is local and does not block,
-/// but for flushes of microseconds. Threads: one at a time.
+/// Collective: make_slots() and the end of its result, over `members`. Everything else is local and
+/// does not block, but for flushes of microseconds. Threads: one at a time.
 class PayloadMover {
  public:
   PayloadMover() = default;

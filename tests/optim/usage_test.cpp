@@ -336,14 +336,13 @@ TEST_F(UsageTest, AnEvaluationThatOneRankMakesAloneCostsNoOther) {
     const auto model = test::make<Branches>(9);
     OptimizerOptions options;
     options.timeout = std::chrono::seconds(rank() == 0 ? 3 : 60);
-    const auto optimizer = make_optimizer(
-        method, world(), *model, std::make_unique<torch::optim::SGD>(test::sgd(*model)),
-        topology::complete(size()), options);
+    const auto optimizer = make_optimizer(method, world(), *model,
+                                          std::make_unique<torch::optim::SGD>(test::sgd(*model)),
+                                          topology::complete(size()), options);
     train(*model, *optimizer, 2);
     if (rank() == 0) {
-      test::expect_throw<TimeoutError>(
-          [&] { static_cast<void>(optimizer->consensus_distance()); },
-          {"in consensus_distance() after 2 steps"});
+      test::expect_throw<TimeoutError>([&] { static_cast<void>(optimizer->consensus_distance()); },
+                                       {"in consensus_distance() after 2 steps"});
     }
     MPI_Barrier(MPI_COMM_WORLD);
     train(*model, *optimizer, 2, 2);

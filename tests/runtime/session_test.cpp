@@ -134,7 +134,8 @@ TEST_F(SessionTest, ARankThatChangesTheTransportAloneIsToldAndGoesOn) {
   const auto use_or_meet = [&] {
     session.rank() == 0 ? session.use_transport({}) : session.world().barrier();
   };
-  test::expect_throw<JointError>(use_or_meet, {"rank 0 is in use_transport(), rank ", "in a barrier"});
+  test::expect_throw<JointError>(use_or_meet,
+                                 {"rank 0 is in use_transport(), rank ", "in a barrier"});
   EXPECT_NO_THROW(session.use_transport({}));
 }
 

@@ -9,15 +9,19 @@
 #include <malloc.h>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <mpi.h>
 
 #include <libgossip/base/collective_call.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/process_group.h>
 
 #include "transport/channel_test_support.h"
 #include "transport/on_ranks.h"
@@ -415,6 +419,19 @@ TEST_P(NetworkTest, ChannelsBetweenSomePeersOnlyServeThose) {
       group.barrier();
     }
   });
+}
+
+TEST_P(NetworkTest, TheEndWaitsForARankThatIsStillBusy) {
+  auto group = make_process_group(mpi::Communicator::duplicate(MPI_COMM_WORLD),
+                                  transport_options_from_environment());
+  static_cast<void>(group->make_channel({.capacity_bytes = 8}));
+  testing::internal::CaptureStderr();
+  {
+    const CollectiveCall call("a test", 1ms);
+    if (group->rank() == 0) std::this_thread::sleep_for(kMoment);
+    group.reset();
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr().find("left under way"), std::string::npos);
 }
 
 TEST_P(NetworkTest, AChannelEndsWithMessagesInEveryState) {

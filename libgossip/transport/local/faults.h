@@ -35,8 +35,8 @@ class Faults {
   std::vector<std::atomic<bool>> paused_;
 };
 
-/// `channel` with faults, as the receiver `self` sees it; `names`: what the faults call the ranks of
-/// its group.
+/// `channel` with faults, as the receiver `self` sees it; `names`: what the faults call the ranks
+/// of its group.
 [[nodiscard]] std::unique_ptr<Channel> with_faults(std::unique_ptr<Channel> channel,
                                                    std::shared_ptr<const Faults> faults, Rank self,
                                                    std::vector<Rank> names);
