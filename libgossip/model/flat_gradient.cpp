@@ -102,12 +102,14 @@ const std::vector<VectorPiece>& FlatModel::find_gradient() {
   for (const Group& group : groups_) {
     const Parameter& entry = entries_[group.entry];
     const at::Tensor gradient = sum_of_gradients(entry);
+    const at::ScalarType type = flat_[entry.vector].scalar_type();
     if (!gradient.defined()) {
       pieces_.push_back({entry.vector, entry.offset, zeros(entry)});
-    } else if (gradient.is_same(entry.tensor.grad()) && gradient.is_contiguous()) {
+    } else if (gradient.is_same(entry.tensor.grad()) && gradient.is_contiguous() &&
+               gradient.scalar_type() == type && gradient.sizes() == entry.tensor.sizes()) {
       pieces_.push_back({entry.vector, entry.offset, view_of(gradient)});
     } else {
-      dense_.push_back(gradient.contiguous());
+      dense_.push_back(gradient.to(type).expand_as(entry.tensor).contiguous());
       pieces_.push_back({entry.vector, entry.offset, view_of(dense_.back())});
     }
     const Dtype dtype = pieces_.back().values.dtype;
@@ -131,16 +133,19 @@ VectorView FlatModel::zeros(const Parameter& entry) {
   return {flat.dtype, zeros_.data_ptr(), entry.size};
 }
 
-/// Of tied parameters the first gets what belongs to all of them.
+/// Of tied parameters the first gets what belongs to all of them. What is frozen now gets none.
 LentGradient::LentGradient(const FlatModel& model, const std::vector<VectorView>& memory) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> flat;
   for (const VectorView& vector : memory) flat.push_back(tensor_of(vector));
-  for (const FlatModel::Parameter& entry : model.entries()) {
+  const std::vector<FlatModel::Parameter>& entries = model.entries();
+  for (const FlatModel::Parameter& entry : entries) {
     at::Tensor parameter = entry.tensor;
     own_.emplace_back(parameter, parameter.grad());
     at::Tensor lent;
-    if (!entry.is_tied) {
+    const auto trains = [&](std::size_t tied) { return entries[tied].tensor.requires_grad(); };
+    if (!entry.is_tied &&
+        (parameter.requires_grad() || std::ranges::any_of(entry.tied, trains))) {
       lent = flat[entry.vector]
                  .narrow(0, narrow<std::int64_t>(entry.offset), parameter.numel())
                  .view(parameter.sizes());

@@ -130,8 +130,9 @@ class FlatModel {
   void gather_gradients();
 
   /// Where the parameters' gradients lie, as pieces of vectors with the layout of parameters():
-  /// those of the parameters themselves, zeros for those without one, of tied ones their sum. Valid
-  /// until the next call, and as long as nobody replaces the gradients.
+  /// those of the parameters themselves, zeros for those without one, of tied ones their sum; copies
+  /// where their type, shape or order is another one. Valid until the next call, and as long as
+  /// nobody replaces the gradients.
   [[nodiscard]] const std::vector<VectorPiece>& find_gradient();
 
   /// The tensors outside the buffer: frozen parameters and all buffers of the module, as they are
@@ -193,8 +194,9 @@ class FlatModel {
   bool is_elsewhere_ = false;
 };
 
-/// While it lives, the parameters' gradients are what lies in `memory`, of the layout of
-/// parameters(); afterwards they are again what they were. `memory` must outlive it.
+/// While it lives, the gradients of the parameters that require one are what lies in `memory`, of
+/// the layout of parameters(), and others have none; afterwards they are again what they were.
+/// `memory` must outlive it.
 class LentGradient {
  public:
   LentGradient(const FlatModel& model, const std::vector<VectorView>& memory);

@@ -17,19 +17,22 @@ double element(const at::Tensor& tensor, std::int64_t place) {
                                              : tensor.const_data_ptr<float>()[place];
 }
 
-/// One element of the gradient, another in each step; 0 where there is none.
+bool is_readable(const at::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.layout() == at::kStrided && tensor.numel() > 0 &&
+         (tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble);
+}
+
+/// One element of the gradient, another in each step; 0 where there is none to read.
 double sample(const at::Tensor& gradient, std::int64_t step) {
   constexpr std::int64_t kStride = 7919;  // a prime: it comes to all elements
-  if (!gradient.defined() || gradient.layout() != at::kStrided || gradient.numel() == 0) return 0.0;
+  if (!gradient.defined() || !is_readable(gradient)) return 0.0;
   const bool is_dense = gradient.is_non_overlapping_and_dense();
   return element(gradient, is_dense ? step * kStride % gradient.numel() : 0);
 }
 
 /// 0 unless it is a scalar on the CPU.
 double value_of(const at::Tensor& loss) {
-  const bool is_scalar = loss.defined() && loss.numel() == 1 && loss.is_cpu() &&
-                         (loss.scalar_type() == at::kFloat || loss.scalar_type() == at::kDouble);
-  return is_scalar ? element(loss, 0) : 0.0;
+  return loss.defined() && loss.numel() == 1 && is_readable(loss) ? element(loss, 0) : 0.0;
 }
 
 /// What is no number, and whose gradient it is; of the loss: nobody's.

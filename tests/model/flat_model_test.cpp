@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -295,6 +296,29 @@ TEST(FlatModel, FindsGradientsWhereTheyLie) {
   EXPECT_EQ(found_gradient(flat), std::vector<float>(gathered.begin(), gathered.end()));
 }
 
+TEST(FlatModel, FindsGradientsOfOtherTypesAndShapesAsTheParametersAre) {
+  Any module;
+  const torch::Tensor weight = module.register_parameter("weight", torch::rand({4, 4}));
+  FlatModel flat(module);
+  const torch::Tensor gradient = torch::arange(16.0).reshape({4, 4});
+  std::vector<float> expected(16);
+  std::iota(expected.begin(), expected.end(), 0.0F);
+  for (const auto type : {torch::kDouble, torch::kHalf, torch::kBFloat16}) {
+    weight.mutable_grad() = gradient.to(type);
+    EXPECT_EQ(found_gradient(flat), expected) << type;
+  }
+  weight.mutable_grad() = torch::tensor(3.0F);
+  EXPECT_EQ(found_gradient(flat), std::vector<float>(16, 3.0F));
+
+  Any wide;
+  const torch::Tensor scalar = wide.register_parameter("x", torch::zeros({8}, torch::kDouble));
+  FlatModel flat_wide(wide);
+  scalar.mutable_grad() = torch::full({8}, 2.0F);
+  for (const double value : flat_wide.find_gradient().front().values.as<double>()) {
+    EXPECT_EQ(value, 2.0);
+  }
+}
+
 TEST(FlatModel, FindsSparseGradientsAsDenseOnes) {
   Any module;
   torch::nn::Embedding table(torch::nn::EmbeddingOptions(8, 2).sparse(true));
@@ -322,6 +346,13 @@ TEST(FlatModel, LendsOtherGradientsForAWhile) {
   }
   EXPECT_EQ(net.first->weight.grad().data_ptr(), own);
   EXPECT_FALSE(net.last->weight.grad().defined());
+  net.first->weight.requires_grad_(false);
+  {
+    const LentGradient lent(flat, {std::span<float>(memory)});
+    EXPECT_FALSE(net.first->weight.grad().defined()) << "frozen";
+    EXPECT_TRUE(net.first->bias.grad().defined());
+  }
+  EXPECT_EQ(net.first->weight.grad().data_ptr(), own);
   net.zero_grad();
 }
 

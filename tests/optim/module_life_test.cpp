@@ -192,6 +192,25 @@ TEST_F(ModuleLifeTest, WhatTrainsLaterIsRefusedUnlessItIsMixed) {
   test::expect_throw<Error>([&] { optimizer.step(); }, {"shape 2x2", "without being mixed"});
 }
 
+TEST_F(ModuleLifeTest, WhatIsFrozenLaterIsNotMovedByTrackersAndMomentum) {
+  for (const char* name : {"gradient-tracking", "push-pull", "push-pull-device-sampling",
+                           "push-diging", "kgt", "lsgt", "scaffold", "qg-dsgdm", "decentlam",
+                           "momentum-tracking", "ef-sgd"}) {
+    run(name, [&](Module& module, std::unique_ptr<Decentralized>& optimizer) {
+      torch::Tensor& bias = module->ptr<torch::nn::LinearImpl>(2)->bias;
+      bias.requires_grad_(false);
+      {
+        const torch::NoGradGuard no_grad;
+        bias.fill_(0.25);  // on all ranks, so that mixing leaves it
+      }
+      const torch::Tensor before = module->ptr<torch::nn::LinearImpl>(2)->weight.detach().clone();
+      train(module, *optimizer, 3);
+      EXPECT_LE((bias - 0.25).abs().max().item<double>(), 1e-6);
+      EXPECT_FALSE(torch::equal(module->ptr<torch::nn::LinearImpl>(2)->weight, before));
+    });
+  }
+}
+
 TEST_F(ModuleLifeTest, LayersThatAreAddedAreNamedWhenTheMeanIsAskedFor) {
   for_some([&](Module& module, std::unique_ptr<Decentralized>& optimizer) {
     module->push_back(torch::nn::Linear(3, 2));

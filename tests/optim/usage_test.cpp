@@ -219,6 +219,36 @@ TEST_F(UsageTest, AllFormsOfZeroGradWork) {
   }
 }
 
+TEST_F(UsageTest, GradientsMayHaveAnotherTypeThanTheirParameters) {
+  for (const auto type : {torch::kFloat32, torch::kHalf}) {
+    std::vector<std::shared_ptr<Branches>> models;
+    while (models.size() < 2 * optimizer_names().size()) models.push_back(test::make<Branches>(7));
+    std::size_t next = 0;
+    const auto next_model = [&]() -> torch::nn::Module& { return *models[next++]; };
+    const auto optimizers = synchronous(next_model, 0.1);
+    const auto twins = synchronous(next_model, 0.1);
+    const auto step = [&](Branches& model, Decentralized& optimizer, int number, bool is_twin) {
+      optimizer.zero_grad();
+      test::loss(model, rank(), number).backward();
+      for (torch::Tensor& parameter : model.parameters()) {
+        if (!parameter.grad().defined()) continue;
+        const torch::Tensor gradient = parameter.grad().to(type);
+        parameter.mutable_grad() = is_twin ? gradient.to(torch::kFloat64) : gradient;
+      }
+      optimizer.step();
+    };
+    for (std::size_t i = 0; i < optimizers.size(); ++i) {
+      SCOPED_TRACE(optimizers[i]->name());
+      for (int number = 0; number < 2; ++number) {
+        step(*models[i], *optimizers[i], number, false);
+        step(*models[optimizers.size() + i], *twins[i], number, true);
+      }
+      // The mean of AllReduce comes back in the gradient's type.
+      test::expect_near(models[i]->parameters(), models[optimizers.size() + i]->parameters(), 1e-3);
+    }
+  }
+}
+
 TEST_F(UsageTest, NoSyncMakesStepsLocal) {
   const auto model = test::make<Branches>(9);
   const auto alone = test::make<Branches>(9);
