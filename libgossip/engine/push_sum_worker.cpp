@@ -78,8 +78,13 @@ void PushSumWorker::pull(std::int64_t round) {
   std::erase_if(neighborhood_.out, is_lost);
   const std::int64_t number = numbers_.next(round);
   vectors_.open();
-  send(number);
-  receive(number);
+  try {
+    send(number);
+    receive(number);
+  } catch (...) {
+    if (vectors_.weight() > 0.0) vectors_.close();  // with what is kept and what has come
+    throw;
+  }
   vectors_.close();
 }
 

@@ -221,17 +221,26 @@ void StagedWorker::prepare(bool communicate) {
   run({stages.begin(), evaluation}, communicate);
 }
 
-void StagedWorker::finish(bool communicate) {
-  needed_step_ = position_.step;
-  is_gradient_loaded_ = is_gradient_changed_ = false;
+void StagedWorker::check_finish(bool communicate) const {
   const Stages stages = algorithm_->stages(position_.step);
   GOSSIP_CHECK(communicate || ranks_ == 1 || !ends_with_mean(stages),
                "'{}' ends a round with step {}, for which it needs the other ranks: accumulate "
                "gradients under no_sync(), but call this step() outside of it.",
                algorithm_->name(), position_.step);
+  if (uses_rate_ && has(stages, Action::kLocalUpdate)) static_cast<void>(learning_rate());
+}
+
+void StagedWorker::finish(bool communicate) {
+  check_finish(communicate);
+  needed_step_ = position_.step;
+  is_gradient_loaded_ = is_gradient_changed_ = false;
+  const Stages stages = algorithm_->stages(position_.step);
   settle();
   open_messages(stages, communicate);
-  if (has(stages, Action::kLocalUpdate)) note_rate();
+  if (uses_rate_ && has(stages, Action::kLocalUpdate)) {
+    position_.rates += learning_rate();
+    ++position_.rated;
+  }
   if (!communicate && has(stages, Action::kCompress)) {
     // What others do not hear of must not be counted as sent.
     run(*std::ranges::find(stages, Action::kLocalUpdate, &Stage::action), communicate);
@@ -321,12 +330,6 @@ void StagedWorker::update(const Stage& stage) {
     }
   }
   caller_.local_update();
-}
-
-void StagedWorker::note_rate() {
-  if (!uses_rate_) return;
-  position_.rates += learning_rate();
-  ++position_.rated;
 }
 
 double StagedWorker::learning_rate() const {

@@ -80,9 +80,12 @@ class StagedWorker final : public Worker {
   /// local ones: no round is used.
   void prepare(bool communicate = true) override;
 
-  /// The stages after the gradient, which end the step. Throws gossip::Error, before anything is
-  /// changed, for a step without communication that a method cannot make: the end of a round whose
-  /// mean goes into other vectors.
+  /// Of a step without communication that a method cannot make: the end of a round whose mean goes
+  /// into other vectors; and of a learning rate that is none, where the method needs it.
+  void check_finish(bool communicate) const override;
+
+  /// The stages after the gradient, which end the step. Throws what check_finish() does, before
+  /// anything is changed.
   void finish(bool communicate = true) override;
 
   void leave() override { presence_->leave(position_.step); }
@@ -152,7 +155,6 @@ class StagedWorker final : public Worker {
   void combine(Stages stages);
   void combine(Stages stages, std::size_t part, std::size_t begin, std::size_t end);
   void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin, std::size_t end);
-  void note_rate();
   [[nodiscard]] double learning_rate() const;
   [[nodiscard]] double mean_rate() const;
   [[nodiscard]] double factor_of(const algorithm::Term& term) const;

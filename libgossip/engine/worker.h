@@ -49,7 +49,11 @@ class Worker {
   /// active computes nothing.
   [[nodiscard]] virtual bool needs_gradient() const { return true; }
 
-  /// What comes after the gradient, and ends the step.
+  /// Throws gossip::Error for a step that finish() could not make. Local; changes nothing.
+  virtual void check_finish(bool /*communicate*/) const {}
+
+  /// What comes after the gradient, and ends the step. After check_finish() has let it pass, an
+  /// error may come in the middle of it, where position() and state() belong to no step.
   virtual void finish(bool communicate = true) = 0;
 
   /// This rank leaves the training loop, for a collective call or for good, and comes back to it.

@@ -249,6 +249,7 @@ torch::Tensor Decentralized::step(LossClosure closure) {
   flat_model_->restore_aliases();
   check_groups();
   if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
+  worker_->check_finish(!is_suspended());
   has_failed_step_ = true;  // unless it ends
   worker_->finish(!is_suspended());
   worker_->prepare(!is_suspended());

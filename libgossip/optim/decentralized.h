@@ -156,7 +156,8 @@ class Decentralized : public torch::optim::Optimizer {
   /// All that training goes on with, to the bit, beside the module's own tensors: the method and
   /// its options, step, round and push-sum weight, the method's vectors, and options and state of
   /// the local optimizer. The tensors are the live ones. Local; with asynchronous methods inside
-  /// paused(), where nothing is on its way.
+  /// paused(), where nothing is on its way. Throws gossip::Error after a step that failed in the
+  /// middle, until a state is loaded or a step ends: the method's vectors belong to no step.
   [[nodiscard]] model::StateDict state_dict() const;
 
   /// Reads a state that state_dict() gave, and returns what writes it: so that one can check
@@ -272,7 +273,8 @@ class Decentralized : public torch::optim::Optimizer {
   DivergenceNotice divergence_;
   int suspended_ = 0;
   std::int64_t loads_ = 0;
-  bool has_failed_step_ = false;  // then the ranks may have made different numbers
+  /// In the middle: the ranks may have made different numbers, and the state belongs to none.
+  bool has_failed_step_ = false;
   Away away_ = Away::kNo;
 };
 

@@ -43,6 +43,10 @@ model::ParameterName Decentralized::parameter_names() const {
 
 model::StateDict Decentralized::state_dict() const {
   refuse_inside_mean("state_dict()");
+  GOSSIP_CHECK(!has_failed_step_,
+               "A step failed in the middle, so that the state of '{}' belongs to no step: save the "
+               "module, load an earlier state, or make a new optimizer.",
+               name_);
   model::StateDict result;
   result.add("method", Value(std::string(name_)));
   result.add("options", Value(options_));
@@ -99,6 +103,7 @@ std::function<void()> Decentralized::plan_load(const model::StateDict& state) {
     }
     load_worker();
     load_more();
+    has_failed_step_ = false;
     ++loads_;
   };
 }

@@ -119,6 +119,26 @@ TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
   });
 }
 
+TEST_P(PushSumTest, ARoundThatFailsLeavesTheModelWithItsWeight) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() == 1) return;
+    std::vector<double> own = start(group.rank(), 4);
+    PushSumWorker worker(
+        group, topology::complete(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; },
+        kOptions);
+    if (group.rank() == group.size() - 1) {
+      worker.leave();
+    } else {
+      expect_throw<Error>([&] { worker.finish(); }, {"left the training loop"});
+      EXPECT_EQ(worker.position().step, 0);
+      for (const double excess : worker.state()[0].vector.as<double>()) {
+        EXPECT_NEAR(excess, 0.0, 1e-12) << "of the round that failed";
+      }
+    }
+    group.barrier();
+  });
+}
+
 TEST_P(PushSumTest, ATopologyOfAnotherSizeIsRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};

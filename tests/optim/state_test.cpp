@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <sstream>
+#include <stdexcept>
 #include <unordered_set>
+#include <utility>
 
 #include <libgossip/optim/bias_corrected.h>
 #include <libgossip/optim/factory.h>
+#include <libgossip/optim/local_steps.h>
 
 #include "optim/optim_test_support.h"
 
@@ -259,6 +262,58 @@ TEST_F(StateTest, WhatDoesNotFitIsRefusedBeforeAnythingChanges) {
     if (entry.name == "step") entry.value = 2.0;
   }
   refused(state, {"'step'", "another type"});
+}
+
+/// Throws in a step when it is told to.
+class Failing final : public torch::optim::SGD {
+ public:
+  explicit Failing(const torch::nn::Module& model) : SGD(model.parameters(), 0.05) {}
+  torch::Tensor step(LossClosure closure = nullptr) override {
+    if (std::exchange(fails, false)) throw std::runtime_error("on purpose");
+    return SGD::step(closure);
+  }
+  bool fails = false;
+};
+
+TEST_F(StateTest, AStepThatFailedInTheMiddleHasNone) {
+  for (const char* name : {"gossip-sgd", "qg-dsgdm", "push-sum", "slowmo"}) {
+    SCOPED_TRACE(name);
+    const auto model = test::make<Normed>(2);
+    auto made = std::make_unique<Failing>(*model);
+    Failing& local = *made;
+    const auto optimizer = optim::make_optimizer(name, world(), *model, std::move(made),
+                                                 topology::complete(size()), {});
+    train(*model, *optimizer, 0, 2);
+    const std::string before = saved(*optimizer);
+    const auto fail = [&] {
+      local.fails = true;
+      EXPECT_THROW(train(*model, *optimizer, 2, 3), std::runtime_error);
+      test::expect_throw<Error>([&] { static_cast<void>(optimizer->state_dict()); },
+                                {"failed in the middle", name, "save the module"});
+      EXPECT_THROW(static_cast<void>(saved(*optimizer)), Error);
+    };
+    fail();
+    load(*optimizer, before);
+    EXPECT_EQ(saved(*optimizer), before);
+    fail();
+    train(*model, *optimizer, 2, 3);
+    EXPECT_EQ(optimizer->steps(), 3);
+    EXPECT_FALSE(saved(*optimizer).empty());
+  }
+}
+
+TEST_F(StateTest, AStepThatWasRefusedLeavesItAsItWas) {
+  const auto model = test::make<Normed>(2);
+  SlowMo optimizer(world(), *model, test::sgd(*model, 0.05), SlowMoOptions().local_steps(1));
+  train(*model, optimizer, 0, 2);
+  if (size() > 1) {
+    const auto guard = optimizer.no_sync();
+    test::expect_throw<Error>([&] { optimizer.step(); }, {"under no_sync()"});
+  }
+  EXPECT_FALSE(saved(optimizer).empty());
+  optimizer.param_groups()[0].options().set_lr(0.0);
+  test::expect_throw<Error>([&] { optimizer.step(); }, {"The learning rate is 0"});
+  EXPECT_FALSE(saved(optimizer).empty());
 }
 
 /// A block under two names, and weights that are tied by their memory.
