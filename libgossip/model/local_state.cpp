@@ -252,12 +252,21 @@ const Kind* kind_of(const torch::optim::Optimizer& local) {
   return nullptr;
 }
 
-std::string serialized(const torch::optim::Optimizer& local) {
-  torch::serialize::OutputArchive archive;
-  local.save(archive);
+std::string written(torch::serialize::OutputArchive& archive) {
   std::ostringstream stream;
   archive.save_to(stream);
   return stream.str();
+}
+
+std::string serialized(const torch::optim::Optimizer& local) {
+  torch::serialize::OutputArchive archive;
+  local.save(archive);
+  return written(archive);
+}
+
+bool is_nothing(const std::string& bytes) {
+  torch::serialize::OutputArchive archive;
+  return bytes == written(archive);
 }
 
 void deserialize(torch::optim::Optimizer& local, const std::string& bytes) {
@@ -293,6 +302,10 @@ std::string local_name(const torch::optim::Optimizer& local) {
   return kind != nullptr ? std::string(kind->name) : c10::demangle(typeid(local).name());
 }
 
+bool saves_nothing(const torch::optim::Optimizer& local) {
+  return kind_of(local) == nullptr && is_nothing(serialized(local));
+}
+
 StateDict local_state(const torch::optim::Optimizer& local, const ParameterName& name_of) {
   StateDict result;
   result.add(kType, local_name(local));
@@ -304,6 +317,10 @@ StateDict local_state(const torch::optim::Optimizer& local, const ParameterName&
     kind->add(local, name_of, result);
   } else {
     const std::string bytes = serialized(local);
+    GOSSIP_CHECK(local.state().empty() || !is_nothing(bytes),
+                 "The local optimizer '{}' has a state, but its save() writes nothing, so that a "
+                 "resume would lose it: override save() and load() in it.",
+                 local_name(local));
     const at::Tensor tensor = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
     std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
     result.add(kSerialized, tensor);

@@ -261,6 +261,7 @@ class Decentralized : public torch::optim::Optimizer {
   void check_groups() const;
   [[nodiscard]] model::ParameterName parameter_names() const;
   [[nodiscard]] std::function<void()> plan_worker(model::StateReader& saved);
+  void warn_unless_local_saves() const;
 
   transport::Group& group_;
   std::chrono::milliseconds timeout_;
@@ -275,6 +276,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::int64_t loads_ = 0;
   /// In the middle: the ranks may have made different numbers, and the state belongs to none.
   bool has_failed_step_ = false;
+  mutable bool has_looked_at_save_ = false;  // of the local optimizer
   Away away_ = Away::kNo;
 };
 

@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/model/local_state.h>
 #include <libgossip/optim/archive_state.h>
 #include <libgossip/optim/borrowed_groups.h>
@@ -41,12 +42,23 @@ model::ParameterName Decentralized::parameter_names() const {
       [names](const at::Tensor& parameter) { return names->at(parameter.unsafeGetTensorImpl()); };
 }
 
+/// Once; all ranks know it alike. It is no error, since it may have nothing to save.
+void Decentralized::warn_unless_local_saves() const {
+  if (group_.rank() != 0 || std::exchange(has_looked_at_save_, true)) return;
+  if (!saves_nothing(*local_)) return;
+  log(LogLevel::kWarning, 0,
+      "the local optimizer '{}' does not save its options (the learning rate) and what it keeps: "
+      "after a resume they are as the program makes them. Override save() and load() in it.",
+      local_name(*local_));
+}
+
 model::StateDict Decentralized::state_dict() const {
   refuse_inside_mean("state_dict()");
-  GOSSIP_CHECK(!has_failed_step_,
-               "A step failed in the middle, so that the state of '{}' belongs to no step: save the "
-               "module, load an earlier state, or make a new optimizer.",
-               name_);
+  GOSSIP_CHECK(
+      !has_failed_step_,
+      "A step failed in the middle, so that the state of '{}' belongs to no step: save the "
+      "module, load an earlier state, or make a new optimizer.",
+      name_);
   model::StateDict result;
   result.add("method", Value(std::string(name_)));
   result.add("options", Value(options_));
@@ -62,6 +74,7 @@ model::StateDict Decentralized::state_dict() const {
   {
     // The groups are lent for the time of the call only; nothing that a caller can see changes.
     const BorrowedGroups borrowed(const_cast<Decentralized&>(*this), *local_);
+    warn_unless_local_saves();
     result.add_part(kLocal, model::local_state(*local_, parameter_names()));
   }
   add_state(result);

@@ -97,6 +97,48 @@ TEST_F(OwnOptimizersTest, MethodsThatNeedARateThatIsNotToldNameTheCause) {
   EXPECT_THAT(refused, testing::ElementsAre("slowmo", "scaffold", "qg-dsgdm", "decentlam", "kgt"));
 }
 
+/// Keeps something where LibTorch's do.
+class Counting final : public SignDescent {
+ public:
+  using SignDescent::SignDescent;
+  torch::Tensor step(LossClosure closure = nullptr) override {
+    for (const torch::Tensor& parameter : param_groups()[0].params()) {
+      state()[parameter.unsafeGetTensorImpl()] = std::make_unique<torch::optim::SGDParamState>();
+    }
+    return SignDescent::step(closure);
+  }
+};
+
+TEST_F(OwnOptimizersTest, ThatSaveNothingAreToldSoOnce) {
+  for (const bool is_known : {true, false}) {
+    const auto model = test::make<Branches>(1);
+    std::unique_ptr<torch::optim::Optimizer> local;
+    if (is_known) {
+      local = std::make_unique<SharpnessAware>(model->parameters());  // saves as SGD does
+    } else {
+      local = std::make_unique<SignDescent>(model->parameters());
+    }
+    const auto optimizer = make("gossip-sgd", *model, std::move(local));
+    testing::internal::CaptureStderr();
+    for (int save = 0; save < 2; ++save) static_cast<void>(optimizer->state_dict());
+    const std::string said = testing::internal::GetCapturedStderr();
+    const std::size_t at = said.find("SignDescent' does not save its options");
+    EXPECT_EQ(at != std::string::npos, !is_known && rank() == 0) << said;
+    EXPECT_EQ(said.find("does not save", at + 30), std::string::npos) << "once";
+  }
+}
+
+TEST_F(OwnOptimizersTest, ThatWouldLoseAStateAreNotSaved) {
+  const auto model = test::make<Branches>(1);
+  const auto optimizer =
+      make("gossip-sgd", *model, std::make_unique<Counting>(model->parameters()));
+  EXPECT_FALSE(optimizer->state_dict().tensors.empty()) << "there is nothing to lose yet";
+  test::loss(*model, rank(), 0).backward();
+  optimizer->step();
+  test::expect_throw<Error>([&] { static_cast<void>(optimizer->state_dict()); },
+                            {"Counting' has a state, but its save() writes nothing", "override"});
+}
+
 /// Zero is a rate that was told.
 TEST_F(OwnOptimizersTest, ARateOfZeroIsAnotherErrorThanNone) {
   const auto model = test::make<Branches>(1);
