@@ -86,7 +86,13 @@ void PairExchange::check() const {
 void PairExchange::open() {
   check();
   const Clock::time_point start = Clock::now();
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.open(piece);
+  std::size_t opened = 0;
+  try {
+    for (; opened < pieces_.count(); ++opened) pieces_.open(opened);
+  } catch (...) {  // who holds the next piece does not come back; others go on with these
+    while (opened > 0) pieces_.unlock(rank_, --opened);
+    throw;
+  }
   is_open_ = true;
   const std::lock_guard lock(mutex_);
   counters_.wait_seconds += seconds_between(start, Clock::now());

@@ -78,7 +78,8 @@ class PairExchange {
   [[nodiscard]] std::vector<VectorView> state(int index) const { return pieces_.state(index); }
 
   /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of
-  /// a piece. Throws what the communication thread could not go on with.
+  /// a piece. Throws what the communication thread could not go on with, and TimeoutError naming
+  /// who holds a piece for too long; then it is closed.
   void open();
 
   /// Adds to the model what events did, of a relative method, or takes it over as the state; piece

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pair events on every kind of group: see transport/on_ranks.h.
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <string_view>
+#include <thread>
 
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
@@ -437,6 +440,46 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
     }
     group.barrier();
     exchange.settle();
+  });
+}
+
+/// An event whose second, small piece takes until it is released.
+class Holding final : public algorithm::PairAlgorithm {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "holding"; }
+  [[nodiscard]] int num_vectors() const override { return 1; }
+  void flow(algorithm::State state, double /*elapsed*/) const override {
+    is_holding = state[0].size == 1;
+    while (is_holding && !is_released) std::this_thread::yield();
+  }
+  void jump(algorithm::State, const VectorView&, double) const override {}
+
+  mutable std::atomic<bool> is_holding{false};
+  std::atomic<bool> is_released{false};
+};
+
+TEST_P(PairExchangeTest, WhatCannotBeOpenedWholeIsClosed) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    const bool is_near = rank == 0 && group.size() > 1 && group.shares_memory_with(1);
+    if (transport::mean_of(group, is_near ? 1.0 : 0.0) == 0.0) return;
+    const auto method = std::make_shared<Holding>();
+    PairExchangeOptions options =
+        options_for(group, rank < 2 ? std::vector{1 - rank} : std::vector<Rank>{});
+    options.timeout = std::chrono::milliseconds(200);
+    PairExchange exchange(group, method, doubles(kPieceOfDoubles + 1), options);
+    exchange.close();
+    group.barrier();
+    if (rank == 0) {
+      EXPECT_TRUE(exchange.request(1));
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return method->is_holding.load(); }));
+      test::expect_throw<TimeoutError>([&] { exchange.open(); }, {"for piece 1 of its model"});
+      method->is_released = true;
+      finish(exchange, 1);
+      exchange.open();
+      exchange.close();
+    }
+    group.barrier();
   });
 }
 
