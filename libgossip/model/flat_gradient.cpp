@@ -144,8 +144,7 @@ LentGradient::LentGradient(const FlatModel& model, const std::vector<VectorView>
     own_.emplace_back(parameter, parameter.grad());
     at::Tensor lent;
     const auto trains = [&](std::size_t tied) { return entries[tied].tensor.requires_grad(); };
-    if (!entry.is_tied &&
-        (parameter.requires_grad() || std::ranges::any_of(entry.tied, trains))) {
+    if (!entry.is_tied && (parameter.requires_grad() || std::ranges::any_of(entry.tied, trains))) {
       lent = flat[entry.vector]
                  .narrow(0, narrow<std::int64_t>(entry.offset), parameter.numel())
                  .view(parameter.sizes());

@@ -71,7 +71,7 @@ class AllReduce final : public Decentralized {
   std::vector<std::size_t> parameters_in_;            // per bucket
   std::vector<std::size_t> missing_in_;               // per bucket, since the last synchronize()
   bool is_in_pass_ = false;                           // of the backward pass
-  bool is_stale_ = false;  // what is gathered lacks the gradients of a suspended pass
+  bool is_stale_ = false;                // what is gathered lacks the gradients of a suspended pass
   std::int64_t synchronized_step_ = -1;  // the step whose gradients hold the mean already
   std::unique_ptr<Hooks> hooks_;
 };

@@ -157,6 +157,9 @@ double Decentralized::learning_rate_for(std::string_view method) const {
                  "all.",
                  *first, *rate, method);
   }
+  GOSSIP_CHECK(
+      first, "There are no parameter groups, but '{}' needs the learning rate of one: add a group.",
+      method);
   return *first;
 }
 

@@ -47,8 +47,11 @@ GradientAt::GradientAt(torch::nn::Module& module) : buffers_(module.buffers()) {
   std::unordered_set<const void*> seen;
   for (const auto& item : module.named_parameters()) {
     const at::Tensor& parameter = item.value();
-    if (!parameter.requires_grad() || !seen.insert(parameter.unsafeGetTensorImpl()).second)
+    if (!seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
+    if (!parameter.requires_grad()) {
+      frozen_.emplace_back(item.key(), parameter);
       continue;
+    }
     names_.push_back(item.key());
     parameters_.push_back(parameter);
     nothing_.push_back(at::zeros({}, parameter.options()).expand(parameter.sizes()));
@@ -60,11 +63,21 @@ GradientAt::GradientAt(torch::nn::Module& module) : buffers_(module.buffers()) {
 }
 
 void GradientAt::check() const {
+  for (const auto& [name, parameter] : frozen_) {
+    GOSSIP_CHECK(!parameter.requires_grad(),
+                 "Parameter '{}' was frozen when the gradient estimator was made and is trainable "
+                 "now: make a new estimator after unfreezing.",
+                 name);
+  }
   for (std::size_t k = 0; k < parameters_.size(); ++k) {
     GOSSIP_CHECK(is_like(parameters_[k], nothing_[k]),
                  "Parameter '{}' was {} when the gradient estimator was made and is {} now: "
                  "convert the module first, then make the estimator.",
                  names_[k], description_of(nothing_[k]), description_of(parameters_[k]));
+    GOSSIP_CHECK(parameters_[k].requires_grad(),
+                 "Parameter '{}' was trainable when the gradient estimator was made and is frozen "
+                 "now: make a new estimator after freezing.",
+                 names_[k]);
   }
 }
 

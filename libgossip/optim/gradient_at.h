@@ -5,6 +5,7 @@
 /// Gradients of a module at its present and at other parameters: what gradient estimators share.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/optim/optimizer.h>
@@ -41,8 +42,9 @@ namespace gossip::optim {
 ///
 /// Local, whatever the optimizer. Threads: one at a time. Move-only. Errors: gossip::Error for a
 /// module without trainable parameters, for a loss that is undefined, and, naming the parameter,
-/// when one has changed its shape, type or device; what the loss throws passes through. Then the
-/// module's tensors are as before, and unless said otherwise the estimator, too.
+/// when one has changed its shape, type or device, or was frozen or unfrozen; what the loss throws
+/// passes through. Then the module's tensors are as before, and unless said otherwise the
+/// estimator, too.
 class GradientAt {
  public:
   using LossClosure = torch::optim::Optimizer::LossClosure;
@@ -81,6 +83,7 @@ class GradientAt {
  private:
   void check() const;
 
+  std::vector<std::pair<std::string, at::Tensor>> frozen_;
   std::vector<std::string> names_;
   Tensors parameters_;
   Tensors nothing_;  // a zero of each parameter's shape and type, in the memory of one element

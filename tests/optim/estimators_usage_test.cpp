@@ -213,6 +213,22 @@ TEST_P(EachEstimator, RefuseAModelThatWasConverted) {
                             {"'first.weight' was Double [6, 4] on cpu", "is Float [6, 4]"});
 }
 
+TEST_P(EachEstimator, RefuseAModelThatTrainsOtherParameters) {
+  const auto model = test::make<Normed>(4);
+  model->first->bias.requires_grad_(false);
+  const Harness harness = harnesses(*model).at(GetParam());
+  harness.backward(0);
+  model->first->bias.requires_grad_(true);
+  test::expect_throw<Error>([&] { harness.backward(1); },
+                            {"'first.bias' was frozen", "is trainable now", "new estimator"});
+  model->first->bias.requires_grad_(false);
+  model->last->weight.requires_grad_(false);
+  test::expect_throw<Error>([&] { harness.backward(1); },
+                            {"'last.weight' was trainable", "is frozen now", "new estimator"});
+  model->last->weight.requires_grad_(true);
+  harness.backward(1);
+}
+
 /// Counts the passes that reach a parameter's gradient, as AllReduce's hooks do.
 class CountingHook final : public torch::autograd::FunctionPostHook {
  public:

@@ -193,9 +193,9 @@ TEST_F(ModuleLifeTest, WhatTrainsLaterIsRefusedUnlessItIsMixed) {
 }
 
 TEST_F(ModuleLifeTest, WhatIsFrozenLaterIsNotMovedByTrackersAndMomentum) {
-  for (const char* name : {"gradient-tracking", "push-pull", "push-pull-device-sampling",
-                           "push-diging", "kgt", "lsgt", "scaffold", "qg-dsgdm", "decentlam",
-                           "momentum-tracking", "ef-sgd"}) {
+  for (const char* name :
+       {"gradient-tracking", "push-pull", "push-pull-device-sampling", "push-diging", "kgt", "lsgt",
+        "scaffold", "qg-dsgdm", "decentlam", "momentum-tracking", "ef-sgd"}) {
     run(name, [&](Module& module, std::unique_ptr<Decentralized>& optimizer) {
       torch::Tensor& bias = module->ptr<torch::nn::LinearImpl>(2)->bias;
       bias.requires_grad_(false);

@@ -147,6 +147,14 @@ TEST_F(OwnOptimizersTest, ARateOfZeroIsAnotherErrorThanNone) {
   test::expect_throw<Error>([&] { optimizer.step(); }, {"The learning rate is 0, but 'slowmo'"});
 }
 
+TEST_F(OwnOptimizersTest, ARateIsNotTakenFromGroupsThatAreGone) {
+  const auto model = test::make<Branches>(1);
+  SlowMo optimizer(world(), *model, test::sgd(*model), SlowMoOptions().local_steps(1));
+  optimizer.param_groups().clear();
+  test::loss(*model, rank(), 0).backward();
+  test::expect_throw<Error>([&] { optimizer.step(); }, {"no parameter groups, but 'slowmo'"});
+}
+
 TEST_F(OwnOptimizersTest, ThatCallTheClosureAreToldSo) {
   for (const OptimizerName& entry : optimizer_names()) {
     if (entry.name == "dadao") continue;  // whose local optimizer is its own
