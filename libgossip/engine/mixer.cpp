@@ -328,10 +328,7 @@ bool Mixer::receive_from(Rank sender, std::int64_t number) {
     return false;
   }
   const transport::Header& header = messages_.back().header();
-  GOSSIP_CHECK(
-      header.round == number,
-      "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same steps.",
-      sender, RoundNumbers::round_of(header.round), group_.rank(), RoundNumbers::round_of(number));
+  RoundNumbers::check(sender, header.round, group_.rank(), number);
   counters_.bytes_received += header.bytes;
   return true;
 }

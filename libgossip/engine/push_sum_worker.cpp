@@ -163,11 +163,7 @@ void PushSumWorker::receive_from(Rank sender, std::int64_t number) {
   const transport::Message message = channel_->next(sender);
   counters_.wait_seconds += seconds_between(start, Clock::now());
   const transport::Header& header = message.header();
-  GOSSIP_CHECK(header.round == number,
-               "Rank {} is in round {} while rank {} is in round {}: all ranks must make the same "
-               "steps.",
-               sender, RoundNumbers::round_of(header.round), group_.rank(),
-               RoundNumbers::round_of(number));
+  RoundNumbers::check(sender, header.round, group_.rank(), number);
   vectors_.absorb(message.payload(), header.weight);
   counters_.bytes_received += header.bytes;
   counters_.bytes_averaged += header.bytes;

@@ -148,6 +148,19 @@ TEST(MixerUnderFaults, RanksInDifferentRoundsAreNoticed) {
   });
 }
 
+TEST(MixerUnderFaults, ARankThatMakesARoundAgainAloneIsNamed) {
+  Cluster cluster(2);
+  run_ranks(2, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> own{1.0};
+    Mixer mixer(*group, topology::ring(2), {{std::span<double>(own)}}, kPatient);
+    EXPECT_THROW(mixer.mix(rank == 0 ? 5 : 2), Error);
+    test::expect_throw<Error>(
+        [&] { mixer.mix(5); },
+        {"Rank 0 is in round 5 again, but rank 1 is not", "a step of rank 0 failed"});
+  });
+}
+
 TEST(MixerMemory, DoesNotGrowWithTheNeighborsOf64Ranks) {
   constexpr int kRanks = 64;
   constexpr std::size_t kElements = 10'000;
