@@ -208,17 +208,25 @@ const std::vector<VectorView>& StagedWorker::gradient_buckets() const {
 }
 
 bool StagedWorker::needs_gradient() const {
-  const Stages stages = algorithm_->stages(position_.step);
-  return std::ranges::find(stages, Action::kEvaluate, &Stage::action) != stages.end();
+  return has(algorithm_->stages(position_.step), Action::kEvaluate);
 }
 
 /// Without a gradient the whole step is finish().
+StagedWorker::Stages StagedWorker::before_gradient() const {
+  if (!needs_gradient()) return {};
+  const Stages stages = algorithm_->stages(position_.step);
+  return {stages.begin(), std::ranges::find(stages, Action::kEvaluate, &Stage::action)};
+}
+
 void StagedWorker::prepare(bool communicate) {
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
-  if (!needs_gradient()) return;
-  const Stages stages = algorithm_->stages(position_.step);
-  const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
-  run({stages.begin(), evaluation}, communicate);
+  run(before_gradient(), communicate);
+}
+
+void StagedWorker::set_position(const Position& position) {
+  settle();
+  position_ = position;
+  has_communicated_ = has(before_gradient(), Action::kMix);  // which the state has behind it
 }
 
 void StagedWorker::check_finish(bool communicate) const {
@@ -245,9 +253,7 @@ void StagedWorker::finish(bool communicate) {
     // What others do not hear of must not be counted as sent.
     run(*std::ranges::find(stages, Action::kLocalUpdate, &Stage::action), communicate);
   } else {
-    const auto evaluation = std::ranges::find(stages, Action::kEvaluate, &Stage::action);
-    const bool has_gradient = evaluation != stages.end();
-    run({has_gradient ? evaluation + 1 : stages.begin(), stages.end()}, communicate);
+    run(stages.subspan(needs_gradient() ? before_gradient().size() + 1 : 0), communicate);
   }
   // All mixings of a step take the same round. Directed methods count every step, because who is
   // active goes by the step.

@@ -93,10 +93,7 @@ class StagedWorker final : public Worker {
   void come_back_alone() override { presence_->come_back_alone(); }
 
   [[nodiscard]] Position position() const override { return position_; }
-  void set_position(const Position& position) override {
-    settle();
-    position_ = position;
-  }
+  void set_position(const Position& position) override;
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * ranks_; }
 
   [[nodiscard]] bool needs_gradient() const override;
@@ -135,6 +132,8 @@ class StagedWorker final : public Worker {
   };
   using Stages = std::span<const algorithm::Stage>;
 
+  /// Of the next step, what comes before the gradient; none without one.
+  [[nodiscard]] Stages before_gradient() const;
   void make_state(const std::vector<VectorView>& shapes);
   void make_exchange(transport::Group& group, const algorithm::Stage& stage,
                      const Matrices& matrices, const StagedWorkerOptions& options);

@@ -110,6 +110,34 @@ TEST_F(StateTest, ContinuesToTheBit) {
   }
 }
 
+/// Some of its steps begin with a mixing that the state has behind it, others do not.
+TEST_F(StateTest, GoesBackToTheBitFromEveryStep) {
+  const auto copied = [](const Normed& model) {
+    auto copies = test::copies_of(model.parameters());
+    for (const torch::Tensor& buffer : model.buffers()) copies.push_back(buffer.clone());
+    return copies;
+  };
+  const Make make = gossip_sgd(MixingOrder::kDiffusion, 3);
+  for (int back = 0; back < 7; ++back) {
+    const auto model = test::make<Normed>(2);
+    const auto optimizer = make(world(), *model, size());
+    train(*model, *optimizer, 0, back);
+    const std::string model_state = saved(*model);
+    const std::string state = saved(*optimizer);
+    train(*model, *optimizer, back, 10);
+    const auto expected = copied(*model);
+    for (int from = 7; from < 10; ++from) {
+      load(*model, model_state);
+      load(*optimizer, state);
+      train(*model, *optimizer, back, from);
+      load(*model, model_state);
+      load(*optimizer, state);
+      train(*model, *optimizer, back, 10);
+      test::expect_equal(copied(*model), expected);
+    }
+  }
+}
+
 TEST_F(StateTest, SavingChangesNothing) {
   const auto model = test::make<Normed>(2);
   const auto twin = test::make<Normed>(2);
