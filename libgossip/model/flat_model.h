@@ -130,9 +130,9 @@ class FlatModel {
   void gather_gradients();
 
   /// Where the parameters' gradients lie, as pieces of vectors with the layout of parameters():
-  /// those of the parameters themselves, zeros for those without one, of tied ones their sum; copies
-  /// where their type, shape or order is another one. Valid until the next call, and as long as
-  /// nobody replaces the gradients.
+  /// those of the parameters themselves, zeros for those without one, of tied ones their sum, and
+  /// copies where their type, shape or order is another one. Valid until the next call, and as long
+  /// as nobody replaces the gradients.
   [[nodiscard]] const std::vector<VectorPiece>& find_gradient();
 
   /// The tensors outside the buffer: frozen parameters and all buffers of the module, as they are

@@ -30,8 +30,8 @@ using ParameterName = std::function<std::string(const at::Tensor&)>;
 ///
 /// The five optimizers that local_name() names by themselves are known. Others are asked to
 /// serialize themselves, and what they write is one tensor of bytes ("serialized"): that copies all
-/// of their state, so it is slower and needs as much memory. Throws gossip::Error for one that has a
-/// state and writes nothing. Local.
+/// of their state, so it is slower and needs as much memory. Throws gossip::Error for one that has
+/// a state and writes nothing. Local.
 [[nodiscard]] StateDict local_state(const torch::optim::Optimizer& local,
                                     const ParameterName& name_of);
 

@@ -49,7 +49,7 @@ void Decentralized::warn_unless_local_saves() const {
   log(LogLevel::kWarning, 0,
       "the local optimizer '{}' does not save its options (the learning rate) and what it keeps: "
       "after a resume they are as the program makes them. Override save() and load() in it.",
-      local_name(*local_));
+      model::local_name(*local_));
 }
 
 model::StateDict Decentralized::state_dict() const {
