@@ -33,9 +33,9 @@ void check_is_shared(const std::filesystem::path& folder, const std::string& run
 /// other hosts where the file system can do that. Where it cannot, another run takes the right away
 /// without noticing: then check() of this one throws, before anything of the other one is touched.
 ///
-/// Of a set only its own files are removed, by their whole names. Of links, in the place of a set or
-/// of a file in one, only the link is removed; one that cannot be removed stays, with what it leads
-/// to. What cannot be removed, read or seen is left as it is.
+/// Of a set only its own files are removed, by their whole names. Of links, in the place of a set
+/// or of a file in one, only the link is removed; one that cannot be removed stays, with what it
+/// leads to. What cannot be removed, read or seen is left as it is.
 ///
 /// Local. Threads: calls must not overlap. Errors: gossip::Error naming the file and the reason.
 class CheckpointFolder {

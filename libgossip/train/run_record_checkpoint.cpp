@@ -6,31 +6,10 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/train/run_record.h>
+#include <libgossip/train/saved_field.h>
 
 namespace gossip::train {
 namespace {
-
-/// Whole numbers are saved with a sign: of those without one, the same bits.
-Value to_save(const Field& field) {
-  return std::visit(
-      []<class T>(const T& value) {
-        if constexpr (std::same_as<T, std::uint64_t>) {
-          return Value(static_cast<std::int64_t>(value));
-        } else {
-          return Value(value);
-        }
-      },
-      field.value);
-}
-
-template <class T>
-T saved_value(model::StateReader& saved, const std::string& name) {
-  if constexpr (std::same_as<T, std::uint64_t>) {
-    return static_cast<std::uint64_t>(saved.value<std::int64_t>(name));
-  } else {
-    return saved.value<T>(name);
-  }
-}
 
 /// The samples of a step follow from it only while these are the same.
 void check_sampling(model::StateReader& saved, const Fields& sampling) {

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/train/saved_field.h>
 #include <libgossip/train/snapshots.h>
 
 namespace gossip::train {
@@ -112,7 +113,7 @@ model::StateDict Snapshots::state() const {
     EpochRecord record = moment.record;
     visit_fields(record,
                  [&](const char* name, auto& field) { state.add(prefix + name, Value(field)); });
-    for (const Field& field : record.extra) state.add(prefix + field.name, field.value);
+    for (const Field& field : record.extra) state.add(prefix + field.name, to_save(field));
   }
   return state;
 }
@@ -129,8 +130,8 @@ std::function<void()> Snapshots::plan(model::StateReader& saved) {
     visit_fields(moment.record, [&]<class T>(const char* name, T& field) {
       field = saved.value<T>(prefix + name);
     });
-    for (const auto& [name, value] : saved.rest(prefix)) {
-      moment.record.extra.push_back({name, value});
+    for (const NamedValue& value : saved.rest(prefix)) {
+      moment.record.extra.push_back(field_of(value));
     }
   }
   return [this, moments, gone = saved.value<std::int64_t>("gone")] {

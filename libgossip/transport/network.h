@@ -27,8 +27,8 @@ class NetworkChannel;
 
 /// Joins the ranks that share no memory, of a group and of those that were split from it. A sender
 /// *offers* a message by a small record, a receiver that has a slot to spare *grants* it, and the
-/// payload goes there: nobody sends what the receiver has no room for, and memory does not grow with
-/// the number of ranks.
+/// payload goes there: nobody sends what the receiver has no room for, and memory does not grow
+/// with the number of ranks.
 ///
 /// All calls of MPI that this takes are made by the communication thread.
 ///

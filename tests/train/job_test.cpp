@@ -38,9 +38,8 @@ std::map<std::string, std::string> array_job() {
   return values;
 }
 
-std::map<std::string, std::variant<bool, std::int64_t, double, std::string>> as_map(
-    const Fields& fields) {
-  std::map<std::string, std::variant<bool, std::int64_t, double, std::string>> result;
+std::map<std::string, decltype(Field::value)> as_map(const Fields& fields) {
+  std::map<std::string, decltype(Field::value)> result;
   for (const Field& field : fields) {
     EXPECT_TRUE(result.insert({field.name, field.value}).second) << field.name << " twice";
   }
