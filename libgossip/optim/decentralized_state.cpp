@@ -45,7 +45,7 @@ model::ParameterName Decentralized::parameter_names() const {
 /// Once; all ranks know it alike. It is no error, since it may have nothing to save.
 void Decentralized::warn_unless_local_saves() const {
   if (group_.rank() != 0 || std::exchange(has_looked_at_save_, true)) return;
-  if (!saves_nothing(*local_)) return;
+  if (!model::saves_nothing(*local_)) return;
   log(LogLevel::kWarning, 0,
       "the local optimizer '{}' does not save its options (the learning rate) and what it keeps: "
       "after a resume they are as the program makes them. Override save() and load() in it.",

@@ -21,7 +21,7 @@ std::vector<at::Tensor> tensors_of(const torch::nn::Module& module) {
   const at::ScalarType type = tensors.front().scalar_type();
   for (const at::Tensor& parameter : tensors) {
     GOSSIP_CHECK(parameter.scalar_type() == type && (type == at::kFloat || type == at::kDouble),
-                 "The module has a parameter {}: to be kept, all must be float or all double.",
+                 "The module has a parameter {}: to be kept they must be all float or all double.",
                  model::description_of(parameter));
   }
   for (const at::Tensor& buffer : module.buffers()) {

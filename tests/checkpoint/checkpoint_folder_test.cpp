@@ -18,7 +18,6 @@
 
 #include "support/expect_throw.h"
 #include "support/failing_readdir.h"
-#include "support/failing_stat.h"
 #include "support/temporary_folder.h"
 
 namespace {
@@ -338,12 +337,14 @@ TEST_F(CheckpointFolderTest, AFolderThatCannotBeReadToItsEndIsAnErrorForWhoeverL
 TEST_F(CheckpointFolderTest, ASetWhoseManifestCannotBeSeenIsAnErrorAndIsNotRemoved) {
   const CheckpointFolder taken(folder());
   for (const int step : {4, 5}) make_set(step);
-  test::unseen_file = "step-5/manifest.json";
+  const std::filesystem::path manifest = folder() / "step-5" / "manifest.json";
+  std::filesystem::rename(manifest, folder() / "elsewhere");
+  std::filesystem::create_symlink(std::string(300, 'x'), manifest);  // longer than a name can be
   test::expect_throw<Error>([&] { static_cast<void>(complete_sets(folder())); },
-                            {"Cannot see whether", "step-5", "Input/output error"});
+                            {"Cannot see whether", "step-5", "File name too long"});
   taken.keep_newest(1);
   taken.remove_incomplete();
-  test::unseen_file = nullptr;
+  std::filesystem::rename(folder() / "elsewhere", manifest);
   EXPECT_THAT(complete_sets(folder()), ElementsAre(4, 5));
   EXPECT_TRUE(exists("step-5/rank-0.json"));
 }

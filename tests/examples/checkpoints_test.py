@@ -232,7 +232,7 @@ class Checkpoints(ExampleTest):
             self.assertIn(text, errors[0])
 
     def test_what_does_not_fit_is_refused(self):
-        every, seed = ["--checkpoint-every", 2 * STEPS], 2**64 - 1
+        every, seed = ["--checkpoint-every", 2 * STEPS, "--lr", 0.05], 2**64 - 1
         run = [*every, "--seed", seed]
         status, output = self.run_to_end("a", *run, ranks=2)
         self.assertEqual(status, 0, output)

@@ -23,7 +23,8 @@ class SplitTest : public testing::TestWithParam<int> {};
 /// A message from each rank to each, and the mean and the values of all.
 void expect_to_work(Group& group, std::string_view where) {
   SCOPED_TRACE(where);
-  const auto channel = group.make_channel({.capacity_bytes = sizeof(Rank), .slots = 2});
+  const auto channel = group.make_channel(
+      {.capacity_bytes = sizeof(Rank), .slots = 2, .receive_slots = group.size()});
   std::vector<Rank> others;
   for (Rank rank = 0; rank < group.size(); ++rank) {
     if (rank != group.rank()) others.push_back(rank);
