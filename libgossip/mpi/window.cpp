@@ -26,6 +26,14 @@ std::pair<std::size_t, std::string> first_of(const std::vector<std::string>& tex
 
 }  // namespace
 
+bool do_windows_tell_groups_apart() noexcept {
+#if defined(OMPI_MAJOR_VERSION) && OMPI_MAJOR_VERSION < 5
+  return false;
+#else
+  return true;
+#endif
+}
+
 /// Goes on when all processes have come this far, and otherwise throws on all of them: one that
 /// failed alone would leave the others waiting.
 Window::Window(const Communicator& communicator, std::size_t bytes) {

@@ -20,6 +20,11 @@
 
 namespace gossip::mpi {
 
+/// Whether disjoint groups may have windows at the same time where several ranks of each share a
+/// host. Not with Open MPI before 5, which names their memory there by the number of the
+/// communicator, and that of another group may have the same one: its ranks would get each other's.
+[[nodiscard]] bool do_windows_tell_groups_apart() noexcept;
+
 /// Memory of MPI's own (MPI_Win_allocate) in a passive epoch that lasts as long as the window: any
 /// process may put into any other's part at any time. Only puts and flushes: over TCP they are what
 /// works at the speed of the wire.

@@ -21,11 +21,12 @@ constexpr std::chrono::seconds kLastRecords{10};
 }  // namespace
 
 Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> mover,
-                 Background& background)
+                 Background& background, std::unique_ptr<PayloadMover> for_parts)
     : everyone_(std::make_shared<NetworkMembers>(mpi::Communicator::duplicate(communicator.get()),
                                                  communicator.rank(), communicator.size())),
       mailbox_(std::move(communicator)),
       mover_(std::move(mover)),
+      for_parts_(std::move(for_parts)),
       background_(background) {
   static_assert(sizeof(Record) <= mpi::Mailbox::kBytes);
   work_ = background_.add([this] { return look(); },
@@ -38,6 +39,7 @@ Network::Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> m
 Network::~Network() {
   work_.reset();
   if (!has_settled_) mover_->leave();
+  if (!has_settled_ && for_parts_) for_parts_->leave();
   if (lifetime_.ends_alone() || error_) return;
   try {
     // A process may have work of its own for hours before it ends.
@@ -153,6 +155,7 @@ Activity Network::look() {
   arrived_.clear();
   sent_.clear();
   mover_->poll(arrived_, sent_);
+  if (for_parts_) for_parts_->poll(arrived_, sent_);
   report();
   has_moved |= !arrived_.empty() || !sent_.empty();
   for (NetworkChannel* channel : channels_) {
@@ -160,7 +163,8 @@ Activity Network::look() {
   }
   const bool is_sending = mailbox_.progress();
   if (has_moved) return Activity::kMoved;
-  return is_sending || mover_->is_busy() ? Activity::kUnderWay : Activity::kIdle;
+  const bool is_moving = mover_->is_busy() || (for_parts_ && for_parts_->is_busy());
+  return is_sending || is_moving ? Activity::kUnderWay : Activity::kIdle;
 }
 
 }  // namespace gossip::transport

@@ -36,8 +36,9 @@ class NetworkChannel;
 /// Threads: any.
 class Network {
  public:
+  /// `for_parts` moves payloads among members that are not all of the ranks, where `mover` cannot.
   Network(mpi::Communicator communicator, std::unique_ptr<PayloadMover> mover,
-          Background& background);
+          Background& background, std::unique_ptr<PayloadMover> for_parts = nullptr);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
   ~Network();
@@ -57,6 +58,11 @@ class Network {
   [[nodiscard]] int size() const noexcept { return mailbox_.communicator().size(); }
 
   [[nodiscard]] const PayloadMover& mover() const noexcept { return *mover_; }
+
+  /// What moves payloads among so many of the ranks.
+  [[nodiscard]] PayloadMover& mover_among(int num_members) const noexcept {
+    return for_parts_ && num_members < size() ? *for_parts_ : *mover_;
+  }
 
  private:
   friend class NetworkChannel;
@@ -92,6 +98,7 @@ class Network {
   std::shared_ptr<const NetworkMembers> everyone_;
   mpi::Mailbox mailbox_;
   std::unique_ptr<PayloadMover> mover_;
+  std::unique_ptr<PayloadMover> for_parts_;  // may be none
   Background& background_;
   mutable std::timed_mutex mutex_;         // of everything here and in the channels
   std::vector<NetworkChannel*> channels_;  // by number; null once it is gone, and of other ranks'

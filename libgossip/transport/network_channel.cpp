@@ -77,6 +77,7 @@ NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane,
                                std::vector<Rank> peers, const ChannelOptions& options)
     : Channel(options, members->communicator().rank()),
       network_(network),
+      mover_(network.mover_among(members->communicator().size())),
       number_(number),
       lane_(lane),
       members_(std::move(members)),
@@ -86,7 +87,7 @@ NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane,
   std::ranges::sort(correspondents_);
   has_credits_ = has_credits(options);
   const std::size_t slots = receive_slots(options, correspondents_.size());
-  receive_memory_ = network_.mover_->make_slots(static_cast<int>(slots), slot_bytes(), *members_);
+  receive_memory_ = mover_.make_slots(static_cast<int>(slots), slot_bytes(), *members_);
   filled_by_.assign(slots, -1);
   stamps_.assign(slots, 0);
 }

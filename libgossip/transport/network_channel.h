@@ -129,6 +129,7 @@ class NetworkChannel final : public Channel {
   void leave_memory() noexcept;
 
   Network& network_;
+  PayloadMover& mover_;
   gossip::detail::Lifetime lifetime_;
   std::uint32_t number_;
   int lane_;  // of the tags: no other channel of now has it

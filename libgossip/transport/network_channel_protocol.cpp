@@ -21,9 +21,8 @@ void NetworkChannel::on_offer(Rank from, const Network::Record& offer) {
   if (offer.header.bytes == 0) {
     complete(from, arrival);  // a header alone needs no slot: it is here
   } else if (offer.slot >= 0) {
-    network_.mover_->expect(members_->in_network(from),
-                            filling(offer.slot, offer.header.bytes, offer.stamp,
-                                    static_cast<std::uint64_t>(offer.slot)));
+    mover_.expect(members_->in_network(from), filling(offer.slot, offer.header.bytes, offer.stamp,
+                                                      static_cast<std::uint64_t>(offer.slot)));
   } else {
     ++waiting_;
   }
@@ -79,9 +78,9 @@ void NetworkChannel::on_credit(Rank from, const Network::Record& credit) {
 void NetworkChannel::put(Departure& departure, int slot, std::uint64_t stamp) {
   departure.transfer = ++transfers_;
   SlotMemory& source = *send_slots_[static_cast<std::size_t>(departure.slot)].memory;
-  network_.mover_->put(members_->in_network(departure.to),
-                       source.slot(0).first(prefix_bytes() + departure.header.bytes),
-                       filling(slot, filling_bytes(departure.header), stamp, departure.transfer));
+  mover_.put(members_->in_network(departure.to),
+             source.slot(0).first(prefix_bytes() + departure.header.bytes),
+             filling(slot, filling_bytes(departure.header), stamp, departure.transfer));
 }
 
 void NetworkChannel::on_sent(std::uint64_t transfer) {
@@ -208,8 +207,8 @@ void NetworkChannel::grant(Rank from, Arrival& arrival, int slot) {
   arrival.slot = slot;
   filled_by_[index] = from;
   const std::uint64_t stamp = ++stamps_[index];
-  network_.mover_->expect(members_->in_network(from),
-                          filling(slot, filling_bytes(arrival.header), stamp, index));
+  mover_.expect(members_->in_network(from),
+                filling(slot, filling_bytes(arrival.header), stamp, index));
   send(from, {.kind = Network::RecordKind::kGrant,
               .channel = number_,
               .header = arrival.header,

@@ -346,7 +346,8 @@ std::vector<Rank> ProcessGroup::distant(const ChannelOptions& options) const {
 /// Of the transport between several hosts.
 std::string ProcessGroup::name() const {
   if (!shared_->network) return "mpi";
-  return fmt::format("{}{}", has_memories_ ? "shared+" : "", shared_->network->mover().name());
+  return fmt::format("{}{}", has_memories_ ? "shared+" : "",
+                     shared_->network->mover_among(size()).name());
 }
 
 /// Only where no group was split from this one before, nor this one from another.

@@ -7,6 +7,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/base/random.h>
+#include <libgossip/mpi/window.h>
 #include <libgossip/transport/message/message_mover.h>
 #include <libgossip/transport/network_channel.h>
 #include <libgossip/transport/rma/put_mover.h>
@@ -105,13 +106,16 @@ const char* const kAdvice =
 std::unique_ptr<Network> make_network(const mpi::Communicator& communicator, TransportKind kind,
                                       std::size_t piece_bytes, Background& background) {
   const auto duplicate = [&] { return mpi::Communicator::duplicate(communicator.get()); };
-  std::unique_ptr<PayloadMover> mover;
-  if (kind == TransportKind::kRma) {
-    mover = std::make_unique<rma::PutMover>(duplicate(), piece_bytes);
-  } else {
-    mover = std::make_unique<message::MessageMover>(duplicate(), piece_bytes);
+  const auto make_message_mover = [&] {
+    return std::make_unique<message::MessageMover>(duplicate(), piece_bytes);
+  };
+  if (kind != TransportKind::kRma) {
+    return std::make_unique<Network>(duplicate(), make_message_mover(), background);
   }
-  return std::make_unique<Network>(duplicate(), std::move(mover), background);
+  auto mover = std::make_unique<rma::PutMover>(duplicate(), piece_bytes);
+  return std::make_unique<Network>(
+      duplicate(), std::move(mover), background,
+      mpi::do_windows_tell_groups_apart() ? nullptr : make_message_mover());
 }
 
 TestResult test_network(const mpi::Communicator& communicator, Network& network,
