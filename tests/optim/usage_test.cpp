@@ -346,6 +346,30 @@ TEST_F(UsageTest, ModelsWithBatchNormTrain) {
   }
 }
 
+/// Which see other data than the other half.
+TEST_F(UsageTest, RanksOfAHalfTrainBesideAllOfThem) {
+  const auto half = world().split(rank() % 2, 0);
+  for (const char* method : {"gossip-sgd", "allreduce", "push-sum", "ad-psgd"}) {
+    SCOPED_TRACE(method);
+    const auto of_all = test::make<Branches>(9);
+    const auto of_half = test::make<Branches>(7);
+    GossipSGD among_all(world(), *of_all, test::sgd(*of_all), topology::complete(size()));
+    const auto among_half = make_optimizer(method, *half, *of_half,
+                                           std::make_unique<torch::optim::SGD>(test::sgd(*of_half)),
+                                           topology::complete(half->size()), OptimizerOptions());
+    for (int step = 0; step < 3; ++step) {
+      train(*of_all, among_all, 1, step);
+      train(*of_half, *among_half, 1, step);
+    }
+    std::string mean;
+    among_half->with_mean_model([&] { mean = test::bytes_of(of_half->parameters()); });
+    const std::vector<std::string> means = world().all_gather(mean);
+    for (Rank other = 0; other < size(); ++other) {
+      EXPECT_EQ(means[static_cast<std::size_t>(other)] == mean, other % 2 == rank() % 2) << other;
+    }
+  }
+}
+
 TEST_F(UsageTest, ARankThatRunsOutOfBatchesEndsTheOthers) {
   if (size() == 1) return;  // nobody to wait for
   const auto model = test::make<Branches>(9);
