@@ -52,9 +52,6 @@ class Network {
   [[nodiscard]] std::unique_ptr<NetworkChannel> make_channel(const ChannelOptions& options,
                                                              const std::vector<Rank>& peers);
 
-  [[nodiscard]] const std::shared_ptr<const NetworkMembers>& everyone() const noexcept {
-    return everyone_;
-  }
   [[nodiscard]] int size() const noexcept { return mailbox_.communicator().size(); }
 
   [[nodiscard]] const PayloadMover& mover() const noexcept { return *mover_; }
