@@ -68,7 +68,7 @@ void AsyncGossipWorker::finish(bool communicate) {
 
 void AsyncGossipWorker::publish(std::span<std::byte> slot, transport::MessageKind kind) {
   layout_.write(slot, model_);
-  channel_->commit({.round = pauses_, .kind = kind, .bytes = layout_.bytes()});
+  channel_->commit({.kind = kind, .round = pauses_, .bytes = layout_.bytes()});
   counters_.bytes_sent += layout_.bytes();
 }
 

@@ -263,7 +263,7 @@ void Mixer::send(std::int64_t number, double weight) {
     if (slot_.empty()) static_cast<void>(acquire());
     slot_ = {};
     // Also who sends nothing says that it is in this round.
-    channel_->commit({.round = number, .kind = transport::MessageKind::kSkip});
+    channel_->commit({.kind = transport::MessageKind::kSkip, .round = number});
     return;
   }
   const std::size_t bytes = write(slot_.empty() ? acquire() : slot_);

@@ -237,8 +237,8 @@ bool PairExchange::serve(Stream& stream) {
                                         {model.dtype, slot->data(), model.size});
     pieces_.unlock(rank_, piece);
     const std::size_t bytes = is_done ? model.bytes() : 0;
-    answers_->commit({.round = stream.request->header().round,
-                      .kind = is_done ? MessageKind::kData : MessageKind::kSkip,
+    answers_->commit({.kind = is_done ? MessageKind::kData : MessageKind::kSkip,
+                      .round = stream.request->header().round,
                       .bytes = bytes});
     stream.request.reset();
     if (++stream.served % pieces_.count() == 0 && is_done) ++events_of(stream);

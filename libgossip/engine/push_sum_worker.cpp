@@ -94,7 +94,7 @@ void PushSumWorker::send(std::int64_t number) {
   if (count == 0) {  // also who sends nothing says that it is in this round
     receivers_.clear();
     static_cast<void>(acquire());
-    channel_->commit({.round = number, .kind = transport::MessageKind::kSkip});
+    channel_->commit({.kind = transport::MessageKind::kSkip, .round = number});
   }
   while (!out.empty()) {
     const double share = shares_.share(out.front(), count);

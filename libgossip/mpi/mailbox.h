@@ -29,7 +29,7 @@ namespace gossip::mpi {
 /// Threads: one at a time.
 class Mailbox {
  public:
-  static constexpr std::size_t kBytes = 96;
+  static constexpr std::size_t kBytes = 160;
   using Record = std::array<std::byte, kBytes>;
 
   /// Takes the communicator over: nobody else sends on it.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <libgossip/base/types.h>
+#include <libgossip/transport/header.h>
 
 namespace gossip::transport {
 
@@ -23,22 +24,6 @@ enum class Reading {
             ///< compressed differences
   kLatest,  ///< the newest complete message, with latest(); older ones are dropped unread:
             ///< asynchronous averaging
-};
-
-enum class MessageKind : std::uint32_t {
-  kData,   ///< the payload counts
-  kSkip,   ///< the sender takes no part in this round; no payload
-  kLeave,  ///< the sender ends and sends nothing more
-};
-
-/// What travels beside the payload.
-struct Header {
-  std::uint64_t sequence =
-      0;  ///< 1, 2, 3, ... along an edge (kNext) or of a sender (kLatest); set by the channel
-  std::int64_t round = 0;
-  MessageKind kind = MessageKind::kData;
-  double weight = 1.0;      ///< mixing or push-sum weight, where the method sends one
-  std::uint64_t bytes = 0;  ///< length of the payload, at most the channel's capacity
 };
 
 struct ChannelOptions {
@@ -124,12 +109,13 @@ class Channel {
   /// TimeoutError naming that receiver.
   [[nodiscard]] std::span<std::byte> acquire(std::span<const Rank> to);
 
-  /// Makes the acquired slot visible to its receivers. `sequence` is set by the channel. Does not
-  /// block.
+  /// Makes the acquired slot visible to its receivers. `sequence` is set by the channel; all else
+  /// arrives as it is given here. Does not block.
   virtual void commit(const Header& header) = 0;
 
   /// The next message from this rank (kNext); the one before must have been released. Blocks until
-  /// it is there. Throws TimeoutError naming the sender.
+  /// it is there. Throws TimeoutError naming the sender. This and the two below throw
+  /// gossip::Error for a header that check_header() refuses.
   [[nodiscard]] Message next(Rank from);
 
   /// The same without waiting: nothing when the next message is not there yet.

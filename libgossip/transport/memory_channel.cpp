@@ -20,7 +20,7 @@ constexpr std::size_t round_up(std::size_t bytes) {
 }
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
-static_assert(sizeof(Header) <= kCacheLine);
+static_assert(sizeof(Header) % kCacheLine == 0);  // a payload begins a cache line
 
 /// kLatest publishes a sequence and a slot in one word.
 constexpr std::uint64_t pack(std::uint64_t sequence, int slot) {
@@ -52,10 +52,10 @@ std::size_t MemoryChannel::region_bytes(const ChannelOptions& options, int size)
   const std::size_t words = static_cast<std::size_t>(size) * (sizeof(Outgoing) + sizeof(Incoming));
   const auto slots = static_cast<std::size_t>(options.slots);
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
-  GOSSIP_CHECK(options.capacity_bytes <= (kMost - words) / slots - 2 * kCacheLine,
+  GOSSIP_CHECK(options.capacity_bytes <= (kMost - words) / slots - sizeof(Header) - kCacheLine,
                "A channel with {} slots of {} bytes is larger than an address can be.", slots,
                options.capacity_bytes);
-  return words + slots * (kCacheLine + round_up(options.capacity_bytes));
+  return words + slots * (sizeof(Header) + round_up(options.capacity_bytes));
 }
 
 MemoryChannel::MemoryChannel(std::unique_ptr<Region> region, Rank rank, int size,
@@ -89,7 +89,7 @@ MemoryChannel::Incoming& MemoryChannel::incoming(Rank receiver, Rank sender) con
 
 std::byte* MemoryChannel::slot(Rank sender, int index) const {
   const std::size_t words = static_cast<std::size_t>(size_) * (sizeof(Outgoing) + sizeof(Incoming));
-  const std::size_t stride = kCacheLine + round_up(options().capacity_bytes);
+  const std::size_t stride = sizeof(Header) + round_up(options().capacity_bytes);
   return region_->of(sender).data() + words + static_cast<std::size_t>(index) * stride;
 }
 
@@ -128,7 +128,7 @@ std::optional<std::span<std::byte>> MemoryChannel::try_acquire(std::span<const R
         addressees.push_back({receiver, posted_[static_cast<std::size_t>(receiver)] + 1});
       }
     }
-    return std::span<std::byte>(slot(rank_, index) + kCacheLine, options().capacity_bytes);
+    return std::span<std::byte>(slot(rank_, index) + sizeof(Header), options().capacity_bytes);
   }
   return std::nullopt;
 }
@@ -156,11 +156,12 @@ void MemoryChannel::commit(const Header& header) {
 }
 
 Message MemoryChannel::message(Rank from, int index, std::uint64_t sequence) {
-  is_reading_[static_cast<std::size_t>(from)] = true;
   const std::byte* start = slot(from, index);
   Header header = *std::launder(reinterpret_cast<const Header*>(start));
+  check_header(header, from);
   header.sequence = sequence;
-  return {*this, from, index, header, std::span(start + kCacheLine, header.bytes)};
+  is_reading_[static_cast<std::size_t>(from)] = true;
+  return {*this, from, index, header, std::span(start + sizeof(Header), header.bytes)};
 }
 
 std::optional<Message> MemoryChannel::try_next(Rank from) {
@@ -170,9 +171,10 @@ std::optional<Message> MemoryChannel::try_next(Rank from) {
   const Outgoing& words = outgoing(from, rank_);
   const std::uint64_t wanted = taken_[sender] + 1;
   if (words.posted.load(std::memory_order_acquire) < wanted) return std::nullopt;
-  taken_[sender] = wanted;
   const auto entry = wanted % static_cast<std::uint64_t>(options().slots);
-  return message(from, static_cast<int>(words.slot_of[entry]), wanted);
+  std::optional<Message> result = message(from, static_cast<int>(words.slot_of[entry]), wanted);
+  taken_[sender] = wanted;
+  return result;
 }
 
 std::optional<Message> MemoryChannel::latest(Rank from) {

@@ -116,6 +116,7 @@ void Network::send(Rank to, const Record& record) {
 }
 
 void Network::dispatch(Rank from, const Record& record) {
+  check_header(record.header, from);
   NetworkChannel* channel = channels_[record.channel];
   if (channel == nullptr) return;  // closed, and the message dropped with it
   from = channel->members_->in_group(from);

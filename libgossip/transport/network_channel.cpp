@@ -20,7 +20,7 @@ constexpr std::size_t kAlignment = 64;
 constexpr int kMostSlots = 64;           // of a sender
 constexpr int kMostReceiveSlots = 1024;  // what a message's tag can tell apart
 
-static_assert(sizeof(Header) <= kAlignment);
+static_assert(sizeof(Header) % kAlignment == 0);  // a payload behind it is aligned, too
 
 constexpr std::size_t round_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -59,7 +59,7 @@ void NetworkChannel::check(const ChannelOptions& options, std::size_t num_peers)
                is_latest ? ", two for each peer" : "");
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
   const auto slots = static_cast<std::size_t>(options.slots) + arriving;
-  GOSSIP_CHECK(options.capacity_bytes <= kMost / slots - 4 * kAlignment,
+  GOSSIP_CHECK(options.capacity_bytes <= kMost / slots - sizeof(Header) - 2 * kAlignment,
                "A channel with {} slots of {} bytes is larger than an address can be.", slots,
                options.capacity_bytes);
 }
@@ -94,7 +94,7 @@ NetworkChannel::NetworkChannel(Network& network, std::uint32_t number, int lane,
 
 /// With kLatest the header lies before the payload and travels with it: it is known only when the
 /// payload leaves.
-std::size_t NetworkChannel::prefix_bytes() const { return is_latest() ? kAlignment : 0; }
+std::size_t NetworkChannel::prefix_bytes() const { return is_latest() ? sizeof(Header) : 0; }
 
 std::size_t NetworkChannel::slot_bytes() const {
   return prefix_bytes() + round_up(options().capacity_bytes);

@@ -51,6 +51,7 @@ void NetworkChannel::on_arrived(int slot) {
   GOSSIP_ASSERT(arrival != sender.arrivals.end(), "slot {} of rank {}", slot, from);
   if (is_latest()) {
     std::memcpy(&arrival->header, receive_memory_->slot(slot).data(), sizeof(arrival->header));
+    check_header(arrival->header, members_->in_network(from));
   }
   complete(from, *arrival);
 }

@@ -196,9 +196,9 @@ TEST_P(ChannelTest, HeadersArriveAsTheyWereSent) {
       std::ignore = channel->acquire(right);
       channel->commit({.round = -3, .weight = 0.1 + group.rank()});
       std::ignore = channel->acquire(right);
-      channel->commit({.round = std::int64_t{1} << 40, .kind = MessageKind::kSkip});
+      channel->commit({.kind = MessageKind::kSkip, .round = std::int64_t{1} << 40});
       std::ignore = channel->acquire(right);
-      channel->commit({.round = 9, .kind = MessageKind::kLeave});
+      channel->commit({.kind = MessageKind::kLeave, .round = 9});
 
       {
         const Message data = channel->next(left);
@@ -218,6 +218,28 @@ TEST_P(ChannelTest, HeadersArriveAsTheyWereSent) {
         const Message leave = channel->next(left);
         EXPECT_EQ(leave.header().kind, MessageKind::kLeave);
         EXPECT_EQ(leave.header().sequence, 3U);
+      }
+      group.barrier();
+    }
+  });
+}
+
+TEST_P(ChannelTest, AllThatACallerSaysInAHeaderArrives) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank left = (group.rank() + group.size() - 1) % group.size();
+    const std::vector<Rank> right = {(group.rank() + 1) % group.size()};
+    for (const bool has_rounds : {true, false}) {
+      const auto channel =
+          group.make_channel({.capacity_bytes = 24, .timeout = kLong, .has_rounds = has_rounds});
+      std::int64_t round = 0;
+      for (const std::size_t bytes : {std::size_t{24}, std::size_t{0}, std::size_t{24}}) {
+        fill(channel->acquire(right), group.rank(), ++round, bytes);
+        channel->commit(full_header(group.rank(), round, bytes));
+
+        const Message message = channel->next(left);
+        EXPECT_TRUE(has_full_header(message, round, bytes)) << round;
+        EXPECT_TRUE(is_whole(message, bytes)) << round;
+        EXPECT_EQ(message.header().sequence, static_cast<std::uint64_t>(round));
       }
       group.barrier();
     }

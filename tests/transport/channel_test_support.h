@@ -4,6 +4,8 @@
 /// @file
 /// What the conformance suites of channels share.
 
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -40,6 +42,35 @@ inline void send(Group& group, Channel& channel, const std::vector<Rank>& to, st
                  std::size_t bytes) {
   fill(channel.acquire(to), group.rank(), round, bytes);
   channel.commit({.round = round, .bytes = bytes});
+}
+
+/// A header with all that a caller may set, each different.
+inline Header full_header(Rank sender, std::int64_t round, std::uint64_t bytes) {
+  return {.kind = MessageKind::kPull,
+          .round = round,
+          .weight = 0.25 + sender,
+          .bytes = bytes,
+          .log_rate = -2.5,
+          .uses = 0xF000'0000'0000'0001,
+          .accepted = 0x8000'0000'0000'0002,
+          .step = -3,
+          .beat = 0x7000'0000'0000'0004,
+          .epoch = 0x9000'0005,
+          .incarnation = 0x9000'0006,
+          .in_step_ms = 0x9000'0007,
+          .active_count = 0x9000'0008,
+          .degree = 0x9009,
+          .live_degree = 0x900A,
+          .level = 0x9B,
+          .state = 0x9C};
+}
+
+/// Whether a message came with that header; its sequence is the channel's.
+inline bool has_full_header(const Message& message, std::int64_t round, std::uint64_t bytes) {
+  using Bytes = std::array<std::byte, sizeof(Header)>;
+  Header expected = full_header(message.from(), round, bytes);
+  expected.sequence = message.header().sequence;
+  return std::bit_cast<Bytes>(message.header()) == std::bit_cast<Bytes>(expected);
 }
 
 inline std::vector<Rank> all_ranks(const Group& group) {

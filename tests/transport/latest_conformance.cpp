@@ -107,6 +107,30 @@ TEST_P(LatestTest, HeadersAloneAndPayloadsOfAllLengthsFollowEachOther) {
   });
 }
 
+TEST_P(LatestTest, AllThatACallerSaysInAHeaderArrivesAndPayloadsAreAligned) {
+  on_ranks(GetParam(), [](Group& group) {
+    constexpr std::size_t kBytes = 24;
+    const auto channel = group.make_channel(
+        {.capacity_bytes = kBytes, .slots = 3, .reading = Reading::kLatest, .timeout = kLong});
+    std::int64_t round = 0;
+
+    for (const std::size_t bytes : {kBytes, std::size_t{0}, kBytes}) {
+      fill(channel->acquire({}), group.rank(), ++round, bytes);
+      channel->commit(full_header(group.rank(), round, bytes));
+      for (const Rank from : latest_senders(group)) {
+        const std::optional<Message> message = latest_of(*channel, from, round);
+        EXPECT_TRUE(message.has_value()) << from;
+        if (!message) continue;
+        EXPECT_TRUE(has_full_header(*message, round, bytes)) << round;
+        EXPECT_TRUE(is_whole(*message, bytes)) << round;
+        EXPECT_EQ(message->header().sequence, static_cast<std::uint64_t>(round));
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(message->payload().data()) % 64, 0U);
+      }
+      group.barrier();
+    }
+  });
+}
+
 TEST_P(LatestTest, ReadingTheNewestDoesNotHoldTheSenderUp) {
   on_ranks(GetParam(), [](Group& group) {
     const auto channel = group.make_channel(

@@ -11,6 +11,8 @@
 #include <libgossip/base/error.h>
 #include <libgossip/transport/memory_channel.h>
 
+#include "support/expect_throw.h"
+
 namespace gossip::transport {
 namespace {
 
@@ -46,8 +48,8 @@ TEST(MemoryChannel, BytesGrowWithTheRanksByTheirWordsOnly) {
   const std::size_t four = MemoryChannel::region_bytes(options, 4);
   const std::size_t sixty_four = MemoryChannel::region_bytes(options, 64);
 
-  EXPECT_EQ(four, 4 * 128 + 2 * (64 + 46137344));
-  EXPECT_EQ(sixty_four, 64 * 128 + 2 * (64 + 46137344));
+  EXPECT_EQ(four, 4 * 128 + 2 * (128 + 46137344));
+  EXPECT_EQ(sixty_four, 64 * 128 + 2 * (128 + 46137344));
 }
 
 TEST(MemoryChannel, SlotsAreWholeCacheLines) {
@@ -55,17 +57,17 @@ TEST(MemoryChannel, SlotsAreWholeCacheLines) {
     return MemoryChannel::region_bytes({.capacity_bytes = capacity, .slots = 1}, 1) - 128;
   };
 
-  EXPECT_EQ(slot_bytes(0), 64U);
-  EXPECT_EQ(slot_bytes(1), 128U);
-  EXPECT_EQ(slot_bytes(64), 128U);
-  EXPECT_EQ(slot_bytes(65), 192U);
+  EXPECT_EQ(slot_bytes(0), 128U);
+  EXPECT_EQ(slot_bytes(1), 192U);
+  EXPECT_EQ(slot_bytes(64), 192U);
+  EXPECT_EQ(slot_bytes(65), 256U);
 }
 
 TEST(MemoryChannel, BytesAreRightBeyondTwoToTheThirtyFirst) {
   constexpr std::size_t kCapacity = (std::size_t{1} << 33U) + 1;
 
   EXPECT_EQ(MemoryChannel::region_bytes({.capacity_bytes = kCapacity, .slots = 3}, 2),
-            2 * 128 + 3 * (64 + (std::size_t{1} << 33U) + 64));
+            2 * 128 + 3 * (128 + (std::size_t{1} << 33U) + 64));
 }
 
 TEST(MemoryChannel, BytesAreRefusedBeforeTheyOverflow) {
@@ -84,7 +86,7 @@ TEST(MemoryChannel, BytesAreRefusedBeforeTheyOverflow) {
 
 TEST(MemoryChannel, SlotsBeyondTwoToTheThirtyFirstBytesLieBehindOneAnother) {
   constexpr std::size_t kCapacity = (std::size_t{1} << 32U) + 65;
-  constexpr std::size_t kStride = 64 + (std::size_t{1} << 32U) + 128;
+  constexpr std::size_t kStride = 128 + (std::size_t{1} << 32U) + 128;
   const ChannelOptions options{.capacity_bytes = kCapacity, .slots = 3};
   auto region = std::make_unique<ReservedRegion>(MemoryChannel::region_bytes(options, 1));
   const std::span<std::byte> all = region->of(0);
@@ -92,7 +94,7 @@ TEST(MemoryChannel, SlotsBeyondTwoToTheThirtyFirstBytesLieBehindOneAnother) {
 
   for (std::size_t k = 0; k < 3; ++k) {
     const std::span<std::byte> slot = channel.acquire(std::vector{0});
-    EXPECT_EQ(slot.data() - all.data(), static_cast<std::ptrdiff_t>(128 + k * kStride + 64));
+    EXPECT_EQ(slot.data() - all.data(), static_cast<std::ptrdiff_t>(128 + k * kStride + 128));
     EXPECT_EQ(slot.size(), kCapacity);
     EXPECT_LE(slot.data() + slot.size(), all.data() + all.size());
     slot.back() = static_cast<std::byte>(k + 1);
@@ -126,6 +128,26 @@ TEST(MemoryChannel, AReceiverNamedTwiceGetsOneMessage) {
   EXPECT_TRUE(channel->try_next(0));
   EXPECT_FALSE(channel->try_next(0));
   EXPECT_NO_THROW(std::ignore = channel->acquire(std::vector{0}));
+}
+
+TEST(MemoryChannel, AHeaderOfAnotherLayoutIsRefused) {
+  const auto channel = channel_of_one({.slots = 2});
+  const auto newest = channel_of_one({.slots = 2, .reading = Reading::kLatest});
+  const auto send = [](Channel& to, const Header& header) {
+    std::ignore = to.acquire(std::vector{0});
+    to.commit(header);
+  };
+
+  send(*channel, {.version = 2});
+  for (int look = 0; look < 2; ++look) {
+    test::expect_throw<Error>([&] { std::ignore = channel->try_next(0); },
+                              {"Rank 0 ", "version 2,", "reads version 1"});
+  }
+  send(*newest, {.magic = 0x50545448});
+  test::expect_throw<Error>([&] { std::ignore = newest->latest(0); },
+                            {"Rank 0 ", "0x50545448", "0x31505347"});
+  send(*newest, {.round = 1});
+  EXPECT_EQ(newest->latest(0)->header().round, 1);
 }
 
 TEST(MemoryChannelDeathTest, MisuseTerminates) {

@@ -52,7 +52,7 @@ TEST_F(ProcessGroupTest, AChannelTakesTheMemoryThatItSaysAndNoMorePerReceiver) {
   const std::size_t after = address_space();
 
   // Two slots for each rank, whoever reads them, and two cache lines for each pair of ranks.
-  EXPECT_EQ(channel->memory_bytes(), 2 * (4 * kMiB + 64) + size * 128);
+  EXPECT_EQ(channel->memory_bytes(), 2 * (4 * kMiB + 128) + size * 128);
   if (size > 1) {
     EXPECT_GE(after - before, size * channel->memory_bytes());
     EXPECT_LE(after - before, size * channel->memory_bytes() + kMiB);
