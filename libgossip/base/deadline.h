@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <thread>
 
@@ -84,6 +85,14 @@ class Deadline {
   }
   [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
 
+  /// One of the same wait that passes `time` from now, if that is sooner.
+  [[nodiscard]] Deadline within(std::chrono::milliseconds time) const {
+    Deadline result = *this;
+    const auto elapsed = std::chrono::ceil<std::chrono::milliseconds>(RunningClock::now() - start_);
+    if (elapsed < timeout_ && time < timeout_ - elapsed) result.timeout_ = elapsed + time;
+    return result;
+  }
+
   /// Seconds since the deadline was set.
   [[nodiscard]] double elapsed_seconds() const {
     return seconds_between(start_, RunningClock::now());
@@ -135,19 +144,21 @@ struct Patience {
 };
 
 /// Looks at `condition` until it is true or the deadline has passed; returns its last value.
-/// Yields, then sleeps.
+/// Yields, then sleeps. Calls `while_waiting` whenever another tenth of a second of the deadline's
+/// time has begun: also in a wait that takes many calls, each of them shorter.
 template <class Condition>
 [[nodiscard]] bool wait_until(const Deadline& deadline, Condition&& condition,
                               const std::function<void()>& while_waiting = {}) {
-  constexpr double kTenth = 0.1;
+  constexpr double kTenthsPerSecond = 10.0;
   Backoff backoff;
-  double next_call = kTenth;
+  double begun = -1.0;  // tenths; negative before the first look at the clock
   while (!condition()) {
     if (backoff.is_time_to_check_the_clock()) {
       if (deadline.has_passed()) return condition();
-      if (while_waiting && deadline.elapsed_seconds() > next_call) {
-        while_waiting();
-        next_call += kTenth;
+      if (while_waiting) {
+        const double tenths = std::floor(deadline.elapsed_seconds() * kTenthsPerSecond);
+        if (begun >= 0.0 && tenths > begun) while_waiting();
+        begun = tenths;
       }
     }
     backoff.pause();

@@ -14,13 +14,14 @@ namespace gossip {
 /// Says after ten seconds, once a wait, for whom a rank waits. Local. Threads: one at a time.
 class Notice {
  public:
-  /// Of a wait up to `deadline`, which must outlive it.
-  Notice(Rank self, const Deadline& deadline) : self_(self), deadline_(deadline) {}
+  /// Of a wait up to `deadline`, which must outlive it. A wait may take several calls with a notice
+  /// each.
+  Notice(Rank self, const Deadline& deadline)
+      : self_(self), deadline_(deadline), has_said_(deadline.elapsed_seconds() > kSeconds) {}
 
   /// To be called now and then. `whom()` gives what follows "waiting for".
   template <class Whom>
   void look(const Whom& whom) {
-    constexpr double kSeconds = 10.0;
     const double seconds = deadline_.elapsed_seconds();
     if (has_said_ || seconds <= kSeconds) return;
     has_said_ = true;
@@ -31,9 +32,11 @@ class Notice {
   }
 
  private:
+  static constexpr double kSeconds = 10.0;
+
   Rank self_;
   const Deadline& deadline_;
-  bool has_said_ = false;
+  bool has_said_;
 };
 
 }  // namespace gossip

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include <libgossip/base/deadline.h>
+#include <libgossip/base/error.h>
 #include <libgossip/base/types.h>
 #include <libgossip/transport/header.h>
 
@@ -114,12 +116,37 @@ class Channel {
   virtual void commit(const Header& header) = 0;
 
   /// The next message from this rank (kNext); the one before must have been released. Blocks until
-  /// it is there. Throws TimeoutError naming the sender. This and the two below throw
-  /// gossip::Error for a header that check_header() refuses.
+  /// it is there. Throws TimeoutError naming the sender. This and the others that give messages
+  /// throw gossip::Error for a header that check_header() refuses.
   [[nodiscard]] Message next(Rank from);
 
   /// The same without waiting: nothing when the next message is not there yet.
   [[nodiscard]] virtual std::optional<Message> try_next(Rank from) = 0;
+
+  /// The next message of any of `ranks` (kNext): at least one rank, in ascending order; of each the
+  /// message before must have been released. Blocks until there is one, but at most until
+  /// `deadline` and for about `at_most`: then it returns nothing. Of several messages it gives that
+  /// of the first rank after the one that it gave a message of last, in a circle: however fast one
+  /// rank sends, a message that is there waits for at most one of each other rank.
+  ///
+  /// A wait may take many calls with one deadline, set when it began. It is in this wait that
+  /// `while_waiting` is called every tenth of a second, and that this rank says after ten seconds
+  /// for whom it waits. Between hosts, a channel with rounds takes in the next message of each of
+  /// `ranks`, whatever its round: ask only for those that are due. Throws gossip::Error for ranks
+  /// that are not in order.
+  ///
+  ///     const Deadline deadline(channel.options().timeout);
+  ///     while (!late.empty()) {
+  ///       const std::optional<Message> message = channel.next_any(late, deadline);
+  ///       if (!message) throw channel.lateness_of(late.front());
+  ///       std::erase(late, message->from());
+  ///     }
+  [[nodiscard]] std::optional<Message> next_any(
+      std::span<const Rank> ranks, const Deadline& deadline,
+      std::chrono::milliseconds at_most = std::chrono::milliseconds::max());
+
+  /// What next() throws when this rank is late: for those who wait by next_any() for as long.
+  [[nodiscard]] TimeoutError lateness_of(Rank from) const;
 
   /// The newest complete message of this rank (kLatest), the same one again if there is no newer;
   /// nothing before the first. Does not block.
@@ -139,8 +166,11 @@ class Channel {
 
  private:
   friend class Message;
+  [[nodiscard]] std::optional<Message> try_next_any(std::span<const Rank> ranks);
+
   ChannelOptions options_;
   Rank self_;
+  Rank given_last_ = -1;  // by next_any()
 };
 
 }  // namespace gossip::transport

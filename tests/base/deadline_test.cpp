@@ -42,6 +42,23 @@ TEST(Deadline, TwiceATimeoutIsAtMostTheLongest) {
   EXPECT_FALSE(Deadline(twice(kMost)).has_passed());
 }
 
+TEST(Deadline, WithinATimeIsTheSoonerOfTheTwo) {
+  constexpr auto kMost = std::chrono::milliseconds::max();
+  const Deadline deadline(10min);
+  std::this_thread::sleep_for(2ms);
+
+  const Deadline soon = deadline.within(20ms);
+  EXPECT_GE(soon.timeout(), 22ms);  // its time counts from the beginning of the wait
+  EXPECT_LT(soon.timeout(), 10min);
+  EXPECT_GE(soon.elapsed_seconds(), 0.002);
+  EXPECT_EQ(deadline.within(10min).timeout(), 10min);
+  EXPECT_EQ(deadline.within(kMost).timeout(), 10min);
+  EXPECT_EQ(Deadline(kMost).within(kMost).timeout(), kMost);
+  EXPECT_LT(Deadline(kMost).within(1h).timeout(), 2h);
+  EXPECT_TRUE(Deadline(0ms).within(1h).has_passed());
+  EXPECT_TRUE(deadline.within(-1ms).has_passed());
+}
+
 TEST(Deadline, MillisecondsOfAnyDuration) {
   EXPECT_EQ(in_milliseconds(5min), 300s);
   EXPECT_EQ(in_milliseconds(10us), 1ms);
@@ -135,6 +152,22 @@ TEST(WaitUntil, GivesUpAtItsDeadline) {
   EXPECT_FALSE(wait_until(deadline, [] { return false; }));
   EXPECT_TRUE(deadline.has_passed());
   EXPECT_LT(deadline.elapsed_seconds(), 20.0);
+}
+
+TEST(WaitUntil, CallsBackInEachTenthOfASecondHoweverManyWaitsShareTheDeadline) {
+  int calls = 0;
+  const Deadline deadline(1min);
+
+  while (calls < 2 && !deadline.has_passed()) {
+    EXPECT_FALSE(wait_until(
+        deadline.within(10ms), [] { return false; }, [&] { ++calls; }));
+  }
+
+  EXPECT_EQ(calls, 2);
+  EXPECT_GE(deadline.elapsed_seconds(), 0.2);
+  EXPECT_FALSE(wait_until(
+      deadline.within(0ms), [] { return false; }, [&] { ++calls; }));
+  EXPECT_LE(calls, 3) << "calls that are due for long are not made up for";
 }
 
 TEST(WaitUntil, LooksOnceMoreAfterTheDeadline) {
