@@ -5,6 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 set(all_below_train
     base
     topology
+    policy
     kernels
     mpi
     gpu
@@ -20,16 +21,17 @@ set(rooms ${all_below_train} sim train)
 # The rooms that a room may include, besides itself and base.
 set(sees_base "")
 set(sees_topology "")
+set(sees_policy topology)
 set(sees_kernels "")
 set(sees_mpi "")
 set(sees_gpu "")
 set(sees_transport topology mpi gpu kernels)
 set(sees_runtime mpi gpu transport)
 set(sees_algorithm topology kernels)
-set(sees_engine topology kernels transport algorithm)
-set(sees_sim topology kernels transport algorithm engine)
+set(sees_engine topology policy kernels transport algorithm)
+set(sees_sim topology policy kernels transport algorithm engine)
 set(sees_model kernels)
-set(sees_optim topology kernels transport runtime algorithm engine model gpu)
+set(sees_optim topology policy kernels transport runtime algorithm engine model gpu)
 set(sees_checkpoint transport runtime model optim)
 set(sees_train ${all_below_train})
 

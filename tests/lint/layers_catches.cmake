@@ -36,6 +36,8 @@ endif()
 
 plant(topology/b.h "#include <libgossip/mpi/a.h>")
 plant(base/b.h "#include <libgossip/topology/a.h>")
+plant(policy/b.h "#include <libgossip/transport/a.h>")
+plant(transport/b.h "#include <libgossip/policy/a.h>")
 plant(engine/b/c.cpp "  #  include <libgossip/optim/a.h>")
 plant(train/b.cpp "#include <libgossip/sim/a.h>")
 plant(checkpoint/b.cpp "#include <libgossip/train/a.h>")
