@@ -1,55 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
-#include <span>
+#include <concepts>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/model/flat_model.h>
+#include <libgossip/model/memory.h>
 #include <libgossip/train/saved_field.h>
 #include <libgossip/train/snapshots.h>
 
 namespace gossip::train {
 namespace {
 
-/// The parameters, and the buffers of their type.
-std::vector<at::Tensor> tensors_of(const torch::nn::Module& module) {
-  std::vector<at::Tensor> tensors = module.parameters();
-  GOSSIP_CHECK(!tensors.empty(), "A module without parameters has nothing to be kept.");
-  const at::ScalarType type = tensors.front().scalar_type();
-  for (const at::Tensor& parameter : tensors) {
-    GOSSIP_CHECK(parameter.scalar_type() == type && (type == at::kFloat || type == at::kDouble),
-                 "The module has a parameter {}: to be kept they must be all float or all double.",
-                 model::description_of(parameter));
+/// The parameters and the buffers, under each of their names.
+std::vector<model::Holder> holders_of(const torch::nn::Module& module) {
+  std::vector<model::Holder> result;
+  for (const auto& item : module.named_parameters()) {
+    result.push_back({.name = item.key(), .tensor = item.value()});
   }
-  for (const at::Tensor& buffer : module.buffers()) {
-    if (buffer.scalar_type() == type) tensors.push_back(buffer);
+  for (const auto& item : module.named_buffers()) {
+    result.push_back({.name = item.key(), .tensor = item.value(), .is_buffer = true});
   }
-  return tensors;
+  return result;
 }
 
-at::Tensor flattened(const torch::nn::Module& module) {
-  const torch::NoGradGuard no_grad;
-  std::vector<at::Tensor> parts;
-  for (const at::Tensor& tensor : tensors_of(module)) parts.push_back(tensor.flatten());
-  return at::cat(parts);
+bool is_trained(const model::Holder& holder) {
+  return !holder.is_buffer && holder.tensor.requires_grad();
 }
 
-void restore(const torch::nn::Module& module, const at::Tensor& values) {
-  const torch::NoGradGuard no_grad;
-  std::int64_t begin = 0;
-  for (const at::Tensor& tensor : tensors_of(module)) {
-    tensor.copy_(values.narrow(0, begin, tensor.numel()).view_as(tensor));
-    begin += tensor.numel();
-  }
-}
-
-void average_(transport::Group& group, const at::Tensor& values) {
-  const auto size = static_cast<std::size_t>(values.numel());
-  const Dtype dtype = values.scalar_type() == at::kFloat ? Dtype::kFloat32 : Dtype::kFloat64;
-  transport::average_(group, VectorView(dtype, values.data_ptr(), size));
+/// The mean over the ranks, in which this rank's counts `share` times. Types that are not mixed go
+/// by double.
+at::Tensor averaged(transport::Group& group, const at::Tensor& tensor, double share = 1.0) {
+  const auto type = tensor.scalar_type() == at::kFloat ? at::kFloat : at::kDouble;
+  at::Tensor mean = tensor.to(type).clone(at::MemoryFormat::Contiguous);
+  if (share != 1.0) mean.mul_(share);
+  transport::average_(group, model::view_of(mean));
+  return mean;
 }
 
 /// Names a record's fields for saving and loading.
@@ -58,6 +51,7 @@ void visit_fields(EpochRecord& record, const Visit& visit) {
   visit("epoch", record.epoch);
   visit("loss", record.loss);
   visit("lr", record.lr);
+  visit("images_per_second", record.images_per_second);
   visit("step", record.totals.step);
   visit("samples", record.totals.samples);
   visit("seconds", record.totals.seconds);
@@ -69,8 +63,81 @@ void visit_fields(EpochRecord& record, const Visit& visit) {
 
 }  // namespace
 
-Snapshots::Snapshots(const torch::nn::Module& module) : module_(module) {
-  static_cast<void>(tensors_of(module));  // checks them
+Snapshots::Snapshots(const torch::nn::Module& module) {
+  const std::vector<model::Holder> holders = holders_of(module);
+  parts_.resize(holders.size());
+  std::unordered_multimap<const void*, std::size_t> seen;  // by memory
+  const auto add = [&](std::size_t name) {
+    const model::Holder& holder = holders[name];
+    const void* begin = model::range_of(holder.tensor).begin;
+    const auto [first, last] = seen.equal_range(begin);
+    const auto found = std::find_if(first, last, [&](const auto& known) {
+      const at::Tensor& other = kept_[known.second].tensor;
+      return other.is_same(holder.tensor) || model::is_alias(other, holder.tensor);
+    });
+    parts_[name] = found == last ? kept_.size() : found->second;
+    if (found == last) {
+      seen.emplace(begin, kept_.size());
+      kept_.push_back({.name = holder.name, .tensor = holder.tensor});
+    }
+    kept_[parts_[name]].is_averaged |= holder.is_buffer && holder.tensor.is_floating_point();
+  };
+  for (std::size_t name = 0; name < holders.size(); ++name) {
+    if (is_trained(holders[name])) add(name);
+  }
+  num_trained_ = kept_.size();
+  GOSSIP_CHECK(num_trained_ > 0, "A module without parameters to train has nothing to be kept.");
+  const at::ScalarType type = kept_.front().tensor.scalar_type();
+  for (const Kept& parameter : kept_) {
+    GOSSIP_CHECK(
+        parameter.tensor.scalar_type() == type && (type == at::kFloat || type == at::kDouble),
+        "The module has a parameter {}: to be kept they must be all float or all double.",
+        model::description_of(parameter.tensor));
+  }
+  for (std::size_t name = 0; name < holders.size(); ++name) {
+    if (!is_trained(holders[name])) add(name);
+  }
+}
+
+Snapshots::Model Snapshots::copy() const {
+  const torch::NoGradGuard no_grad;
+  Model model;
+  std::vector<at::Tensor> trained;
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    if (i < num_trained_) {
+      trained.push_back(kept_[i].tensor.flatten());
+    } else {
+      model.others.push_back(kept_[i].tensor.detach().clone());
+    }
+  }
+  model.trained = at::cat(trained);
+  return model;
+}
+
+void Snapshots::put(const Model& model, const torch::nn::Module& scratch) const {
+  std::vector<at::Tensor> values;
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < num_trained_; ++i) {
+    const at::Tensor& like = kept_[i].tensor;
+    values.push_back(model.trained.narrow(0, begin, like.numel()).view(like.sizes()));
+    begin += like.numel();
+  }
+  values.insert(values.end(), model.others.begin(), model.others.end());
+  const std::vector<model::Holder> holders = holders_of(scratch);
+  GOSSIP_CHECK(holders.size() == parts_.size(),
+               "The models that were kept have {} parameters and buffers, but the module to "
+               "evaluate them in has {}: give it one of the same kind.",
+               parts_.size(), holders.size());
+  for (std::size_t name = 0; name < holders.size(); ++name) {
+    const at::Tensor& from = values[parts_[name]];
+    const model::Holder& to = holders[name];
+    GOSSIP_CHECK(to.tensor.sizes() == from.sizes(),
+                 "'{}' is {} in the models that were kept, but '{}' of the module to evaluate them "
+                 "in is {}: give it one of the same kind.",
+                 kept_[parts_[name]].name, model::description_of(from), to.name,
+                 model::description_of(to.tensor));
+    model::assign_(to.tensor, from);
+  }
 }
 
 checkpoint::Checkpointer::Part Snapshots::part() {
@@ -79,7 +146,7 @@ checkpoint::Checkpointer::Part Snapshots::part() {
 }
 
 void Snapshots::take(const optim::Decentralized& optimizer, EpochRecord record) {
-  moments_.push_back({std::move(record), optimizer.weight(), flattened(module_)});
+  moments_.push_back({std::move(record), optimizer.weight(), copy()});
 }
 
 std::vector<EpochRecord> Snapshots::evaluated(transport::Group& group, torch::nn::Module& scratch,
@@ -87,14 +154,23 @@ std::vector<EpochRecord> Snapshots::evaluated(transport::Group& group, torch::nn
   std::vector<EpochRecord> records;
   for (const Moment& moment : moments_) {
     EpochRecord& record = records.emplace_back(moment.record);
-    restore(scratch, moment.values);
+    put(moment.model, scratch);
     record.test_accuracy_local = accuracy_of(test);
-    const at::Tensor mean =
-        moment.values * (moment.weight / transport::mean_of(group, moment.weight));
-    average_(group, mean);
-    const double square = (moment.values - mean).square().sum().item<double>();
+    Model mean = moment.model;
+    mean.trained = averaged(group, moment.model.trained);
+    const double square =
+        model::squared_distance(model::view_of(moment.model.trained), model::view_of(mean.trained));
     record.consensus_distance = std::sqrt(transport::mean_of(group, square));
-    restore(scratch, mean);
+    // With push-sum a model counts by its weight.
+    const double share = moment.weight / transport::mean_of(group, moment.weight);
+    if (transport::mean_of(group, share == 1.0 ? 0.0 : 1.0) > 0.0) {
+      mean.trained = averaged(group, moment.model.trained, share);
+    }
+    for (std::size_t i = 0; i < mean.others.size(); ++i) {
+      if (!kept_[num_trained_ + i].is_averaged) continue;
+      mean.others[i] = averaged(group, moment.model.others[i], share);
+    }
+    put(mean, scratch);
     record.test_accuracy_mean_model = accuracy_of_common_model(group, test);
   }
   return records;
@@ -107,28 +183,42 @@ model::StateDict Snapshots::state() const {
   for (std::int64_t i = 0; i < size(); ++i) {
     const Moment& moment = moments_[static_cast<std::size_t>(i)];
     const std::string prefix = std::to_string(i) + ".";
-    state.add(prefix + "model", moment.values);
+    state.add(prefix + "model", moment.model.trained);
+    for (std::size_t k = 0; k < moment.model.others.size(); ++k) {
+      state.add(prefix + "other." + std::to_string(k), moment.model.others[k]);
+    }
     state.add(prefix + "weight", Value(moment.weight));
-    state.add(prefix + "images_per_second", Value(moment.record.images_per_second.value_or(0.0)));
     EpochRecord record = moment.record;
-    visit_fields(record,
-                 [&](const char* name, auto& field) { state.add(prefix + name, Value(field)); });
+    visit_fields(record, [&]<class T>(const char* name, const T& field) {
+      if constexpr (std::same_as<T, std::optional<double>>) {
+        if (field) state.add(prefix + name, Value(*field));
+      } else {
+        state.add(prefix + name, Value(field));
+      }
+    });
     for (const Field& field : record.extra) state.add(prefix + field.name, to_save(field));
   }
   return state;
 }
 
 std::function<void()> Snapshots::plan(model::StateReader& saved) {
-  const at::Tensor like = flattened(module_);
+  const Model like = copy();
   std::vector<Moment> moments;
   for (std::int64_t i = 0; i < saved.value<std::int64_t>("count"); ++i) {
     const std::string prefix = std::to_string(i) + ".";
     Moment& moment = moments.emplace_back();
-    moment.values = saved.tensor(prefix + "model", like).clone();
+    moment.model.trained = saved.tensor(prefix + "model", like.trained).clone();
+    for (std::size_t k = 0; k < like.others.size(); ++k) {
+      const std::string name = prefix + "other." + std::to_string(k);
+      moment.model.others.push_back(saved.tensor(name, like.others[k]).clone());
+    }
     moment.weight = saved.value<double>(prefix + "weight");
-    moment.record.images_per_second = saved.value<double>(prefix + "images_per_second");
     visit_fields(moment.record, [&]<class T>(const char* name, T& field) {
-      field = saved.value<T>(prefix + name);
+      if constexpr (std::same_as<T, std::optional<double>>) {
+        if (saved.has_value(prefix + name)) field = saved.value<double>(prefix + name);
+      } else {
+        field = saved.value<T>(prefix + name);
+      }
     });
     for (const NamedValue& value : saved.rest(prefix)) {
       moment.record.extra.push_back(field_of(value));

@@ -4,9 +4,13 @@
 /// @file
 /// Models kept during an asynchronous run, to be evaluated after it.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/model/state_dict.h>
@@ -22,8 +26,10 @@ class Module;
 namespace gossip::train {
 
 /// Models of one rank at several moments, kept until all ranks have time to evaluate them: so an
-/// asynchronous run is evaluated without waiting. Kept are the module's parameters, which are all
-/// float or all double, and its buffers of that type.
+/// asynchronous run is evaluated without waiting. Kept is all that the module has: the trained
+/// parameters, which are all float or all double, and frozen ones and buffers of any type. As with
+/// Decentralized::with_mean_model() the mean model has the mean of parameters and floating-point
+/// buffers, all else is the rank's own.
 ///
 ///     train::Snapshots snapshots(*model);
 ///     while (optimizer.job_steps() < total) {
@@ -38,8 +44,8 @@ namespace gossip::train {
 /// Memory: a model each, in the host's memory. Threads: one at a time; one object per rank.
 class Snapshots {
  public:
-  /// Of `module`, which must outlive this object. Throws gossip::Error for a module without
-  /// parameters, and for parameters that are not all float or all double.
+  /// Of `module`; trained are the parameters that require gradients now. Throws gossip::Error for
+  /// a module without such parameters, and when they are not all float or all double.
   explicit Snapshots(const torch::nn::Module& module);
 
   /// Models that are kept.
@@ -60,22 +66,37 @@ class Snapshots {
 
   /// The records in their order, with accuracies and consensus distances. `scratch` is a module of
   /// the same kind, which gets each of the models in turn, the ranks' own and their mean, and keeps
-  /// the last one; `test` is for it. Collective, blocks; all ranks have kept as many.
+  /// the last one; `test` is for it. Collective, blocks as long as the thread's CollectiveCall
+  /// says; all ranks have kept as many. Throws gossip::Error for a module of another kind.
   [[nodiscard]] std::vector<EpochRecord> evaluated(transport::Group& group,
                                                    torch::nn::Module& scratch,
                                                    const TestSet& test) const;
 
  private:
+  /// A tensor of the module. Those that show the same elements are one.
+  struct Kept {
+    std::string name;  // the first
+    at::Tensor tensor;
+    bool is_averaged = false;  // a buffer
+  };
+  struct Model {
+    at::Tensor trained;              // one after the other, flat
+    std::vector<at::Tensor> others;  // frozen parameters and buffers
+  };
   struct Moment {
     EpochRecord record;
     double weight = 1.0;
-    at::Tensor values;  // one after the other, flat
+    Model model;
   };
 
+  [[nodiscard]] Model copy() const;
+  void put(const Model& model, const torch::nn::Module& scratch) const;
   [[nodiscard]] model::StateDict state() const;
   [[nodiscard]] std::function<void()> plan(model::StateReader& saved);
 
-  const torch::nn::Module& module_;
+  std::vector<Kept> kept_;  // the trained ones first
+  std::size_t num_trained_ = 0;
+  std::vector<std::size_t> parts_;  // of each name of the module: which of them it is
   std::int64_t gone_ = 0;
   std::vector<Moment> moments_;
 };

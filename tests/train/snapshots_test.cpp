@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
 #include <libgossip/train/evaluation.h>
 #include <libgossip/train/snapshots.h>
 
@@ -48,10 +53,16 @@ TEST_F(Evaluation, FillsInARecord) {
   EXPECT_EQ(record.consensus_distance, run.optimizer->consensus_distance());
 }
 
+std::vector<torch::Tensor> all_of(const torch::nn::Module& module) {
+  std::vector<torch::Tensor> tensors = module.parameters();
+  for (const torch::Tensor& buffer : module.buffers()) tensors.push_back(buffer);
+  return test::copies_of(tensors);
+}
+
 /// What a module held when it was tested.
-TestSet looking_at(const Normed& module, std::vector<std::vector<torch::Tensor>>& seen) {
+TestSet looking_at(const torch::nn::Module& module, std::vector<std::vector<torch::Tensor>>& seen) {
   return {.num_samples = 10, .num_correct = [&](std::int64_t, std::int64_t count) {
-            seen.push_back(test::copies_of(module.parameters()));
+            seen.push_back(all_of(module));
             return count;
           }};
 }
@@ -66,9 +77,8 @@ class SnapshotsTest : public test::OptimTest {
                                        .totals = {.step = 10 * epoch},
                                        .images_per_second = 7.0,
                                        .extra = {{"skipped", 3 * epoch}}});
-      own_.push_back(test::copies_of(run_.model->parameters()));
-      run_.optimizer->with_mean_model(
-          [&] { mean_.push_back(test::copies_of(run_.model->parameters())); });
+      own_.push_back(all_of(*run_.model));
+      run_.optimizer->with_mean_model([&] { mean_.push_back(all_of(*run_.model)); });
     }
     run_.step();
   }
@@ -137,6 +147,86 @@ TEST_F(SnapshotsTest, GoThroughACheckpoint) {
 
   EXPECT_EQ(after.ended(), 5);
   expect_records(evaluated(after));
+}
+
+/// Of many types, some of which are another one or part of it; all but the parameters that train
+/// differ between the ranks.
+struct Various : torch::nn::Module {
+  Various()
+      : first(register_module("first", torch::nn::Linear(4, 3))),
+        single(register_buffer("single", torch::zeros({3}, torch::kFloat32))),
+        half(register_buffer("half", torch::zeros({2}, torch::kFloat16))),
+        brain(register_buffer("brain", torch::zeros({2}, torch::kBFloat16))),
+        wide(register_buffer("wide", torch::zeros({}, torch::kFloat64).expand({4}))),
+        count(register_buffer("count", torch::zeros({2}, torch::kInt64))),
+        frozen(register_parameter("frozen", torch::zeros({2}, torch::kBFloat16), false)) {
+    register_module("again", first);
+    register_buffer("alias", half);
+  }
+  torch::Tensor forward(const torch::Tensor& x) { return first(x); }
+
+  void mark(Rank rank) {
+    const torch::NoGradGuard no_grad;
+    for (torch::Tensor& tensor : std::vector{single, half, brain, count, frozen}) {
+      tensor.fill_(2 * rank + 1);
+    }
+    wide.mutable_data_ptr<double>()[0] = 2 * rank + 1;
+  }
+
+  torch::nn::Linear first;
+  torch::Tensor single, half, brain, wide, count, frozen;
+};
+
+/// A ring in which rank 0 has one more neighbor to send to, so that weights of push-sum differ.
+topology::Schedule lopsided_ring(int size) {
+  std::vector<topology::Arc> arcs;
+  for (Rank rank = 0; size > 1 && rank < size; ++rank) arcs.push_back({rank, (rank + 1) % size});
+  if (size > 2) arcs.push_back({0, 2});
+  return topology::Graph::directed(size, arcs, "lopsided ring");
+}
+
+TEST_F(SnapshotsTest, KeepAllThatAModuleHas) {
+  for (const std::string method : {"gossip-sgd", "push-sum"}) {
+    const auto model = test::make<Various>(1);
+    const auto optimizer =
+        optim::make_optimizer(method, world(), *model, test::momentum_sgd(*model),
+                              method == "push-sum" ? lopsided_ring(size()) : topology::ring(size()),
+                              test::method_options());
+    for (int step = 0; step < 3; ++step) {
+      optimizer->zero_grad();
+      test::loss(*model, rank(), step).backward();
+      optimizer->step();
+    }
+    model->mark(rank());
+    Snapshots snapshots(*model);
+    snapshots.take(*optimizer, {});
+    const auto own = all_of(*model);
+    std::vector<torch::Tensor> mean;
+    optimizer->with_mean_model([&] { mean = all_of(*model); });
+    const double distance = optimizer->consensus_distance();
+
+    const auto scratch = test::make<Various>(7);
+    std::vector<std::vector<torch::Tensor>> seen;
+    const auto records = snapshots.evaluated(world(), *scratch, looking_at(*scratch, seen));
+    EXPECT_EQ(seen.size(), 2U);
+    if (seen.size() != 2U) continue;
+    test::expect_equal(seen[0], own);
+    expect_near(seen[1], mean);
+    EXPECT_NEAR(records.at(0).consensus_distance.value_or(-1.0), distance, 1e-9);
+    EXPECT_EQ(distance > 0.0, size() > 1);
+  }
+}
+
+TEST_F(SnapshotsTest, AreRefusedByAModuleOfAnotherKind) {
+  Snapshots snapshots(*run_.model);
+  take(snapshots);
+  torch::nn::Linear fewer(4, 6);
+  const auto other = test::make<Normed>(7);
+  other->last->bias.set_data(torch::zeros({1}, torch::kFloat64));
+  expect_throw<Error>([&] { std::ignore = snapshots.evaluated(world(), *fewer, even_numbers()); },
+                      {"9 parameters and buffers", "has 2: give it one of the same kind"});
+  expect_throw<Error>([&] { std::ignore = snapshots.evaluated(world(), *other, even_numbers()); },
+                      {"'last.bias' is Double [3]", "is Double [1]"});
 }
 
 TEST_F(SnapshotsTest, NeedParametersOfOneType) {
