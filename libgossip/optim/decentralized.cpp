@@ -143,6 +143,11 @@ engine::StagedWorker::Caller Decentralized::make_caller(
   return caller;
 }
 
+std::optional<double> Decentralized::learning_rate() const {
+  if (param_groups_.empty()) return std::nullopt;
+  return learning_rate_of(param_groups_.front().options());
+}
+
 double Decentralized::learning_rate_for(std::string_view method) const {
   std::optional<double> first;
   for (const torch::optim::OptimizerParamGroup& parameters : param_groups_) {

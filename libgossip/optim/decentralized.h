@@ -8,6 +8,7 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -141,6 +142,10 @@ class Decentralized : public torch::optim::Optimizer {
   /// How much this rank's model counts in the mean over the ranks: its push-sum weight; 1 with
   /// other methods. Local.
   [[nodiscard]] double weight() const;
+
+  /// The learning rate of the first parameter group; none where there is no group, or its options
+  /// do not tell one (get_lr()). Local.
+  [[nodiscard]] std::optional<double> learning_rate() const;
 
   /// Name as in the factory: "gossip-sgd".
   [[nodiscard]] std::string_view name() const noexcept { return name_; }

@@ -143,7 +143,7 @@ void MetricsWriter::write_step(const StepRecord& record) {
   Json json = {{"event", "step"}, {"rank", rank_}, {"epoch", record.epoch}};
   add(json, record.totals);
   json["loss"] = record.loss;
-  json["lr"] = record.lr;
+  add(json, "lr", record.lr);
   add(json, "images_per_second", record.images_per_second);
   add(json, "consensus_distance", record.consensus_distance);
   add(json, record.extra);
@@ -154,7 +154,7 @@ void MetricsWriter::write_epoch(const EpochRecord& record) {
   Json json = {{"event", "epoch"}, {"rank", rank_}, {"epoch", record.epoch}};
   add(json, record.totals);
   json["loss"] = record.loss;
-  json["lr"] = record.lr;
+  add(json, "lr", record.lr);
   add(json, "test_accuracy_mean_model", record.test_accuracy_mean_model);
   add(json, "test_accuracy_local", record.test_accuracy_local);
   add(json, "consensus_distance", record.consensus_distance);
@@ -172,7 +172,7 @@ void MetricsWriter::write_result(const Result& result) {
   json["epoch"] = result.epoch;
   add(json, result.totals);
   json["loss"] = result.loss;
-  json["lr"] = result.lr;
+  add(json, "lr", result.lr);
   add(json, "test_accuracy_mean_model", result.test_accuracy_mean_model);
   add(json, "test_accuracy_local", result.test_accuracy_local);
   add(json, "consensus_distance", result.consensus_distance);

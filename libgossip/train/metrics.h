@@ -62,7 +62,7 @@ struct StepRecord {
   std::int64_t epoch = 0;  ///< the training epoch under way, from 1
   Totals totals = {};
   double loss = 0;  ///< mean over this rank's batches since its previous step record
-  double lr = 0;    ///< learning rate of the step just done
+  std::optional<double> lr = std::nullopt;                 ///< learning rate of the step just done
   std::optional<double> images_per_second = std::nullopt;  ///< of the whole job
   std::optional<double> consensus_distance = std::nullopt;
   Fields extra = {};
@@ -73,7 +73,7 @@ struct EpochRecord {
   std::int64_t epoch = 0;  ///< the training epoch just ended, from 1
   Totals totals = {};
   double loss = 0;  ///< mean over this rank's batches of the epoch
-  double lr = 0;
+  std::optional<double> lr = std::nullopt;
   std::optional<double> test_accuracy_mean_model = std::nullopt;  ///< in [0, 1]
   std::optional<double> test_accuracy_local = std::nullopt;  ///< of this rank's model, in [0, 1]
   std::optional<double> consensus_distance = std::nullopt;
@@ -98,7 +98,7 @@ struct Result {
   std::int64_t epoch = 0;  ///< training epochs done
   Totals totals = {};
   double loss = 0;  ///< mean over all ranks' batches of the last training epoch
-  double lr = 0;
+  std::optional<double> lr = std::nullopt;
   std::optional<double> test_accuracy_mean_model = std::nullopt;
   std::optional<double> test_accuracy_local = std::nullopt;  ///< mean over the ranks
   std::optional<double> consensus_distance = std::nullopt;

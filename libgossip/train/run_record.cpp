@@ -17,10 +17,6 @@
 namespace gossip::train {
 namespace {
 
-double learning_rate(const optim::Decentralized& optimizer) {
-  return optimizer.param_groups().front().options().get_lr();
-}
-
 RunRecordOptions checked(RunRecordOptions options) {
   const auto check = [](std::string_view name, std::int64_t value) {
     GOSSIP_CHECK(value >= 1, "{} is {}: it must be at least 1.", name, value);
@@ -126,12 +122,12 @@ void RunRecord::check_loss(const optim::Decentralized& optimizer, std::int64_t e
   metrics_->write_epoch({.epoch = epoch,
                          .totals = totals(optimizer),
                          .loss = loss,
-                         .lr = learning_rate(optimizer),
+                         .lr = optimizer.learning_rate(),
                          .status = Status::kDiverged});
+  const std::optional<double> rate = optimizer.learning_rate();
   throw Error(fmt::format(
-      "The loss is {} on rank {} in step {}: training diverged at learning rate {}. Try a lower "
-      "one.",
-      loss, group_.rank(), steps(optimizer), learning_rate(optimizer)));
+      "The loss is {} on rank {} in step {}: training diverged{}. Try a lower learning rate.", loss,
+      group_.rank(), steps(optimizer), rate ? fmt::format(" at learning rate {}", *rate) : ""));
 }
 
 void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, double loss) {
@@ -151,7 +147,7 @@ void RunRecord::step(const optim::Decentralized& optimizer, std::int64_t epoch, 
   metrics_->write_step({.epoch = epoch,
                         .totals = totals(optimizer),
                         .loss = loss_since_record_ / static_cast<double>(steps_since_record_),
-                        .lr = learning_rate(optimizer),
+                        .lr = optimizer.learning_rate(),
                         .images_per_second = images_per_second(optimizer),
                         .extra = more(optimizer)});
   loss_since_record_ = 0.0;
@@ -163,7 +159,7 @@ EpochRecord RunRecord::end_epoch(const optim::Decentralized& optimizer, std::int
   EpochRecord record{.epoch = epoch,
                      .totals = totals(optimizer),
                      .loss = loss_of_epoch_ / static_cast<double>(steps_of_epoch_),
-                     .lr = learning_rate(optimizer),
+                     .lr = optimizer.learning_rate(),
                      .images_per_second = images_per_second(optimizer),
                      .status = epoch == options_.epochs ? Status::kComplete : Status::kRunning,
                      .extra = more(optimizer)};

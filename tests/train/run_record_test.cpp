@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
+#include <memory>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -194,6 +197,42 @@ TEST_F(RunRecordTest, NamesRankAndStepOfALossThatIsNoNumber) {
       [&] { record.step(*trainee_.optimizer, 1, std::numeric_limits<double>::quiet_NaN()); },
       {"nan", "rank " + std::to_string(rank()), "step 2"});
   EXPECT_EQ(lines_of(metrics()).back().at("status"), "diverged");
+}
+
+/// As users write them: the options tell no learning rate.
+struct PlainOptions : torch::optim::OptimizerCloneableOptions<PlainOptions> {};
+
+class PlainDescent final : public torch::optim::Optimizer {
+ public:
+  explicit PlainDescent(const std::vector<torch::Tensor>& parameters)
+      : Optimizer({torch::optim::OptimizerParamGroup(parameters)},
+                  std::make_unique<PlainOptions>()) {}
+  torch::Tensor step(LossClosure /*closure*/ = nullptr) override { return {}; }
+};
+
+std::unique_ptr<torch::optim::Optimizer> plain_descent(torch::nn::Module& model) {
+  return std::make_unique<PlainDescent>(model.parameters());
+}
+
+TEST_F(RunRecordTest, LeavesOutALearningRateThatNobodyTells) {
+  for (const bool has_groups : {true, false}) {
+    const Trainee run(world(), "gossip-sgd", has_groups ? plain_descent : test::momentum_sgd, 1);
+    if (!has_groups) run.optimizer->param_groups().clear();
+    RunRecord record(world(), options());
+    record.start(*run.optimizer, "ring");
+    for (int i = 0; i < 2; ++i) step(record, run, 1, 1.0);
+    record.write_epoch(record.end_epoch(*run.optimizer, 1));
+    record.finish(*run.optimizer);
+    run.step();
+    expect_throw<Error>(
+        [&] { record.step(*run.optimizer, 1, std::numeric_limits<double>::quiet_NaN()); },
+        {"step 3: training diverged. Try a lower learning rate"});
+
+    const std::vector<Json> lines = lines_of(metrics());
+    EXPECT_THAT(events_of(lines), testing::ElementsAre("start", "step 2", "epoch 2", "epoch 3"));
+    for (const Json& line : lines) EXPECT_FALSE(line.contains("lr")) << line;
+    EXPECT_FALSE(result().contains("lr"));
+  }
 }
 
 TEST_F(RunRecordTest, RefusesOptionsOutOfRange) {

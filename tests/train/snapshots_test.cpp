@@ -69,12 +69,18 @@ TestSet looking_at(const torch::nn::Module& module, std::vector<std::vector<torc
 
 class SnapshotsTest : public test::OptimTest {
  protected:
+  /// Some optimizers tell none.
+  static std::optional<double> rate_of(std::int64_t epoch) {
+    return epoch == 1 ? std::optional(0.25) : std::nullopt;
+  }
+
   /// Two models, after one step and after two; `own` and `mean` are what they were.
   void take(Snapshots& snapshots) {
     for (std::int64_t epoch = 1; epoch <= 2; ++epoch) {
       run_.step();
       snapshots.take(*run_.optimizer, {.epoch = epoch,
                                        .totals = {.step = 10 * epoch},
+                                       .lr = rate_of(epoch),
                                        .images_per_second = 7.0,
                                        .extra = {{"skipped", 3 * epoch}}});
       own_.push_back(all_of(*run_.model));
@@ -103,6 +109,7 @@ class SnapshotsTest : public test::OptimTest {
       const EpochRecord& record = records[static_cast<std::size_t>(epoch - 1)];
       EXPECT_EQ(record.epoch, epoch);
       EXPECT_EQ(record.totals.step, 10 * epoch);
+      EXPECT_EQ(record.lr, rate_of(epoch));
       EXPECT_EQ(record.images_per_second, 7.0);
       EXPECT_EQ(record.test_accuracy_local, 1.0);
       EXPECT_NEAR(record.test_accuracy_mean_model.value_or(0.0), 1.0, 1e-12);
