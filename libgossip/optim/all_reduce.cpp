@@ -173,6 +173,8 @@ void AllReduce::complete() {
   // A pass ended with an exception, or a suspended one came after what is gathered.
   if ((is_in_pass_ || is_stale_) && has_started()) drop_mean();
   is_in_pass_ = false;
+  const bool is_before_step = !is_in_step();  // which has looked at the gradient
+  if (is_before_step) divergence().look_before_mean(flat_model(), steps() + 1);
   const std::size_t num_entries = flat_model().entries().size();
   do {
     for (std::size_t entry = 0; entry < num_entries; ++entry) {
@@ -182,6 +184,7 @@ void AllReduce::complete() {
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
     if (gradient_presence()[entry] > 0.0F) mutable_flat_model().scatter_gradient(entry);
   }
+  if (is_before_step) divergence().look_after_mean(flat_model(), steps() + 1);
   synchronized_step_ = steps();
 }
 

@@ -55,6 +55,7 @@ class AllReduce final : public Decentralized {
   class Hooks;
 
   void complete_started() override;
+  [[nodiscard]] bool has_mean_gradient() const override { return synchronized_step_ == steps(); }
   /// Steps begin again at a number that may have been averaged.
   [[nodiscard]] std::function<void()> plan_more(model::StateReader& /*saved*/) override {
     return [this] { synchronized_step_ = -1; };

@@ -256,7 +256,9 @@ torch::Tensor Decentralized::step(LossClosure closure) {
   const CollectiveCall call = this->call("step()");
   flat_model_->restore_aliases();
   check_groups();
-  if (needs_gradient()) divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1);
+  if (needs_gradient()) {
+    divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1, has_mean_gradient());
+  }
   worker_->check_finish(!is_suspended());
   has_failed_step_ = true;  // unless it ends
   worker_->finish(!is_suspended());

@@ -234,6 +234,15 @@ class Decentralized : public torch::optim::Optimizer {
   /// Completes collective operations that a backward pass started, before others start.
   virtual void complete_started() {}
 
+  /// Whether the gradients hold the mean over the ranks before the step takes it.
+  [[nodiscard]] virtual bool has_mean_gradient() const { return false; }
+
+  /// For methods that replace the gradients by that mean before the step.
+  [[nodiscard]] DivergenceNotice& divergence() noexcept { return divergence_; }
+
+  /// Whether step() is under way, or failed in the middle.
+  [[nodiscard]] bool is_in_step() const noexcept { return has_failed_step_; }
+
   /// Adds what a method keeps besides its worker's state.
   virtual void add_state(model::StateDict& /*state*/) const {}
 

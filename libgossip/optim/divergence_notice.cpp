@@ -35,14 +35,9 @@ double value_of(const at::Tensor& loss) {
   return loss.defined() && loss.numel() == 1 && is_readable(loss) ? element(loss, 0) : 0.0;
 }
 
-/// What is no number, and whose gradient it is; of the loss: nobody's.
-struct Finding {
-  double value = 0.0;
-  const model::FlatModel::Parameter* parameter = nullptr;
-};
+bool is_lost(const DivergenceNotice::Finding& finding) { return !std::isfinite(finding.value); }
 
-Finding find(const model::FlatModel& model, const at::Tensor& loss, std::int64_t step) {
-  if (const double value = value_of(loss); !std::isfinite(value)) return {value};
+DivergenceNotice::Finding find(const model::FlatModel& model, std::int64_t step) {
   for (const model::FlatModel::Parameter& entry : model.entries()) {
     const double value = sample(entry.tensor.grad(), step);
     if (!std::isfinite(value)) return {value, &entry};
@@ -70,13 +65,29 @@ const model::FlatModel::Parameter* find_lost(const model::FlatModel& model) {
 
 }  // namespace
 
+void DivergenceNotice::look_before_mean(const model::FlatModel& model, std::int64_t step) {
+  if (!has_warned_) note(find(model, step), step);
+}
+
+/// What a pass adds to a mean that was no number cannot be told from it.
+void DivergenceNotice::note(const Finding& found, std::int64_t step) {
+  if (!is_lost(found) || lost_mean_ != step) own_ = found;
+}
+
+void DivergenceNotice::look_after_mean(const model::FlatModel& model, std::int64_t step) {
+  if (!has_warned_ && is_lost(find(model, step))) lost_mean_ = step;
+}
+
 void DivergenceNotice::look(const model::FlatModel& model, const at::Tensor& loss, Rank rank,
-                            std::int64_t step) {
+                            std::int64_t step, bool is_mean) {
   if (has_warned_) return;
-  const Finding found = find(model, loss, step);
-  if (std::isfinite(found.value) && step % kStepsBetweenModels != 0) return;
+  const Finding used = find(model, step);
+  if (!is_mean) note(used, step);
+  Finding found = is_lost(used) ? own_ : Finding();  // the program may have mended it
+  if (const double value = value_of(loss); !std::isfinite(value)) found = {value};
+  if (!is_lost(used) && !is_lost(found) && step % kStepsBetweenModels != 0) return;
   const model::FlatModel::Parameter* lost = find_lost(model);
-  if (std::isfinite(found.value) && lost == nullptr) return;
+  if (!is_lost(found) && lost == nullptr) return;
   has_warned_ = true;
   if (lost != nullptr) {
     log(LogLevel::kWarning, rank,

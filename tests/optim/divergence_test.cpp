@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said when a run is lost.
+#include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <libgossip/optim/factory.h>
@@ -39,8 +41,13 @@ std::string on_rank(Rank rank, int step) {
 
 class DivergenceTest : public test::OptimTest {
  protected:
+  using Work = std::function<void(Decentralized&, Branches&)>;
+
   /// Steps 1 to `steps` of `name`; in step `lost` the last rank's loss is multiplied by `factor`.
-  void train(std::string_view name, int steps, int lost, double factor = kNaN) const {
+  /// `before_step` comes between the backward pass and step().
+  void train(
+      std::string_view name, int steps, int lost, double factor = kNaN,
+      const Work& before_step = [](Decentralized&, Branches&) {}) const {
     const auto model = test::make<Branches>(1);
     const auto optimizer = make_optimizer(
         name, world(), *model, std::make_unique<torch::optim::SGD>(test::sgd(*model, 0.01)),
@@ -50,16 +57,13 @@ class DivergenceTest : public test::OptimTest {
       torch::Tensor loss = test::loss(*model, rank(), step);
       if (step == lost && rank() == last()) loss = loss * factor;
       loss.backward();
+      before_step(*optimizer, *model);
       optimizer->step();
     }
   }
-};
 
-TEST_F(DivergenceTest, EveryMethodNamesRankAndStepOfAGradientThatIsNoNumber) {
-  for (const OptimizerName& entry : optimizer_names()) {
-    if (entry.name == "dadao") continue;  // which ends with an error of its own
-    SCOPED_TRACE(entry.name);
-    const std::string said = said_by([&] { train(entry.name, 6, 3); });
+  /// Of a run in which the last rank's gradient is NaN in step 3.
+  void expect_only_the_last_says_whence(const std::string& said) const {
     EXPECT_EQ(count(said, "warning: "), rank() == last() ? 1 : count(said, "The run is lost"));
     EXPECT_LE(count(said, "The run is lost"), 1);
     if (rank() == last()) {
@@ -69,6 +73,76 @@ TEST_F(DivergenceTest, EveryMethodNamesRankAndStepOfAGradientThatIsNoNumber) {
       EXPECT_EQ(count(said, "where the model was finite"), 0) << said;
     }
   }
+};
+
+void synchronize(Decentralized& optimizer, Branches& /*model*/) { optimizer.synchronize(); }
+
+void clip(Decentralized& optimizer, Branches& model) {
+  optimizer.synchronize();
+  torch::nn::utils::clip_grad_norm_(model.parameters(), 1.0);
+}
+
+TEST_F(DivergenceTest, EveryMethodNamesRankAndStepOfAGradientThatIsNoNumber) {
+  for (const OptimizerName& entry : optimizer_names()) {
+    if (entry.name == "dadao") continue;  // which ends with an error of its own
+    SCOPED_TRACE(entry.name);
+    expect_only_the_last_says_whence(said_by([&] { train(entry.name, 6, 3); }));
+    expect_only_the_last_says_whence(said_by([&] { train(entry.name, 6, 3, kNaN, clip); }));
+  }
+}
+
+/// However the mean has come into the gradients before the step.
+TEST_F(DivergenceTest, OfAMeanThatIsNoNumberOnlyWhoBroughtThatInSaysWhence) {
+  const std::vector<Work> ways{
+      synchronize,
+      [](Decentralized& optimizer, Branches& /*model*/) { optimizer.with_mean_model([] {}); },
+      [](Decentralized& optimizer, Branches& /*model*/) { optimizer.paused([] {}); },
+      [this](Decentralized& optimizer, Branches& model) {  // another pass on top of it
+        optimizer.synchronize();
+        test::loss(model, rank(), 0).backward();
+      },
+      [this](Decentralized& optimizer, Branches& model) {
+        optimizer.synchronize();
+        const auto guard = optimizer.no_sync();
+        test::loss(model, rank(), 0).backward();
+      }};
+  for (std::size_t way = 0; way < ways.size(); ++way) {
+    SCOPED_TRACE(way);
+    const std::string said = said_by([&] { train("allreduce", 6, 3, kNaN, ways[way]); });
+    expect_only_the_last_says_whence(said);
+    if (rank() != last()) {
+      EXPECT_THAT(said, HasSubstr("is not finite before step 4"));
+    }
+  }
+}
+
+/// As programs do that leave such a batch out: another one comes in its place.
+TEST_F(DivergenceTest, AMeanThatNoStepUsesIsNoLoss) {
+  const auto model = test::make<Branches>(1);
+  AllReduce optimizer(world(), *model, test::sgd(*model, 0.01));
+  const auto pass = [&](int step, Rank lost) {
+    optimizer.zero_grad();
+    (test::loss(*model, rank(), step) * (rank() == lost ? kNaN : 1.0)).backward();
+    optimizer.synchronize();
+  };
+  EXPECT_EQ(said_by([&] {
+              pass(1, last());
+              pass(2, -1);
+              optimizer.step();
+              pass(3, last());
+              for (torch::Tensor& parameter : model->parameters()) {
+                if (parameter.grad().defined()) parameter.mutable_grad().nan_to_num_();
+              }
+              optimizer.step();
+            }),
+            "");
+  const std::string said = said_by([&] {
+    pass(4, -1);
+    pass(4, 0);
+    optimizer.step();
+  });
+  EXPECT_EQ(count(said, "is nan " + on_rank(0, 3)), rank() == 0 ? 1 : 0) << said;
+  EXPECT_EQ(count(said, "lost"), rank() == 0 ? 1 : 0) << said;
 }
 
 TEST_F(DivergenceTest, RanksThatGotItFromAnotherSayThat) {
