@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <libgossip/algorithm/all_reduce.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
+#include <libgossip/model/memory.h>
 #include <libgossip/optim/all_reduce.h>
 #include <libgossip/topology/families.h>
 
@@ -34,10 +36,9 @@ class AfterGradient final : public torch::autograd::FunctionPostHook {
   std::function<void()> call_;
 };
 
-bool overlap(const VectorView& a, const VectorView& b) {
-  const auto* a_begin = static_cast<const std::byte*>(a.data);
-  const auto* b_begin = static_cast<const std::byte*>(b.data);
-  return a_begin < b_begin + b.bytes() && b_begin < a_begin + a.bytes();
+model::MemoryRange bytes_of(const VectorView& vector) {
+  const auto* begin = static_cast<const std::byte*>(vector.data);
+  return {begin, begin + vector.bytes()};
 }
 
 }  // namespace
@@ -89,11 +90,17 @@ AllReduce::AllReduce(transport::Group& group, torch::nn::Module& module,
   is_gathered_.resize(num_entries, false);
   buckets_of_.resize(num_entries);
   parameters_in_.resize(buckets.size(), 0);
+  std::vector<std::size_t> order(buckets.size());  // by address: they lie apart
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, {}, [&](std::size_t bucket) { return buckets[bucket].data; });
+  const auto end_of = [&](std::size_t bucket) { return bytes_of(buckets[bucket]).end; };
   for (std::size_t entry = 0; entry < num_entries; ++entry) {
-    for (std::size_t bucket = 0; bucket < buckets.size(); ++bucket) {
-      if (!overlap(mutable_flat_model().gradient_slice(entry), buckets[bucket])) continue;
-      buckets_of_[entry].push_back(bucket);
-      ++parameters_in_[bucket];
+    const model::MemoryRange slice = bytes_of(mutable_flat_model().gradient_slice(entry));
+    // From the first one that ends behind the slice's begin.
+    auto bucket = std::ranges::upper_bound(order, slice.begin, {}, end_of);
+    for (; bucket != order.end() && overlaps(slice, bytes_of(buckets[*bucket])); ++bucket) {
+      buckets_of_[entry].push_back(*bucket);
+      ++parameters_in_[*bucket];
     }
   }
   missing_in_ = parameters_in_;
