@@ -282,17 +282,19 @@ void Checkpointer::throw_failure() {
   if (!failure_.empty()) throw JointError(std::exchange(failure_, ""));
 }
 
-/// Makes room for the copy of the state as large as it is now.
+/// Makes room for the copy of the state as large as it is now. What is refused only since a step
+/// has made it is told now, rather than when the next set is due.
 void Checkpointer::reserve_early() {
   if (writer_.current()) return;
   try {
     std::size_t bytes = 0;
-    for (const model::NamedTensor& entry : state().tensors) bytes += entry.tensor.nbytes();
+    for (const TensorInfo& tensor : infos_of(state())) bytes += tensor.bytes;
     if (bytes <= staging_.size) return;
     staging_.reserve(bytes);
     writer_.add(saved_, [memory = staging_.memory.get(), bytes] { touch(memory, bytes); });
-  } catch (const std::exception&) {
-    return;  // the next set that is due meets it again, and says so
+  } catch (const std::exception& error) {  // the next set that is due meets it again
+    if (std::exchange(has_warned_, true)) return;
+    log(LogLevel::kWarning, group_.rank(), "the next checkpoint would fail: {}", error.what());
   }
 }
 

@@ -243,6 +243,7 @@ class Checkpointer {
   bool is_broken_ = false;
   bool is_stopped_ = false;
   bool is_finished_ = false;
+  bool has_warned_ = false;  // of a set that would fail
   int exceptions_;
   Before before_;
   std::int64_t last_steps_ = 0;             // of the optimizer, when it was last looked at

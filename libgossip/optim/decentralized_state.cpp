@@ -48,7 +48,8 @@ void Decentralized::warn_unless_local_saves() const {
   if (!model::saves_nothing(*local_)) return;
   log(LogLevel::kWarning, 0,
       "the local optimizer '{}' does not save its options (the learning rate) and what it keeps: "
-      "after a resume they are as the program makes them. Override save() and load() in it.",
+      "after a resume they are as the program makes them. If its steps put something into state(), "
+      "the next checkpoint fails, and each one after it. Override save() and load() in it.",
       model::local_name(*local_));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be saved, and that start() and resume() refuse the rest.
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -163,6 +164,42 @@ class CheckpointerRefusalTest : public CheckpointerTest {
         parts);
   }
 };
+
+/// Has a state from its first step on, and saves nothing.
+class Counting final : public torch::optim::Optimizer {
+ public:
+  explicit Counting(const std::vector<torch::Tensor>& parameters)
+      : Optimizer({torch::optim::OptimizerParamGroup(parameters)},
+                  std::make_unique<torch::optim::SGDOptions>(0.1)) {}
+  torch::Tensor step(LossClosure /*closure*/ = nullptr) override {
+    for (const torch::Tensor& parameter : param_groups()[0].params()) {
+      state()[parameter.unsafeGetTensorImpl()] = std::make_unique<torch::optim::SGDParamState>();
+    }
+    return {};
+  }
+};
+
+/// start() cannot know.
+TEST_F(CheckpointerRefusalTest, AStateThatAStepMakesIsWarnedOfBeforeASetIsDue) {
+  const SharedFolder folder(world());
+  const Trainee run(
+      world(), "gossip-sgd",
+      [](torch::nn::Module& model) -> std::unique_ptr<torch::optim::Optimizer> {
+        return std::make_unique<Counting>(model.parameters());
+      },
+      2);
+  Checkpointer checkpoints(world(), *run.model, *run.optimizer,
+                           {.folder = folder.path(), .every_steps = 3});
+  checkpoints.start();
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(train(run, checkpoints, 2));
+  const std::string said = testing::internal::GetCapturedStderr();
+  const std::string warning = "the next checkpoint would fail: The local optimizer";
+  EXPECT_NE(said.find(warning), std::string::npos) << said;
+  EXPECT_EQ(said.find(warning), said.rfind(warning)) << said;
+  test::expect_throw<JointError>([&] { static_cast<void>(train(run, checkpoints, 100000)); },
+                                 {"step-3", "has a state, but its save() writes nothing"});
+}
 
 TEST_F(CheckpointerRefusalTest, StartRefusesTensorsThatNoSetHolds) {
   const torch::Tensor ones = torch::ones({2, 3});

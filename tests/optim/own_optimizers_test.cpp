@@ -125,6 +125,8 @@ TEST_F(OwnOptimizersTest, ThatSaveNothingAreToldSoOnce) {
     const std::size_t at = said.find("SignDescent' does not save its options");
     EXPECT_EQ(at != std::string::npos, !is_known && rank() == 0) << said;
     EXPECT_EQ(said.find("does not save", at + 30), std::string::npos) << "once";
+    const std::size_t failure = said.find("into state(), the next checkpoint fails");
+    EXPECT_EQ(failure != std::string::npos, at != std::string::npos) << said;
   }
 }
 
