@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
 #include <libgossip/train/evaluation.h>
 
@@ -19,6 +20,7 @@ double accuracy_of(const TestSet& test) {
 }
 
 double accuracy_of_common_model(transport::Group& group, const TestSet& test) {
+  const CollectiveCall call("accuracy_of_common_model()", CollectiveCall::patience());
   const std::int64_t first = test.num_samples * group.rank() / group.size();
   const std::int64_t last = test.num_samples * (group.rank() + 1) / group.size();
   const double correct = num_correct(test, first, last);
@@ -27,6 +29,7 @@ double accuracy_of_common_model(transport::Group& group, const TestSet& test) {
 
 void evaluate(transport::Group& group, optim::Decentralized& optimizer, const TestSet& test,
               EpochRecord& record) {
+  const CollectiveCall call("evaluate()", optimizer.timeout());
   record.consensus_distance = optimizer.consensus_distance();
   optimizer.with_mean_model(
       [&] { record.test_accuracy_mean_model = accuracy_of_common_model(group, test); });

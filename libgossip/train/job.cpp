@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/mpi/environment.h>
 #include <libgossip/topology/hosts.h>
 #include <libgossip/train/build_info.h>
@@ -71,6 +72,7 @@ std::optional<SlurmJob> slurm_job(const Variables& variables) {
 }
 
 JobInfo job_info(transport::Group& group, const Variables& variables) {
+  const CollectiveCall call("job_info()", CollectiveCall::patience());
   const topology::Hosts hosts = transport::hosts_of(group);
   JobInfo info{.slurm = slurm_job(variables), .mpi = mpi::library_version()};
   for (int host = 0; host < hosts.num_hosts(); ++host) {

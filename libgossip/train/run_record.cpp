@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/file.h>
 #include <libgossip/base/log.h>
@@ -40,6 +41,7 @@ RunRecord::RunRecord(transport::Group& group, RunRecordOptions options)
 
 void RunRecord::start(const optim::Decentralized& optimizer, const std::string& topology,
                       const std::optional<checkpoint::Resumed>& from) {
+  const CollectiveCall call("RunRecord::start()", optimizer.timeout());
   transport::check_together(group_, [&] {
     metrics_.emplace(options_.folder, group_.rank(), group_.size(),
                      from ? LineFile::Start::kAfter : LineFile::Start::kAnew);
@@ -200,6 +202,7 @@ Fields RunRecord::means_of_more(const optim::Decentralized& optimizer) const {
 }
 
 void RunRecord::finish(const optim::Decentralized& optimizer) {
+  const CollectiveCall call("RunRecord::finish()", optimizer.timeout());
   const auto mean = [&](double value) { return transport::mean_of(group_, value); };
   const auto mean_count = [&](std::int64_t value) {
     return std::llround(mean(static_cast<double>(value)));

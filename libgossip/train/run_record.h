@@ -57,7 +57,8 @@ struct RunRecordOptions {
 /// With checkpoints: `checkpoints.add("record", record.part(optimizer))`, then what
 /// Checkpointer::resume() has found is told to start(), and to resumed().
 ///
-/// Collective: start() and finish(). All else is local and does not block.
+/// Collective: start() and finish(), which wait for other ranks as long as the optimizer's timeout
+/// says. All else is local and does not block.
 /// Threads: one at a time; one record per rank.
 /// Errors: gossip::Error, naming the file or folder and the reason, when a file cannot be written.
 class RunRecord {

@@ -10,6 +10,7 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <libgossip/base/collective_call.h>
 #include <libgossip/base/error.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/memory.h>
@@ -151,6 +152,7 @@ void Snapshots::take(const optim::Decentralized& optimizer, EpochRecord record) 
 
 std::vector<EpochRecord> Snapshots::evaluated(transport::Group& group, torch::nn::Module& scratch,
                                               const TestSet& test) const {
+  const CollectiveCall call("Snapshots::evaluated()", CollectiveCall::patience());
   std::vector<EpochRecord> records;
   for (const Moment& moment : moments_) {
     EpochRecord& record = records.emplace_back(moment.record);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <functional>
 #include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include <libgossip/train/evaluation.h>
+#include <libgossip/train/job.h>
 #include <libgossip/train/run_record.h>
+#include <libgossip/train/snapshots.h>
 
 #include "checkpoint/checkpointer_test_support.h"
 
@@ -233,6 +239,48 @@ TEST_F(RunRecordTest, LeavesOutALearningRateThatNobodyTells) {
     for (const Json& line : lines) EXPECT_FALSE(line.contains("lr")) << line;
     EXPECT_FALSE(result().contains("lr"));
   }
+}
+
+TEST_F(RunRecordTest, RanksThatAreInOtherCallsAreToldTheUsersOwn) {
+  if (size() == 1) return;
+  RunRecord record(world(), options());
+  EpochRecord epoch;
+  const TestSet test{.num_samples = 1,
+                     .num_correct = [](std::int64_t, std::int64_t count) { return count; }};
+  Snapshots snapshots(*trainee_.model);
+  snapshots.take(*trainee_.optimizer, {});
+  const auto scratch = test::make<test::Normed>(7);
+  const std::vector<std::pair<std::string, std::function<void()>>> calls{
+      {"RunRecord::start()", [&] { record.start(*trainee_.optimizer, "ring"); }},
+      {"RunRecord::finish()", [&] { record.finish(*trainee_.optimizer); }},
+      {"accuracy_of_common_model()",
+       [&] { std::ignore = accuracy_of_common_model(world(), test); }},
+      {"job_info()", [&] { std::ignore = job_info(world()); }},
+      {"evaluate()", [&] { evaluate(world(), *trainee_.optimizer, test, epoch); }},
+      {"Snapshots::evaluated()",
+       [&] { std::ignore = snapshots.evaluated(world(), *scratch, test); }}};
+  for (const auto& [name, call] : calls) {
+    SCOPED_TRACE(name);
+    expect_throw<JointError>([&, &call = call] { rank() == 0 ? call() : world().barrier(); },
+                             {"rank 0 is in " + name + ",", "in a barrier"});
+  }
+}
+
+/// The optimizer is of each rank alone, so that it has nobody to wait for itself.
+TEST_F(RunRecordTest, WaitsAsLongAsTheOptimizer) {
+  if (size() == 1) return;
+  const auto alone = transport::make_process_group(mpi::Communicator::duplicate(MPI_COMM_SELF));
+  optim::OptimizerOptions hurried = test::method_options();
+  hurried.timeout = std::chrono::milliseconds(100);
+  const Trainee run(*alone, "gossip-sgd", test::momentum_sgd, 1, hurried);
+  RunRecord record(world(), options());
+  record.start(*trainee_.optimizer, "ring");
+  if (rank() == 0) {
+    expect_throw<TimeoutError>([&] { record.finish(*run.optimizer); },
+                               {"Rank 0 waited 0.", "in RunRecord::finish() for rank"});
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  world().barrier();
 }
 
 TEST_F(RunRecordTest, RefusesOptionsOutOfRange) {
