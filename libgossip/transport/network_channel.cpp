@@ -9,6 +9,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/mpi/exchange.h>
 #include <libgossip/mpi/serial.h>
 #include <libgossip/transport/network_channel.h>
@@ -138,12 +139,23 @@ bool NetworkChannel::settle() {
   }
   communicator.barrier();  // from here on nobody offers or grants
   announce();
-  const auto is_quiet = [this] {
+  std::vector<Rank> others;
+  const auto is_quiet = [&] {
     const auto lock = mpi::Serial::lock(network_.mutex_);
-    return network_.error_ == nullptr && !is_under_way();
+    others = in_flight_with();
+    return network_.error_ == nullptr && others.empty();
   };
   const auto settle_all = [&] {
-    const bool is_settled = wait_until(Deadline(options().timeout), is_quiet);
+    const Deadline deadline(options().timeout);
+    Notice notice(communicator.rank(), deadline);
+    const auto while_waiting = [&] {
+      if (others.empty()) return;
+      notice.look([&] {
+        return fmt::format("the messages to and from rank {} in flight at the end of a channel",
+                           fmt::join(others, ", "));
+      });
+    };
+    const bool is_settled = wait_until(deadline, is_quiet, while_waiting);
     const std::vector<int> all = communicator.all_gather(is_settled ? 1 : 0);
     return std::ranges::find(all, 0) == all.end();
   };
@@ -166,16 +178,23 @@ void NetworkChannel::announce() {
   }
 }
 
-bool NetworkChannel::is_under_way() const {
-  const auto is_missing = [](const Peer& peer) { return peer.received < peer.announced; };
-  if (std::ranges::any_of(peers_, is_missing)) return true;
-  const auto is_moving = [](const Departure& departure) { return departure.transfer != 0; };
-  if (std::ranges::any_of(departures_, is_moving)) return true;
+/// The ranks whose messages to this one, or this one's to whom, are under way.
+std::vector<Rank> NetworkChannel::in_flight_with() const {
   const auto is_expected = [](const Arrival& arrival) {
     return arrival.slot >= 0 && !arrival.is_complete;
   };
-  return std::ranges::any_of(
-      peers_, [&](const Peer& peer) { return std::ranges::any_of(peer.arrivals, is_expected); });
+  std::vector<Rank> result;
+  for (Rank rank = 0; std::cmp_less(rank, peers_.size()); ++rank) {
+    const Peer& peer = peers_[static_cast<std::size_t>(rank)];
+    const bool is_moving = std::ranges::any_of(departures_, [&](const Departure& departure) {
+      return departure.to == rank && departure.transfer != 0;
+    });
+    if (is_moving || peer.received < peer.announced ||
+        std::ranges::any_of(peer.arrivals, is_expected)) {
+      result.push_back(rank);
+    }
+  }
+  return result;
 }
 
 std::size_t NetworkChannel::memory_bytes() const {

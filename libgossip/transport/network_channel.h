@@ -111,7 +111,7 @@ class NetworkChannel final : public Channel {
   void free_receive_slot_of(int slot) noexcept;
   [[nodiscard]] Filling filling(int slot, std::size_t bytes, std::uint64_t stamp,
                                 std::uint64_t number) const;
-  [[nodiscard]] bool is_under_way() const;
+  [[nodiscard]] std::vector<Rank> in_flight_with() const;
   [[nodiscard]] bool is_latest() const { return options().reading == Reading::kLatest; }
   void announce();
   void offer_newest();

@@ -2,12 +2,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <fcntl.h>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -17,7 +15,7 @@
 #include <libgossip/checkpoint/save_agreement.h>
 #include <libgossip/transport/local/cluster.h>
 
-#include "support/temporary_folder.h"
+#include "support/said.h"
 #include "support/thread_ranks.h"
 
 namespace gossip::checkpoint {
@@ -126,34 +124,10 @@ TEST(SaveAgreement, RanksOutOfStepHearOfEachWish) {
   EXPECT_EQ(heard, kRanks);
 }
 
-/// What this process says on standard error, in a file.
-class Said {
- public:
-  Said() : screen_(::dup(STDERR_FILENO)) {
-    const int file = ::open(path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    ::dup2(file, STDERR_FILENO);
-    ::close(file);
-  }
-  Said(const Said&) = delete;
-  Said& operator=(const Said&) = delete;
-  ~Said() {
-    ::dup2(screen_, STDERR_FILENO);
-    ::close(screen_);
-  }
-
-  [[nodiscard]] std::string text() const { return test::read_file(path()); }
-
- private:
-  [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "said"; }
-
-  test::TemporaryFolder folder_;
-  int screen_;
-};
-
 TEST(SaveAgreement, ARankThatWaitsForLongSaysSo) {
   constexpr int kRanks = 2;
   const transport::local::Cluster cluster(kRanks);
-  const Said said;
+  const test::Said said;
   test::run_ranks(kRanks, [&](int rank) {
     const auto group = cluster.group(rank);
     SaveAgreement agreement(*group, true, kPatience);
