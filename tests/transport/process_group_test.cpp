@@ -129,6 +129,25 @@ TEST_F(ProcessGroupTest, AMeanThatWasGivenUpIsNoConcernOfThoseAfterTheNextMeetin
   expect_mean();
 }
 
+TEST_F(ProcessGroupTest, AMeanThatEndsInFlightIsNoConcernOfThoseAfterTheNextMeeting) {
+  if (group_->size() == 1) return;
+  std::vector<float> x(100, 1.0F);
+  std::vector<float> y(100, 1.0F);
+  auto in_flight = group_->make_mean(std::span<float>(x), 1min);
+  in_flight->start();
+  if (group_->rank() == 0) {
+    const auto alone = group_->make_mean(std::span<float>(y), 50ms);
+    alone->start();
+    EXPECT_THROW(alone->wait(), TimeoutError);
+  }
+  group_->barrier();
+  in_flight.reset();
+  const auto mean = group_->make_mean(std::span<float>(y), 1min);
+  mean->start();
+  mean->wait();
+  EXPECT_EQ(y, std::vector<float>(100, 1.0F));
+}
+
 /// Rank `absent` comes only when the others have given up, and is told of it.
 void expect_absent_named(Group& group, Rank absent) {
   const auto meet = [&] {
