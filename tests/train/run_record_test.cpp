@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -136,16 +137,22 @@ TEST_F(RunRecordTest, GoesOnWithTheSumsOfACheckpoint) {
   RunRecord before(world(), options());
   before.start(*trainee_.optimizer, "ring");
   step(before, trainee_, 1, 1.0);
-  const model::StateDict state = before.part(*trainee_.optimizer).save();
+  model::StateDict state = before.part(*trainee_.optimizer).save();
+  const auto seconds = std::ranges::find(state.values, "epoch_seconds", &NamedValue::name);
+  ASSERT_NE(seconds, state.values.end());
+  seconds->value = 3600.0;
 
   RunRecord after(world(), options());
-  after.start(*trainee_.optimizer, "ring");
   model::StateReader saved(state, "The record");
   after.part(*trainee_.optimizer).plan(saved)();
   saved.check_all_read();
+  after.start(*trainee_.optimizer, "ring",
+              checkpoint::Resumed{.set = "step-1", .is_exact = true, .ranks = size()});
   step(after, trainee_, 1, 4.0);
 
-  EXPECT_EQ(after.end_epoch(*trainee_.optimizer, 1).loss, 2.5);
+  const EpochRecord epoch = after.end_epoch(*trainee_.optimizer, 1);
+  EXPECT_EQ(epoch.loss, 2.5);
+  EXPECT_LT(epoch.images_per_second.value(), 1.0) << "the hour before counts";
 }
 
 TEST_F(RunRecordTest, RefusesACheckpointWithOtherSamples) {
@@ -281,6 +288,17 @@ TEST_F(RunRecordTest, WaitsAsLongAsTheOptimizer) {
   }
   MPI_Barrier(MPI_COMM_WORLD);
   world().barrier();
+}
+
+TEST_F(RunRecordTest, AFolderThatOneRankCannotWriteIsAnErrorOfAll) {
+  RunRecordOptions options = this->options();
+  if (rank() == last()) {
+    options.folder /= "file";
+    test::write_file(options.folder, "in the way");
+  }
+  RunRecord record(world(), options);
+  expect_throw<JointError>([&] { record.start(*trainee_.optimizer, "ring"); },
+                           {"Cannot make the output folder"});
 }
 
 TEST_F(RunRecordTest, RefusesOptionsOutOfRange) {
