@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
 #include <libgossip/checkpoint/checkpointer.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/decentralized.h>

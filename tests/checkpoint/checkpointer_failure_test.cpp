@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sets that cannot be saved, and how a run goes on after them.
+#include <chrono>
 #include <csignal>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -249,6 +251,35 @@ TEST_F(CheckpointerFailureTest, AFolderThatARankDoesNotShareIsRefused) {
   Checkpointer checkpoints(world(), *run_.model, *run_.optimizer, options);
   test::expect_throw<JointError>([&] { checkpoints.start(); },
                                  {fmt::format("On rank {}", last()), "all ranks share"});
+}
+
+/// Two ranks: so few that each gets a core in time.
+TEST_F(CheckpointerFailureTest, ARankWaitsForOthersAsLongAsTheOptimizerDoes) {
+  if (size() != 2) return;
+  optim::OptimizerOptions impatient = test::method_options();
+  impatient.timeout = std::chrono::seconds(rank() == 0 ? 3 : 60);
+  const auto make_and_step = [&] {
+    const Trainee run(world(), "gossip-sgd", momentum_sgd, 2, impatient);
+    const auto make = [&] {
+      return std::make_unique<Checkpointer>(world(), *run.model, *run.optimizer,
+                                            CheckpointOptions{.folder = folder_.path()});
+    };
+    if (rank() == 1) MPI_Barrier(MPI_COMM_WORLD);  // comes late, and is told of it
+    test::expect_throw<TimeoutError>(make, {"waited", "in the constructor of the Checkpointer"});
+    if (rank() == 0) MPI_Barrier(MPI_COMM_WORLD);
+    const auto checkpoints = make();
+    checkpoints->start();
+    for (int step = 0; step < 3; ++step) {
+      run.step();
+      if (rank() == 0) {
+        EXPECT_FALSE(checkpoints->after_step());
+      }
+    }
+    throw TimeoutError(0, "Rank 0 looks after its steps alone.");
+  };
+  test::expect_throw<TimeoutError>(
+      make_and_step, {rank() == 0 ? "waited 3000 ms for the other 1 ranks to agree" : "alone"});
+  world().barrier();
 }
 
 /// The optimizer and the checkpointer go while an exception unwinds the stack, with an agreement
