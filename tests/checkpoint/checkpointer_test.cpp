@@ -64,6 +64,36 @@ TEST_F(CheckpointerTest, EveryMethodGoesOnToTheBit) {
   }
 }
 
+/// At the same time, and at steps of their own.
+TEST_F(CheckpointerTest, HalvesThatWereSplitGoOnEachFromAFolderOfItsOwn) {
+  const SharedFolder folder(world());
+  const int half = rank() % 2;
+  const auto group = world().split(half, 0);
+  const std::int64_t cut = 2 + half;
+  for (const std::string name : {"gossip-sgd", "push-sum"}) {
+    const std::filesystem::path path = folder.path() / (name + std::to_string(half));
+    const Trainee whole(*group, name, momentum_sgd, 2);
+    {
+      Checkpointer checkpoints(*group, *whole.model, *whole.optimizer,
+                               {.folder = path, .every_steps = cut});
+      checkpoints.start();
+      EXPECT_FALSE(train(whole, checkpoints, 2 * cut - 1));
+      EXPECT_FALSE(checkpoints.finish());
+    }
+    EXPECT_EQ(std::ssize(read_manifest(path / set_name(cut)).ranks), group->size());
+    for (int i = 0; i < 4; ++i) whole.step();
+
+    const Trainee again(*group, name, momentum_sgd, 77);
+    Checkpointer checkpoints(*group, *again.model, *again.optimizer, {.folder = path});
+    const auto resumed = checkpoints.resume();
+    EXPECT_TRUE(resumed && resumed->is_exact) << name;
+    EXPECT_EQ(again.optimizer->steps(), cut);
+    EXPECT_FALSE(train(again, checkpoints, 2 * cut + 3));
+    EXPECT_TRUE(again.bytes() == whole.bytes()) << name;
+    EXPECT_FALSE(checkpoints.finish());
+  }
+}
+
 TEST_F(CheckpointerTest, MassIsConservedOverTheFiles) {
   const SharedFolder folder(world());
   for (const std::string name : {"push-sum", "gradient-tracking", "push-pull", "push-diging"}) {
