@@ -86,6 +86,12 @@ int main(int argc, char** argv) {
     CLI::App* dadao = app.add_subcommand("dadao", "1 rank: the flow of DADAO against memcpy");
     add_number(*dadao, "--bytes", bytes, "Bytes of each of the six vectors", kLeastBytes,
                kMostBytes);
+    CLI::App* membership =
+        app.add_subcommand("membership", "1 rank: how old a rank's news of the others are");
+    int ranks = 64;
+    double seconds = 6.0;
+    add_number(*membership, "--ranks", ranks, "Threads that are ranks", 2, 1024);
+    add_number(*membership, "--seconds", seconds, "Of which the second half counts", 1.0, 1e4);
     CLI::App* setup = nullptr;
     CLI::App* checkpoint = nullptr;
     std::size_t model_bytes = 100'000'000;
@@ -118,6 +124,7 @@ int main(int argc, char** argv) {
     if (*doctor) doctor_command(session, doctor_options);
     if (*drift) drift_command(session, steps, repetitions);
     if (*dadao) dadao_command(session, bytes, repetitions);
+    if (*membership) membership_command(session, ranks, seconds);
     if (*hosts) {
       hosts_options.repetitions = repetitions;
       hosts_command(session, hosts_options);

@@ -37,9 +37,9 @@ AsyncGossipWorker::AsyncGossipWorker(transport::Group& group, topology::Schedule
       options_(options),
       peers_(checked_peers(group, schedule_, options)),
       algorithm_(options.exponent),
-      roster_(group, peers_),
+      membership_(group, peers_,
+                  {.timeout = options.timeout, .on_lost_neighbor = options.on_lost_neighbor}),
       layout_(model_),
-      lost_(group.rank(), group.size(), options.on_lost_neighbor),
       sightings_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", layout_.description());
   if (group.size() == 1) return;
@@ -56,28 +56,32 @@ void AsyncGossipWorker::finish(bool communicate) {
     ++counters_.gossip_rounds;
     Rank blocking = -1;
     if (const auto slot = channel_->try_acquire(peers_, blocking)) {
-      publish(*slot, transport::MessageKind::kData);
+      publish(*slot);
     } else {
       ++counters_.skipped;
     }
     mix(position_.round++);
   }
   ++position_.step;
-  roster_.set_steps(position_.step);
+  membership_.set_steps(position_.step);
 }
 
-void AsyncGossipWorker::publish(std::span<std::byte> slot, transport::MessageKind kind) {
+void AsyncGossipWorker::publish(std::span<std::byte> slot) {
   layout_.write(slot, model_);
-  channel_->commit({.kind = kind, .round = pauses_, .bytes = layout_.bytes()});
+  transport::Header header = membership_.header();
+  header.round = pauses_;
+  header.bytes = layout_.bytes();
+  channel_->commit(header);
   counters_.bytes_sent += layout_.bytes();
 }
 
 void AsyncGossipWorker::mix(std::int64_t round) {
   messages_.clear();
   weights_.clear();
-  schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  const auto is_live = [this](Rank rank) { return !membership_.is_lost(rank); };
+  schedule_.neighborhood(round, group_.rank(), is_live, neighborhood_);
   for (const topology::Neighbor& sender : neighborhood_.in) {
-    if (!lost_.contains(sender.rank)) look_at(sender);
+    look_at(sender);
   }
   for (std::size_t v = 0; v < model_.size(); ++v) {
     visit(model_[v], [&]<class T>(std::span<T> own) {
@@ -97,9 +101,7 @@ void AsyncGossipWorker::look_at(const topology::Neighbor& sender) {
   Sighting& known = sightings_[static_cast<std::size_t>(sender.rank)];
   auto message = channel_->latest(sender.rank);
   const bool has_news = message && message->header().sequence != known.sequence;
-  const bool is_expected = !message || message->header().kind != transport::MessageKind::kLeave;
-  watch(sender.rank, has_news || !is_expected);
-  if (!message || lost_.contains(sender.rank)) return;
+  if (is_lost(sender.rank, has_news) || !message) return;
   if (message->header().round < pauses_) return;  // who paused may have loaded another state
   if (has_news) {
     known.sequence = message->header().sequence;
@@ -113,45 +115,46 @@ void AsyncGossipWorker::look_at(const topology::Neighbor& sender) {
   messages_.push_back(std::move(*message));
 }
 
-void AsyncGossipWorker::watch(Rank sender, bool has_news) {
-  Watch& watch = sightings_[static_cast<std::size_t>(sender)].watch;
-  if (has_news) {
-    watch.reset();
-  } else if (watch.has_run_out(group_.rank(), sender, options_.timeout)) {
-    lost_.add(sender, "publish a model", watch.seconds(), counters_);
+/// Of who has left nothing is expected.
+bool AsyncGossipWorker::is_lost(Rank sender, bool has_news) {
+  if (has_news || membership_.state_of(sender) == MemberState::kLeft) {
+    membership_.note_progress(sender);
+  } else if (membership_.is_overdue(sender)) {
+    membership_.lose(sender, "publish a model");
+    return true;
   }
+  return false;
 }
 
 /// The last model stays where the others can read it, up to the end of their pauses.
 void AsyncGossipWorker::leave() {
-  if (is_away_) return;
-  is_away_ = true;
-  roster_.set_away(true);
+  if (membership_.has_left()) return;
+  membership_.leave();
   if (channel_) {
     try {  // a reader holds a slot for a moment only
-      publish(channel_->acquire(peers_), transport::MessageKind::kLeave);
+      publish(channel_->acquire(peers_));
     } catch (const TimeoutError&) {  // the others may take this rank for silent
     }
   }
   group_.barrier();
   ++pauses_;
-  for (Sighting& sighting : sightings_) sighting.watch.reset();
+  for (const Rank peer : peers_) membership_.note_progress(peer);
 }
 
-void AsyncGossipWorker::come_back() {
-  is_away_ = false;
-  roster_.set_away(false);
-}
+void AsyncGossipWorker::come_back() { membership_.come_back(); }
 
-void AsyncGossipWorker::come_back_alone() {
-  roster_.come_back_alone();
-  come_back();
+void AsyncGossipWorker::come_back_alone() { membership_.come_back_alone(); }
+
+Counters AsyncGossipWorker::counters() const {
+  Counters sum = counters_;
+  membership_.add_to(sum);
+  return sum;
 }
 
 void AsyncGossipWorker::set_position(const Position& position) {
   position_ = position;
   for (Sighting& sighting : sightings_) sighting.first_seen = position.step;
-  roster_.restart(position.step);
+  membership_.restart(position.step);
 }
 
 std::size_t AsyncGossipWorker::memory_bytes() const {

@@ -14,9 +14,8 @@
 
 #include <libgossip/algorithm/async_gossip.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
-#include <libgossip/engine/roster.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
@@ -62,9 +61,9 @@ class AsyncGossipWorker final : public Worker {
   void come_back_alone() override;
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
-  [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] std::int64_t job_steps() const override { return membership_.job_steps(); }
   [[nodiscard]] bool is_synchronous() const override { return false; }
-  [[nodiscard]] Counters counters() const override { return counters_; }
+  [[nodiscard]] Counters counters() const override;
   [[nodiscard]] std::size_t memory_bytes() const override;
 
  private:
@@ -72,13 +71,12 @@ class AsyncGossipWorker final : public Worker {
   struct Sighting {
     std::uint64_t sequence = 0;   // of its newest model
     std::int64_t first_seen = 0;  // own step
-    Watch watch;                  // since then
   };
 
-  void publish(std::span<std::byte> slot, transport::MessageKind kind);
+  void publish(std::span<std::byte> slot);
   void mix(std::int64_t round);
   void look_at(const topology::Neighbor& sender);
-  void watch(Rank sender, bool has_news);
+  [[nodiscard]] bool is_lost(Rank sender, bool has_news);
 
   transport::Group& group_;
   topology::Schedule schedule_;
@@ -87,12 +85,10 @@ class AsyncGossipWorker final : public Worker {
   AsyncGossipWorkerOptions options_;
   std::vector<Rank> peers_;  // made by the checks, first
   algorithm::AsyncGossip algorithm_;
-  Roster roster_;
+  Membership membership_;
   MessageLayout layout_;
   Position position_;
-  LostNeighbors lost_;
   Counters counters_;
-  bool is_away_ = false;
   std::int64_t pauses_ = 0;  // that have begun on all ranks; models tell that of their sender
   std::vector<Sighting> sightings_;              // by rank
   std::unique_ptr<transport::Channel> channel_;  // none for one rank

@@ -41,10 +41,14 @@ struct Counters {
   /// Messages or exchanges not started because the last was under way, and exchanges that did
   /// nothing because the other rank had left.
   std::int64_t skipped = 0;
-  std::int64_t neighbors_lost = 0;  ///< neighbors dropped
-  double mass_lost = 0.0;           ///< push-sum weight, or exchanges, that went with them
-  double wait_seconds = 0.0;        ///< time in which this rank stood still for another
-  Ages ages;                        ///< asynchronous methods: of what was merged
+  std::int64_t neighbors_lost = 0;    ///< neighbors dropped
+  std::int64_t suspected = 0;         ///< times that a neighbor gave no sign of life for long
+  std::int64_t false_suspicions = 0;  ///< of them, those that ended soon
+  /// Exchanges of which the lost neighbor may have made its half, this rank not: at most one each.
+  std::int64_t halves_lost = 0;
+  double mass_lost = 0.0;     ///< push-sum weight, or exchanges, that went with them
+  double wait_seconds = 0.0;  ///< time in which this rank stood still for another
+  Ages ages;                  ///< asynchronous methods: of what was merged
 
   Counters& operator+=(const Counters& other);
 };

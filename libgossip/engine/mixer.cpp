@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include <libgossip/base/error.h>
+#include <libgossip/engine/edges_in_use.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/transport/agreement.h>
@@ -24,6 +27,9 @@ constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
 constexpr std::size_t kHelperBytes = std::size_t{1} << 20U;
 
 constexpr std::size_t kAlignment = 64;
+
+/// How often a rank that waits looks who is lost.
+constexpr std::chrono::milliseconds kLossesEvery{100};
 
 int rounds_examined(const topology::Schedule& schedule) {
   constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
@@ -74,6 +80,15 @@ void check_mutual(const topology::Schedule& schedule) {
   }
 }
 
+/// A header names the edges in use.
+void check_degree(const topology::Schedule& schedule) {
+  const int most = schedule.degree_bound();
+  GOSSIP_CHECK(std::cmp_less_equal(most, kMostEdgesInUse),
+               "The topology '{}' has a rank with {} neighbors in a round, of which a lost one "
+               "cannot be dropped: at most {} can be named.",
+               schedule.name(), most, kMostEdgesInUse);
+}
+
 /// Two messages to each neighbor that may get lost, as far as a channel has room for them.
 int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
   constexpr int kMostSlots = 14;
@@ -120,7 +135,7 @@ std::size_t most_encoded_bytes(const std::vector<VectorView>& vectors,
 }  // namespace
 
 Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
-             OnLostNeighbor on_lost_neighbor)
+             Membership* membership)
     : group_(group),
       matrices_(std::move(matrices)),
       pulled_(std::move(vectors.pulled)),
@@ -129,7 +144,7 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
       corrections_(std::move(vectors.corrections)),
       are_corrections_pushed_(vectors.are_corrections_pushed),
       layout_(joined(joined(pulled_, pushed_), corrections_)),
-      lost_(group.rank(), group.size(), on_lost_neighbor) {
+      membership_(membership) {
   GOSSIP_ASSERT(!codec_ || (pushed_.empty() && corrections_.empty()),
                 "only what is pulled is encoded");
   outgoing_.resize(corrections_.size());
@@ -137,11 +152,12 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
     check_size(matrices_.pull.name(), matrices_.pull.size(), group);
     if (is_pushing()) check_size(matrices_.push.name(), matrices_.push.size(), group);
     message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
-    if (!lost_.may_drop()) return;
+    if (!may_drop()) return;
     GOSSIP_CHECK(!is_pushing() && !codec_ && corrections_.empty(),
                  "A method that pushes or compresses cannot go on without a lost neighbor: take "
                  "on_lost_neighbor 'error'.");
     check_mutual(matrices_.pull);
+    check_degree(matrices_.pull);
   });
   transport::require_agreement(
       group, "vectors to mix",
@@ -153,7 +169,7 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
   if (group.size() == 1) return;
   const int senders = most_senders(matrices_, is_pushing());
   channel_ = group.make_channel({.capacity_bytes = message_bytes_,
-                                 .slots = slots_of(message_bytes_, senders, lost_.may_drop()),
+                                 .slots = slots_of(message_bytes_, senders, may_drop()),
                                  .timeout = patience.timeout,
                                  .while_waiting = patience.while_waiting,
                                  .receive_slots = senders,
@@ -216,7 +232,8 @@ double Mixer::mix(std::int64_t round, double weight) {
     messages_.clear();
     find_neighbors(round);
   }
-  if (lost_.may_drop()) leave_out_lost();
+  round_ = round;
+  if (may_drop()) leave_out_lost();
   const std::int64_t number = numbers_.next(round);
   send(number, weight);
   receive(number);
@@ -268,8 +285,23 @@ void Mixer::send(std::int64_t number, double weight) {
   }
   const std::size_t bytes = write(slot_.empty() ? acquire() : slot_);
   slot_ = {};
-  channel_->commit({.round = number, .weight = weight, .bytes = bytes});
+  transport::Header header = may_drop() ? header_of_round() : transport::Header{};
+  header.round = number;
+  header.weight = weight;
+  header.bytes = bytes;
+  channel_->commit(header);
   counters_.bytes_sent += bytes * receivers_.size();
+}
+
+/// What this rank says of its edges in this round, and holds to.
+transport::Header Mixer::header_of_round() {
+  transport::Header header = membership_->header();
+  header.uses = edges_in_use(pull_.in, [this](Rank rank) { return !membership_->is_lost(rank); });
+  header.degree = degree_;
+  std::erase_if(senders_, [&](const Sender& sender) {
+    return !is_in_use(header.uses, pull_.in, sender.rank);
+  });
+  return header;
 }
 
 /// Returns the bytes of the message.
@@ -294,8 +326,8 @@ std::span<std::byte> Mixer::acquire() {
       counters_.wait_seconds += seconds_between(start, Clock::now());
       return slot;
     } catch (const TimeoutError& error) {
-      if (!lost_.may_drop() || lost_.contains(error.peer())) throw;
-      lost_.add(error.peer(), "read a message", seconds_between(start, Clock::now()), counters_);
+      if (!may_drop() || membership_->is_lost(error.peer())) throw;
+      membership_->lose(error.peer(), "read a message", seconds_between(start, Clock::now()));
       leave_out_lost();
     }
   }
@@ -304,33 +336,64 @@ std::span<std::byte> Mixer::acquire() {
 /// What came from them too late makes room for others.
 void Mixer::leave_out_lost() {
   for (const Sender& sender : senders_) {
-    while (lost_.contains(sender.rank) && channel_->try_next(sender.rank)) {
+    while (membership_->is_lost(sender.rank) && channel_->try_next(sender.rank)) {
     }
   }
-  std::erase_if(senders_, [this](const Sender& sender) { return lost_.contains(sender.rank); });
-  std::erase_if(receivers_, [this](Rank rank) { return lost_.contains(rank); });
+  std::erase_if(senders_, [this](const Sender& to) { return membership_->is_lost(to.rank); });
+  std::erase_if(receivers_, [this](Rank rank) { return membership_->is_lost(rank); });
 }
 
+/// In the order in which they come.
 void Mixer::receive(std::int64_t number) {
   const Clock::time_point start = Clock::now();
-  std::erase_if(senders_, [&](const Sender& sender) { return !receive_from(sender.rank, number); });
+  const Deadline deadline(channel_->options().timeout);
+  const auto at_most = may_drop() ? kLossesEvery : std::chrono::milliseconds::max();
+  late_.clear();
+  for (const Sender& sender : senders_) late_.push_back(sender.rank);
+  while (!late_.empty()) {
+    std::optional<transport::Message> message = channel_->next_any(late_, deadline, at_most);
+    message ? take(std::move(*message), number) : give_up_late(deadline);
+  }
+  std::erase_if(senders_, [this](const Sender& sender) {
+    return !std::ranges::binary_search(messages_, sender.rank, {}, &transport::Message::from);
+  });
   counters_.wait_seconds += seconds_between(start, Clock::now());
+  degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
 }
 
-/// False when the sender is lost.
-bool Mixer::receive_from(Rank sender, std::int64_t number) {
-  const Clock::time_point start = Clock::now();
-  try {
-    messages_.push_back(channel_->next(sender));
-  } catch (const TimeoutError&) {
-    if (!lost_.may_drop()) throw;
-    lost_.add(sender, "send a message", seconds_between(start, Clock::now()), counters_);
-    return false;
-  }
-  const transport::Header& header = messages_.back().header();
+/// Keeps it in the order of the ranks, however they came, unless its sender does not use the edge.
+void Mixer::take(transport::Message message, std::int64_t number) {
+  const Rank sender = message.from();
+  const transport::Header& header = message.header();
+  std::erase(late_, sender);
   RoundNumbers::check(sender, header.round, group_.rank(), number);
   counters_.bytes_received += header.bytes;
-  return true;
+  if (may_drop()) {
+    membership_->hear(sender, header);
+    if (!is_used_by(sender, header)) return;
+  }
+  const auto place = std::ranges::upper_bound(messages_, sender, {}, &transport::Message::from);
+  messages_.insert(place, std::move(message));
+}
+
+/// Those that this rank has waited for as long as it may, and those with which it is known that one
+/// has given the other up: they send nothing more.
+void Mixer::give_up_late(const Deadline& deadline) {
+  if (!may_drop()) throw channel_->lateness_of(late_.front());
+  const bool is_over = deadline.has_passed();
+  std::erase_if(late_, [&](Rank rank) {
+    const bool is_given_up = is_over || membership_->is_lost(rank);
+    if (!is_given_up) return false;
+    membership_->lose(rank, "send a message", deadline.elapsed_seconds());
+    ++counters_.halves_lost;
+    return true;
+  });
+}
+
+/// Where neighbors may be dropped: whether the sender uses its edge to this rank.
+bool Mixer::is_used_by(Rank sender, const transport::Header& header) {
+  matrices_.pull.neighborhood(round_, sender, theirs_);
+  return is_in_use(header.uses, theirs_.in, group_.rank());
 }
 
 /// What message part `index` is mixed from: when pulled, the neighbors', to be mixed into the own

@@ -16,7 +16,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/helper.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/round_numbers.h>
 #include <libgossip/kernels/codec.h>
@@ -48,10 +48,13 @@ struct Matrices {
 /// and what mixing would change of each is added to its correction. From 1 MB on a thread of the
 /// mixer's own does that after mix() has returned: until settle() nobody may touch corrections.
 ///
-/// kDrop: a neighbor that has been silent for the whole timeout takes no part any more, and its
-/// weight goes to the own value: rows stay stochastic, and columns, because the neighbor hears
-/// nothing more either. It needs neighbors that are mutual in every round, and nothing pushed or
-/// compressed. A message that a lost neighbor never reads keeps its memory: up to two copies each.
+/// With a membership that may drop: each header says which edges its sender uses in this round, and
+/// an edge is used when both ends say so, with the weight of the matrix; the rest of the weight
+/// goes to the own value. So rows and columns stay stochastic however the ranks' views differ. A
+/// neighbor that has been silent for the whole timeout is lost, and with it at most the half of one
+/// exchange (Counters::halves_lost): it may have used this rank's message. It needs neighbors that
+/// are mutual in every round, at most 64 of them, and nothing pushed or compressed. A message that
+/// a lost neighbor never reads keeps its memory: up to two copies each.
 ///
 /// Collective: construction and destruction. mix() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.
@@ -66,10 +69,11 @@ class Mixer {
     bool are_corrections_pushed = false;
   };
 
-  /// `vectors` (all ranks: the same types and sizes) must outlive the mixer. Throws gossip::Error
-  /// on every rank when a matrix is for another number of ranks or the ranks' vectors differ.
+  /// `vectors` (all ranks: the same types and sizes) and `membership`, if there is one, must
+  /// outlive the mixer. Throws gossip::Error on every rank when a matrix is for another number of
+  /// ranks or the ranks' vectors differ.
   Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
-        OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError);
+        Membership* membership = nullptr);
 
   /// With a codec, before each mix(): \f$ x_i \leftarrow Q(x_i) \f$ for what is pulled; the same
   /// bytes are what mix() sends.
@@ -79,8 +83,9 @@ class Mixer {
   /// codec \f$ \sum_j R_{ij} Q(x_j) \f$, summed in the order of the ranks), \f$ x_i \leftarrow
   /// \sum_j C_{ij} x_j \f$ for what is pushed, with the matrices of `round`; to corrections \f$
   /// \sum_j W_{ij} s_j - s_i \f$ is added, where s is outgoing() and W is R or C. Blocks until the
-  /// in-neighbors' values of this round are there. Returns \f$ \sum_j C_{ij} w_j \f$, where w_i is
-  /// `weight`; 1 where nothing is pushed. Throws TimeoutError naming the neighbor.
+  /// in-neighbors' values of this round are there, in whatever order they come. Returns \f$ \sum_j
+  /// C_{ij} w_j \f$, where w_i is `weight`; 1 where nothing is pushed. Throws TimeoutError naming
+  /// the neighbor, the first of several.
   double mix(std::int64_t round, double weight = 1.0);
 
   /// Where the next mix(), which must be of this round, takes what is only sent from: one view for
@@ -115,7 +120,11 @@ class Mixer {
   [[nodiscard]] std::size_t write(std::span<std::byte> slot);
   [[nodiscard]] std::span<std::byte> acquire();
   void receive(std::int64_t number);
-  bool receive_from(Rank sender, std::int64_t number);
+  void take(transport::Message message, std::int64_t number);
+  void give_up_late(const Deadline& deadline);
+  [[nodiscard]] bool may_drop() const noexcept { return membership_ && membership_->may_drop(); }
+  [[nodiscard]] transport::Header header_of_round();
+  [[nodiscard]] bool is_used_by(Rank sender, const transport::Header& header);
   void leave_out_lost();
   void count_passes(const std::vector<VectorView>& vectors, std::size_t passes);
   void combine();
@@ -143,14 +152,18 @@ class Mixer {
   std::size_t encoded_bytes_ = 0;
   std::unique_ptr<transport::Channel> channel_;
   RoundNumbers numbers_;
-  LostNeighbors lost_;
+  Membership* membership_;
   Counters counters_;
   // Kept between rounds so that a round allocates nothing.
   topology::Neighborhood pull_;
   topology::Neighborhood push_;
+  topology::Neighborhood theirs_;
   std::vector<Sender> senders_;  // by rank; one a message
+  std::uint16_t degree_ = 0;     // edges used in the last round
+  std::int64_t round_ = 0;       // that is being mixed
+  std::vector<Rank> late_;       // whose messages are waited for
   std::vector<Rank> receivers_;
-  std::vector<transport::Message> messages_;
+  std::vector<transport::Message> messages_;  // of the senders, in the same order
   using Sources =
       std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>>;
   Sources sources_;

@@ -54,9 +54,9 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
       options_(options),
       graph_(checked_graph(group, schedule_)),
       peers_(graph_.out_neighbors(group.rank())),
-      roster_(group, peers_),
+      membership_(group, peers_,
+                  {.timeout = options.timeout, .on_lost_neighbor = options.on_lost_neighbor}),
       vectors_(model, LocalStep::kOnModel),
-      lost_(group.rank(), group.size(), options.on_lost_neighbor),
       edges_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
   if (group.size() == 1) return;
@@ -67,7 +67,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
     most_peers = std::max(most_peers, graph_.out_neighbors(rank).size());
   }
   channel_ = group.make_channel({.capacity_bytes = bytes,
-                                 .slots = slots_of(bytes, most_peers, lost_.may_drop()),
+                                 .slots = slots_of(bytes, most_peers, membership_.may_drop()),
                                  .timeout = options.timeout,
                                  .receive_slots = slots_of(bytes, 0, false),
                                  .has_rounds = false,
@@ -102,7 +102,7 @@ void OverlapWorker::finish(bool communicate) {
   const std::lock_guard lock(mutex_);
   check();
   ++position_.step;
-  roster_.set_steps(position_.step);
+  membership_.set_steps(position_.step);
   if (!channel_) return;
   if (to_make_up_ > 0.0) vectors_.make_up(std::exchange(to_make_up_, 0.0));
   vectors_.open();
@@ -113,7 +113,7 @@ void OverlapWorker::finish(bool communicate) {
 
 void OverlapWorker::leave() {
   if (mode_ == Mode::kAway) return;
-  roster_.set_away(true);
+  membership_.leave();
   {
     const std::lock_guard lock(mutex_);
     mode_ = Mode::kServing;
@@ -131,7 +131,8 @@ void OverlapWorker::settle() {
   }
   const std::vector<std::int64_t> expected = messages_to_come();
   const auto has_all = [&](Rank rank) {
-    return lost_.contains(rank) || edge(rank).received >= expected[static_cast<std::size_t>(rank)];
+    return membership_.is_lost(rank) ||
+           edge(rank).received >= expected[static_cast<std::size_t>(rank)];
   };
   const auto is_complete = [&] {
     const std::lock_guard lock(mutex_);
@@ -150,7 +151,7 @@ void OverlapWorker::settle() {
   }));
   const std::lock_guard lock(mutex_);
   for (const Rank peer : peers_) {
-    if (!has_all(peer)) lost_.add(peer, "deliver a message", deadline.elapsed_seconds(), counters_);
+    if (!has_all(peer)) membership_.lose(peer, "deliver a message", deadline.elapsed_seconds());
   }
   if (vectors_.has_news()) {  // else the model keeps its bits
     vectors_.open();
@@ -176,13 +177,13 @@ std::vector<std::int64_t> OverlapWorker::messages_to_come() {
 }
 
 void OverlapWorker::come_back() {
-  roster_.set_away(false);
+  membership_.come_back();
   const std::lock_guard lock(mutex_);
   mode_ = Mode::kTraining;
 }
 
 void OverlapWorker::come_back_alone() {
-  roster_.come_back_alone();
+  membership_.come_back_alone();
   come_back();
 }
 
@@ -199,12 +200,14 @@ void OverlapWorker::set_position(const Position& position) {
   to_make_up_ = 0.0;  // the state that is loaded lacks nothing
   position_ = position;
   for (Edge& edge : edges_) edge.news_at = position.step;
-  roster_.restart(position.step);
+  membership_.restart(position.step);
 }
 
 Counters OverlapWorker::counters() const {
   const std::lock_guard lock(mutex_);
-  return counters_;
+  Counters sum = counters_;
+  membership_.add_to(sum);
+  return sum;
 }
 
 std::size_t OverlapWorker::memory_bytes() const {
@@ -229,16 +232,17 @@ bool OverlapWorker::absorb_from(Rank sender) {
     counters_.bytes_received += header.bytes;
     counters_.bytes_averaged += header.bytes;
     from.news_at = position_.step;
-    roster_.set_taken(sender, ++from.received);
+    membership_.set_taken(sender, ++from.received);
     has_moved = true;
   }
   return has_moved;
 }
 
-/// Of this rank's next round, one after the other where there are several; -1: none.
+/// Of this rank's next round, one after the other where there are several that live; -1: none.
 Rank OverlapWorker::choose_receiver() {
   const std::int64_t round = position_.round++;
-  schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  const auto is_live = [this](Rank rank) { return !membership_.is_lost(rank); };
+  schedule_.neighborhood(round, group_.rank(), is_live, neighborhood_);
   const std::vector<topology::Neighbor>& out = neighborhood_.out;
   if (out.empty()) return -1;
   const std::int64_t turn = round / std::max(schedule_.period(), 1);
@@ -247,9 +251,9 @@ Rank OverlapWorker::choose_receiver() {
 
 void OverlapWorker::send() {
   const Rank receiver = choose_receiver();
-  if (receiver < 0 || lost_.contains(receiver)) return;
+  if (receiver < 0) return;
   const Edge& to = edge(receiver);
-  const bool has_room = !lost_.may_drop() || to.sent - to.taken_by_receiver < kMostOnTheirWay;
+  const bool has_room = !membership_.may_drop() || to.sent - to.taken_by_receiver < kMostOnTheirWay;
   if (vectors_.may_send() && has_room) {
     send_to(receiver);
   } else {
@@ -267,7 +271,11 @@ void OverlapWorker::send_to(Rank receiver) {
   }
   const std::size_t bytes = vectors_.layout().bytes();
   const double weight = vectors_.send(kShare, *slot, 1);
-  channel_->commit({.round = position_.step, .weight = weight, .bytes = bytes});
+  transport::Header header = membership_.header();
+  header.round = position_.step;
+  header.weight = weight;
+  header.bytes = bytes;
+  channel_->commit(header);
   Edge& to = edge(receiver);
   to.weights[static_cast<std::size_t>(to.sent++) % kRemembered] = weight;
   ++counters_.gossip_rounds;
@@ -294,19 +302,20 @@ Activity OverlapWorker::look() {
 void OverlapWorker::watch() {
   for (const Rank peer : peers_) {
     Edge& to = edge(peer);
-    const std::int64_t taken = roster_.taken_by(peer);
-    if (taken != to.taken_by_receiver || taken >= to.sent || lost_.contains(peer)) {
+    const std::int64_t taken = membership_.taken_by(peer);
+    if (taken != to.taken_by_receiver || taken >= to.sent) {
       to.taken_by_receiver = taken;
-      to.watch.reset();
-    } else if (to.watch.has_run_out(group_.rank(), peer, options_.timeout)) {
-      lose(peer);
+      membership_.note_progress(peer);
+    } else if (!membership_.is_lost(peer) && membership_.is_overdue(peer)) {
+      membership_.lose(peer, "take a message");
     }
+    if (membership_.is_lost(peer) && !to.is_written_off) write_off(to);
   }
 }
 
-void OverlapWorker::lose(Rank peer) {
-  Edge& to = edge(peer);
-  lost_.add(peer, "take a message", to.watch.seconds(), counters_);
+/// What was on its way to a rank that is lost.
+void OverlapWorker::write_off(Edge& to) {
+  to.is_written_off = true;
   double lost = 0.0;
   const std::int64_t first =
       std::max(to.taken_by_receiver, to.sent - static_cast<std::int64_t>(kRemembered));

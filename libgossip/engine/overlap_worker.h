@@ -14,10 +14,9 @@
 
 #include <libgossip/base/alone.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/push_sum_vectors.h>
 #include <libgossip/engine/push_sum_worker.h>
-#include <libgossip/engine/roster.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
@@ -66,7 +65,7 @@ class OverlapWorker final : public Worker {
   [[nodiscard]] Position position() const override;
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
-  [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] std::int64_t job_steps() const override { return membership_.job_steps(); }
   [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override;
   [[nodiscard]] std::size_t memory_bytes() const override;
@@ -89,7 +88,7 @@ class OverlapWorker final : public Worker {
     std::int64_t received = 0;
     std::int64_t news_at = 0;                   // own step of the last message from it
     std::array<double, kRemembered> weights{};  // of the last messages to it
-    Watch watch;                                // since it last took one
+    bool is_written_off = false;                // it is lost
   };
 
   transport::Activity look();
@@ -98,7 +97,7 @@ class OverlapWorker final : public Worker {
   void send();
   void send_to(Rank receiver);
   void watch();
-  void lose(Rank peer);
+  void write_off(Edge& to);
   [[nodiscard]] Rank choose_receiver();
   [[nodiscard]] std::vector<std::int64_t> messages_to_come();
   void settle();
@@ -112,12 +111,11 @@ class OverlapWorker final : public Worker {
   PushSumWorkerOptions options_;
   topology::Graph graph_;  // of all rounds; made by the checks, first
   std::vector<Rank> peers_;
-  Roster roster_;
+  Membership membership_;
   mutable std::mutex mutex_;  // of what follows
   PushSumVectors vectors_;
   Position position_;
   Mode mode_ = Mode::kTraining;
-  LostNeighbors lost_;
   double to_make_up_ = 0.0;  // weight
   Counters counters_;
   std::vector<Edge> edges_;                      // by rank

@@ -25,6 +25,8 @@ PairExchange::PairExchange(transport::Group& group,
     : group_(group),
       options_(std::move(options)),
       rank_(group.rank()),
+      membership_(group, options_.peers,
+                  {.timeout = options_.timeout, .on_lost_neighbor = options_.on_lost_neighbor}),
       pieces_(group, std::move(algorithm), shapes, options_.elapsed, options_.timeout),
       meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
       random_(SplitMix64::at(0, static_cast<std::uint64_t>(rank_))) {
@@ -120,7 +122,7 @@ bool PairExchange::request(Rank peer) {
   int events = stream->events;
   while (events < kMostEvents && !stream->events.compare_exchange_weak(events, events + 1)) {
   }
-  const bool is_new = events < kMostEvents && !stream->is_lost;
+  const bool is_new = events < kMostEvents && !membership_.is_lost(peer);
   {
     const std::lock_guard lock(mutex_);
     ++(is_new ? counters_.gossip_rounds : counters_.skipped);
@@ -133,7 +135,7 @@ void PairExchange::want(Rank peer) {
   Stream* stream = find(peer);
   GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
                rank_, peer);
-  if (stream->is_lost) return;
+  if (membership_.is_lost(peer)) return;
   ++stream->wanted;
   group_.background().wake();
 }
@@ -144,7 +146,8 @@ void PairExchange::want_no_more() {
 
 bool PairExchange::is_wanting(Rank peer) const {
   const Stream* stream = find(peer);
-  return stream != nullptr && !stream->is_lost && (stream->wanted > 0 || stream->events > 0);
+  return stream != nullptr && !membership_.is_lost(peer) &&
+         (stream->wanted > 0 || stream->events > 0);
 }
 
 /// Two ranks that share memory have one number together.
@@ -165,11 +168,6 @@ void PairExchange::allow(Rank peer, std::int64_t events) {
 bool PairExchange::is_busy(Rank peer) const {
   const Stream* stream = find(peer);
   return stream != nullptr && stream->events > 0;
-}
-
-bool PairExchange::is_lost(Rank peer) const {
-  const Stream* stream = find(peer);
-  return stream != nullptr && stream->is_lost;
 }
 
 void PairExchange::settle() {
@@ -238,7 +236,9 @@ void PairExchange::meet(Rank peer, double alpha) {
 
 Counters PairExchange::counters() const {
   const std::lock_guard lock(mutex_);
-  return counters_;
+  Counters sum = counters_;
+  membership_.add_to(sum);
+  return sum;
 }
 
 std::size_t PairExchange::memory_bytes() const {

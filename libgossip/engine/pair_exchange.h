@@ -20,7 +20,7 @@
 #include <libgossip/base/random.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/pair_pieces.h>
 #include <libgossip/transport/group.h>
 
@@ -139,7 +139,11 @@ class PairExchange {
   void set_step(std::int64_t step) noexcept { step_ = step; }
 
   [[nodiscard]] Counters counters() const;
-  [[nodiscard]] bool is_lost(Rank peer) const;
+
+  /// Of this rank among those of the exchange; its neighbors are the peers.
+  [[nodiscard]] Membership& membership() noexcept { return membership_; }
+  [[nodiscard]] const Membership& membership() const noexcept { return membership_; }
+
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
@@ -156,19 +160,18 @@ class PairExchange {
     explicit Stream(Rank rank) : peer(rank) {}
     Rank peer;
     bool is_near = false;
-    std::atomic<int> events{0};  // asked for and not over: one that goes on, one behind it
-    std::atomic<int> wanted{0};  // more, behind these
-    std::atomic<bool> is_lost{false};
-    int started = 0;                                      // of them
-    bool is_void = false;                                 // of them, one met a rank that is away
-    std::size_t first = 0;                                // piece that these begin with
-    std::size_t next = 0;                                 // pieces asked for, of all started events
-    std::size_t answered = 0;                             // of them
-    std::size_t served = 0;                               // pieces of the peer's events
-    std::optional<RunningClock::time_point> asked_since;  // when an event began to wait for room
+    std::atomic<int> events{0};   // asked for and not over: one that goes on, one behind it
+    std::atomic<int> wanted{0};   // more, behind these
+    bool is_written_off = false;  // lost, and what was under way given up
+    int started = 0;              // of them
+    bool is_void = false;         // of them, one met a rank that is away
+    std::size_t first = 0;        // piece that these begin with
+    std::size_t next = 0;         // pieces asked for, of all started events
+    std::size_t answered = 0;     // of them
+    std::size_t served = 0;       // pieces of the peer's events
+    std::optional<RunningClock::time_point> asked_since;   // when an event began to wait for room
     std::optional<RunningClock::time_point> served_since;  // the same of the peer's
     std::array<std::int64_t, kMostEvents> started_at{};    // of each, the step
-    Watch watch;                                           // since the peer last moved
     std::optional<transport::Message> request;             // of the peer, while it cannot be served
     std::optional<transport::Message> answer;  // of the peer, while it cannot be applied
   };
@@ -192,6 +195,7 @@ class PairExchange {
   void finish(Stream& stream);
   void note_absence(Stream& stream);
   void watch(Stream& stream, bool has_moved);
+  void write_off(Stream& stream);
   void begin_wanted(Stream& stream);
   [[nodiscard]] std::optional<std::span<std::byte>> slot_for(Rank peer, std::size_t piece,
                                                              transport::Channel& channel) const;
@@ -206,6 +210,7 @@ class PairExchange {
   transport::Group& group_;
   PairExchangeOptions options_;
   Rank rank_;
+  Membership membership_;
   PairPieces pieces_;
   std::unique_ptr<transport::Region> meetings_;
   std::vector<std::uint64_t> meetings_so_far_;

@@ -75,7 +75,7 @@ bool PairExchange::advance(Stream& stream) {
 
 /// The pieces of an event follow those of the one before without a gap.
 void PairExchange::start(Stream& stream) {
-  if (stream.is_lost) {
+  if (membership_.is_lost(stream.peer)) {
     stream.events = stream.wanted = stream.started = 0;
     return;
   }
@@ -89,7 +89,7 @@ void PairExchange::start(Stream& stream) {
     // Ranks that start together must not go through the pieces in step: where a rank asks with a
     // piece that it is being asked for, both exchanges average less.
     stream.first = random_.below(pieces_.count());
-    stream.watch.reset();
+    membership_.note_progress(stream.peer);
   }
   stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
 }
@@ -135,23 +135,19 @@ void PairExchange::finish(Stream& stream) {
 
 void PairExchange::watch(Stream& stream, bool has_moved) {
   if (has_moved || stream.started == 0) {
-    stream.watch.reset();
-    return;
+    membership_.note_progress(stream.peer);
+  } else if (!membership_.is_lost(stream.peer) && membership_.is_overdue(stream.peer)) {
+    membership_.lose(stream.peer, "answer an exchange");
   }
-  if (!stream.watch.has_run_out(rank_, stream.peer, options_.timeout)) return;
-  if (options_.on_lost_neighbor == OnLostNeighbor::kError) {
-    throw TimeoutError(stream.peer,
-                       fmt::format("Rank {} did not answer rank {}'s exchange within {} ms: it has "
-                                   "ended, hangs, or needs a longer timeout.",
-                                   stream.peer, rank_, options_.timeout.count()));
-  }
-  log(LogLevel::kWarning, rank_, "goes on without rank {}, which has not answered for {:.0f} s",
-      stream.peer, stream.watch.seconds());
+  if (membership_.is_lost(stream.peer) && !stream.is_written_off) write_off(stream);
+}
+
+/// What was under way with a rank that is lost.
+void PairExchange::write_off(Stream& stream) {
+  stream.is_written_off = true;
   const std::lock_guard lock(mutex_);
-  ++counters_.neighbors_lost;
   counters_.mass_lost +=
       static_cast<double>(stream.next - stream.answered) / static_cast<double>(pieces_.count());
-  stream.is_lost = true;
   stream.started = 0;
   stream.events = 0;
 }
@@ -273,7 +269,7 @@ bool PairExchange::collect(Stream& stream) {
     counters_.bytes_received += bytes;
     counters_.bytes_averaged += bytes;
     // Late, but not lost: both halves of the piece have happened.
-    if (stream.is_lost) counters_.mass_lost -= 1.0 / static_cast<double>(pieces_.count());
+    if (stream.is_written_off) counters_.mass_lost -= 1.0 / static_cast<double>(pieces_.count());
   }
 }
 

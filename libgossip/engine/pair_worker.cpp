@@ -111,7 +111,6 @@ PairWorker::PairWorker(transport::Group& group,
                                     mean_degree(graph)),
       events_per_edge_(events_per_edge(graph, options.exchanges_per_step)),
       edges_(options.is_paced ? edges_of(group, graph, options.seed) : std::vector<Edge>()),
-      roster_(group, neighbors_),
       exchange_(group, algorithm_, shapes,
                 {.peers = neighbors_,
                  .elapsed = times_between_events(graph, options),
@@ -144,7 +143,7 @@ std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group
 }
 
 void PairWorker::prepare(bool communicate) {
-  if (is_away_) come_back();
+  if (is_open_) come_back();
   if (!options_.is_paced || !communicate) return;
   exchange_.forget_absence();  // who is still away is met again
   await_exchanges();
@@ -213,7 +212,7 @@ void PairWorker::finish(bool communicate) {
   ++position_.step;
   exchange_.set_step(position_.step);
   exchange_.close();
-  roster_.set_steps(position_.step);
+  exchange_.membership().set_steps(position_.step);
   if (!communicate) return;
   if (!options_.is_paced) {
     start_exchanges();
@@ -257,7 +256,7 @@ void PairWorker::allow_events(double times) {
 void PairWorker::start_paced() {
   for (const Edge& edge : edges_) {
     if (!edge.is_first) continue;
-    const auto theirs = static_cast<double>(roster_.steps_of(edge.peer));
+    const auto theirs = static_cast<double>(exchange_.membership().steps_of(edge.peer));
     const double pace = std::clamp(theirs / static_cast<double>(position_.step), 1.0, kMostPace);
     const double count = std::floor(edge.due + (pace - 1.0) * events_per_edge_);
     for (double i = 0; i < count; ++i) exchange_.want(edge.peer);
@@ -265,9 +264,9 @@ void PairWorker::start_paced() {
 }
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on
-/// towards an optimum without them. A neighbor that left is met before the roster tells of it.
+/// towards an optimum without them. A neighbor that left is met before it is reported.
 bool PairWorker::is_halted() const {
-  return roster_.has_anyone_left() || exchange_.has_met_absence();
+  return exchange_.membership().has_anyone_left() || exchange_.has_met_absence();
 }
 
 /// Where there are no events ever, a step is the unit of time. Of relative methods all vectors are
@@ -307,28 +306,28 @@ std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {
 }
 
 void PairWorker::leave() {
-  if (is_away_) return;
-  roster_.set_away(true);
+  if (is_open_) return;
+  exchange_.membership().leave();
   exchange_.settle();
-  is_away_ = true;
+  is_open_ = true;
 }
 
 void PairWorker::come_back() {
   exchange_.close();
   allow_events(kMostPace);
-  roster_.set_away(false);
-  is_away_ = false;
+  exchange_.membership().come_back();
+  is_open_ = false;
 }
 
 void PairWorker::come_back_alone() {
-  roster_.come_back_alone();
+  exchange_.membership().come_back_alone();
   come_back();
 }
 
 void PairWorker::set_position(const Position& position) {
   position_ = position;
   exchange_.set_step(position_.step);
-  roster_.restart(position_.step);
+  exchange_.membership().restart(position_.step);
 }
 
 std::vector<StateVector> PairWorker::state() {

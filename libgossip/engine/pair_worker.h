@@ -14,7 +14,6 @@
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/pair_exchange.h>
-#include <libgossip/engine/roster.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/transport/group.h>
@@ -65,7 +64,9 @@ class PairWorker final : public Worker {
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override;
-  [[nodiscard]] std::int64_t job_steps() const override { return roster_.job_steps(); }
+  [[nodiscard]] std::int64_t job_steps() const override {
+    return exchange_.membership().job_steps();
+  }
   [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override { return exchange_.counters(); }
   [[nodiscard]] std::size_t memory_bytes() const override { return exchange_.memory_bytes(); }
@@ -117,8 +118,7 @@ class PairWorker final : public Worker {
   double events_ = 0.0;        // up to the last step with communication
   std::int64_t paced_ = 0;     // steps that events belong to
   Position position_;
-  bool is_away_ = true;  // the exchange is open
-  Roster roster_;
+  bool is_open_ = true;  // the exchange
   PairExchange exchange_;
 };
 

@@ -44,8 +44,9 @@ PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedul
       options_(options),
       shares_(checked(group, schedule_)),
       vectors_(model, LocalStep::kOnNumerator),
-      presence_(group, union_graph(schedule_)),
-      lost_(group.rank(), group.size(), options.on_lost_neighbor),
+      peers_(union_graph(schedule_).out_neighbors(group.rank())),
+      membership_(group, peers_,
+                  {.timeout = options.timeout, .on_lost_neighbor = options.on_lost_neighbor}),
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
   warn_if_apart(group.rank(), schedule_);
@@ -53,27 +54,36 @@ PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedul
   const std::size_t bytes = vectors_.layout().bytes();
   const int messages = shares_.most_messages(schedule_);
   const int slots = bytes <= kSecondSlotBytes ? 2 * messages : messages;
-  channel_ =
-      group.make_channel({.capacity_bytes = bytes,
-                          .slots = lost_.may_drop() ? kMostSlots : std::min(slots, kMostSlots),
-                          .timeout = options.timeout,
-                          .while_waiting = [this] { presence_.check(position_.step); },
-                          .receive_slots = most_senders(schedule_),
-                          .peers = union_graph(schedule_).out_neighbors(group.rank())});
+  channel_ = group.make_channel(
+      {.capacity_bytes = bytes,
+       .slots = membership_.may_drop() ? kMostSlots : std::min(slots, kMostSlots),
+       .timeout = options.timeout,
+       .while_waiting = [this] { while_waiting(); },
+       .receive_slots = most_senders(schedule_),
+       .peers = peers_});
 }
 
 void PushSumWorker::finish(bool communicate) {
   local_update_();
   if (communicate) pull(position_.round++);
-  ++position_.step;
+  membership_.set_steps(++position_.step);
+}
+
+/// Who has given this rank up sends nothing more.
+void PushSumWorker::while_waiting() {
+  if (awaited_ >= 0 && membership_.is_lost(awaited_)) {
+    throw TimeoutError(awaited_, "This rank and the other one have given each other up.");
+  }
+  membership_.check_all_train(position_.step);
 }
 
 void PushSumWorker::pull(std::int64_t round) {
   ++counters_.gossip_rounds;
   if (!channel_) return;
   schedule_.neighborhood(round, group_.rank(), neighborhood_);
+  write_off_lost();
   const auto is_lost = [this](const topology::Neighbor& neighbor) {
-    return lost_.contains(neighbor.rank);
+    return membership_.is_lost(neighbor.rank);
   };
   std::erase_if(neighborhood_.out, is_lost);
   const std::int64_t number = numbers_.next(round);
@@ -116,7 +126,11 @@ void PushSumWorker::send_share(std::int64_t number, double share) {
   }
   for (const Rank receiver : receivers_) last_weights_[static_cast<std::size_t>(receiver)] = weight;
   const std::size_t bytes = receivers_.empty() ? 0 : vectors_.layout().bytes();
-  channel_->commit({.round = number, .weight = weight, .bytes = bytes});
+  transport::Header header = membership_.may_drop() ? membership_.header() : transport::Header{};
+  header.round = number;
+  header.weight = weight;
+  header.bytes = bytes;
+  channel_->commit(header);
   counters_.bytes_sent += bytes * receivers_.size();
 }
 
@@ -129,8 +143,8 @@ std::span<std::byte> PushSumWorker::acquire() {
       counters_.wait_seconds += seconds_between(start, Clock::now());
       return slot;
     } catch (const TimeoutError& error) {
-      if (!lost_.may_drop() || lost_.contains(error.peer())) throw;
-      give_up(error.peer(), "read a message", start);
+      if (!membership_.may_drop() || membership_.is_lost(error.peer())) throw;
+      lose(error.peer(), "read a message", start);
       std::erase(receivers_, error.peer());
     }
   }
@@ -138,24 +152,36 @@ std::span<std::byte> PushSumWorker::acquire() {
 
 void PushSumWorker::receive(std::int64_t number) {
   for (const topology::Neighbor& sender : neighborhood_.in) {
-    if (lost_.contains(sender.rank)) {
+    if (membership_.is_lost(sender.rank)) {
       while (channel_->try_next(sender.rank)) {  // late: its sender counts it as lost, too
       }
       continue;
     }
     const Clock::time_point start = Clock::now();
+    awaited_ = sender.rank;
     try {
       receive_from(sender.rank, number);
     } catch (const TimeoutError&) {
-      if (!lost_.may_drop()) throw;
-      give_up(sender.rank, "send a message", start);
+      awaited_ = -1;
+      if (!membership_.may_drop()) throw;
+      lose(sender.rank, "send a message", start);
     }
+    awaited_ = -1;
   }
 }
 
-void PushSumWorker::give_up(Rank peer, std::string_view what, Clock::time_point since) {
-  lost_.add(peer, what, seconds_between(since, Clock::now()), counters_);
-  counters_.mass_lost += last_weights_[static_cast<std::size_t>(peer)];
+void PushSumWorker::lose(Rank peer, std::string_view what, Clock::time_point since) {
+  membership_.lose(peer, what, seconds_between(since, Clock::now()));
+  write_off_lost();
+}
+
+/// What the last message to a rank that is lost carried, once.
+void PushSumWorker::write_off_lost() {
+  if (!membership_.may_drop()) return;
+  for (const Rank peer : peers_) {
+    if (!membership_.is_lost(peer)) continue;
+    counters_.mass_lost += std::exchange(last_weights_[static_cast<std::size_t>(peer)], 0.0);
+  }
 }
 
 void PushSumWorker::receive_from(Rank sender, std::int64_t number) {
@@ -164,6 +190,7 @@ void PushSumWorker::receive_from(Rank sender, std::int64_t number) {
   counters_.wait_seconds += seconds_between(start, Clock::now());
   const transport::Header& header = message.header();
   RoundNumbers::check(sender, header.round, group_.rank(), number);
+  if (membership_.may_drop()) membership_.hear(sender, header);
   vectors_.absorb(message.payload(), header.weight);
   counters_.bytes_received += header.bytes;
   counters_.bytes_averaged += header.bytes;
@@ -178,6 +205,13 @@ Position PushSumWorker::position() const {
 void PushSumWorker::set_position(const Position& position) {
   vectors_.restore(position.weight);
   position_ = position;
+  membership_.set_steps(position.step);
+}
+
+Counters PushSumWorker::counters() const {
+  Counters sum = counters_;
+  membership_.add_to(sum);
+  return sum;
 }
 
 std::size_t PushSumWorker::memory_bytes() const {

@@ -14,8 +14,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/lost_neighbor.h>
-#include <libgossip/engine/presence.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/push_sum_vectors.h>
 #include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/worker.h>
@@ -53,15 +52,15 @@ class PushSumWorker final : public Worker {
 
   void prepare(bool /*communicate*/) override {}
   void finish(bool communicate = true) override;
-  void leave() override { presence_.leave(position_.step); }
-  void come_back() override { presence_.come_back(); }
-  void come_back_alone() override { presence_.come_back_alone(); }
+  void leave() override { membership_.leave(); }
+  void come_back() override { membership_.come_back(); }
+  void come_back_alone() override { membership_.come_back_alone(); }
   [[nodiscard]] Position position() const override;
   void set_position(const Position& position) override;
   [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
   [[nodiscard]] std::int64_t job_steps() const override { return position_.step * group_.size(); }
   [[nodiscard]] bool is_synchronous() const override { return true; }
-  [[nodiscard]] Counters counters() const override { return counters_; }
+  [[nodiscard]] Counters counters() const override;
   [[nodiscard]] std::size_t memory_bytes() const override;
 
  private:
@@ -71,7 +70,9 @@ class PushSumWorker final : public Worker {
   [[nodiscard]] std::span<std::byte> acquire();
   void receive(std::int64_t number);
   void receive_from(Rank sender, std::int64_t number);
-  void give_up(Rank peer, std::string_view what, Clock::time_point since);
+  void lose(Rank peer, std::string_view what, Clock::time_point since);
+  void write_off_lost();
+  void while_waiting();
 
   transport::Group& group_;
   topology::Schedule schedule_;
@@ -80,8 +81,9 @@ class PushSumWorker final : public Worker {
   PushSumShares shares_;
   PushSumVectors vectors_;
   Position position_;
-  Presence presence_;
-  LostNeighbors lost_;
+  std::vector<Rank> peers_;
+  Membership membership_;
+  Rank awaited_ = -1;                 // whose message is waited for
   std::vector<double> last_weights_;  // by rank: what the last message to it carried
   Counters counters_;
   std::unique_ptr<transport::Channel> channel_;  // none for one rank

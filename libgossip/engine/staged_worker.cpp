@@ -6,11 +6,10 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
+#include <libgossip/engine/matrix_checks.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/staged_worker.h>
-#include <libgossip/topology/checks.h>
-#include <libgossip/topology/spectral.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -27,39 +26,6 @@ using algorithm::Stage;
 constexpr std::size_t kBlock = 8192;
 
 constexpr std::size_t kAlignment = 64;
-
-void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algorithm) {
-  if (algorithm.mixing_needs() == MixingNeeds::kDirected) {
-    topology::validate_row_stochastic(matrices.pull);
-    topology::validate_column_stochastic(matrices.push);
-    return;
-  }
-  const topology::Schedule& schedule = matrices.pull;
-  topology::validate_doubly_stochastic(schedule);
-  if (algorithm.mixing_needs() != MixingNeeds::kSymmetric) return;
-  constexpr double kTolerance = 1e-9;
-  GOSSIP_CHECK(schedule.period() == 1,
-               "The topology '{}' changes with the round, but '{}' needs the same symmetric matrix "
-               "in all rounds: ring, torus, complete or hypercube would do.",
-               schedule.name(), algorithm.name());
-  const topology::MixingMatrix matrix = schedule.matrix(0);
-  const std::vector<std::vector<double>> rows = matrix.rows();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      GOSSIP_CHECK(std::abs(rows[i][j] - rows[j][i]) <= kTolerance,
-                   "The topology '{}' is not symmetric: rank {} gives rank {} the weight {}, but "
-                   "gets {}. '{}' needs a symmetric matrix: ring, torus, complete or hypercube "
-                   "would do.",
-                   schedule.name(), i, j, rows[i][j], rows[j][i], algorithm.name());
-    }
-  }
-  const double smallest = *topology::spectral_constants(matrix).lambda_min;
-  GOSSIP_CHECK(
-      smallest > algorithm.eigenvalue_bound() + kTolerance,
-      "The topology '{}' has the eigenvalue {:.4f}, but '{}' needs all above {:.4f}: the lazy "
-      "matrix (I + W) / 2 would do, for example 'lazy:ring'.",
-      schedule.name(), smallest, algorithm.name(), algorithm.eigenvalue_bound());
-}
 
 bool has(std::span<const Stage> stages, Action action) {
   return std::ranges::find(stages, action, &Stage::action) != stages.end();
@@ -105,11 +71,13 @@ StagedWorker::StagedWorker(transport::Group& group,
   }
   const bool is_among_all = std::ranges::any_of(
       algorithm_->kinds(), [](const auto& stages) { return has(stages, Action::kMean); });
-  if (is_among_all || algorithm_->mixing_needs() == MixingNeeds::kNone) {
-    presence_.emplace(group);
-  } else {
-    presence_.emplace(group, union_graph(matrices.pull));
+  std::optional<std::vector<Rank>> neighbors;
+  if (!is_among_all && algorithm_->mixing_needs() != MixingNeeds::kNone) {
+    neighbors = union_graph(matrices.pull).out_neighbors(group.rank());
   }
+  membership_.emplace(
+      group, std::move(neighbors),
+      MembershipOptions{.timeout = options.timeout, .on_lost_neighbor = options.on_lost_neighbor});
   for (const std::vector<Stage>& stages : algorithm_->kinds()) {
     for (const Stage& stage : stages) {
       if (stage.action == Action::kMix) make_exchange(group, stage, matrices, options);
@@ -160,7 +128,7 @@ void StagedWorker::make_exchange(transport::Group& group, const Stage& stage,
                                  const Matrices& matrices, const StagedWorkerOptions& options) {
   if (exchange_of(stage) != nullptr) return;
   Patience patience(options.timeout);
-  patience.while_waiting = [this] { presence_->check(needed_step_); };
+  patience.while_waiting = [this] { membership_->check_all_train(needed_step_); };
   Mixer::Vectors vectors{.pulled = views_of(stage.vectors), .pushed = views_of(stage.pushed)};
   if (stage.is_compressed) {
     GOSSIP_ASSERT(options.codec != nullptr, "'{}' compresses, but there is no codec",
@@ -171,10 +139,9 @@ void StagedWorker::make_exchange(transport::Group& group, const Stage& stage,
     vectors.corrections = views_of({stage.corrected});
     vectors.are_corrections_pushed = stage.is_sent_pushed;
   }
-  exchanges_.push_back({stage.vectors, stage.pushed, stage.sent, stage.corrected,
-                        stage.is_compressed,
-                        std::make_unique<Mixer>(group, matrices, std::move(vectors), patience,
-                                                options.on_lost_neighbor)});
+  exchanges_.push_back(
+      {stage.vectors, stage.pushed, stage.sent, stage.corrected, stage.is_compressed,
+       std::make_unique<Mixer>(group, matrices, std::move(vectors), patience, &*membership_)});
 }
 
 void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
@@ -182,7 +149,8 @@ void StagedWorker::make_mean(transport::Group& group, const Stage& stage,
                              const std::shared_ptr<const void>& memory) {
   if (mean_of(stage) != nullptr) return;
   Patience patience(options.timeout);
-  patience.while_waiting = [this] { presence_->check(position_.step); };  // whoever waits for it
+  // Whoever waits for it.
+  patience.while_waiting = [this] { membership_->check_all_train(position_.step); };
   std::vector<VectorView> views = views_of(stage.vectors);
   for (VectorView& view : views) {
     const auto [begin, end] = range_of(stage.fragment, view.size);
@@ -226,6 +194,7 @@ void StagedWorker::prepare(bool communicate) {
 void StagedWorker::set_position(const Position& position) {
   settle();
   position_ = position;
+  membership_->set_steps(position.step);
   has_communicated_ = has(before_gradient(), Action::kMix);  // which the state has behind it
 }
 
@@ -264,7 +233,7 @@ void StagedWorker::finish(bool communicate) {
     position_.rated = 0;
   }
   has_communicated_ = false;
-  ++position_.step;
+  membership_->set_steps(++position_.step);
 }
 
 /// Combinations that follow each other go over the vectors together.
@@ -479,6 +448,7 @@ std::vector<StateVector> StagedWorker::state() {
 
 Counters StagedWorker::counters() const {
   Counters sum = counters_;
+  membership_->add_to(sum);
   for (const Exchange& exchange : exchanges_) sum += exchange.mixer->counters();
   for (const MeanOf& mean : means_) sum += mean.mean->counters();
   return sum;

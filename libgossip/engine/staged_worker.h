@@ -17,8 +17,8 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/bucketed_mean.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/mixer.h>
-#include <libgossip/engine/presence.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
@@ -88,9 +88,9 @@ class StagedWorker final : public Worker {
   /// anything is changed.
   void finish(bool communicate = true) override;
 
-  void leave() override { presence_->leave(position_.step); }
-  void come_back() override { presence_->come_back(); }
-  void come_back_alone() override { presence_->come_back_alone(); }
+  void leave() override { membership_->leave(); }
+  void come_back() override { membership_->come_back(); }
+  void come_back_alone() override { membership_->come_back_alone(); }
 
   [[nodiscard]] Position position() const override { return position_; }
   void set_position(const Position& position) override;
@@ -163,7 +163,7 @@ class StagedWorker final : public Worker {
   int ranks_;
   bool uses_rate_;
   Position position_;
-  std::optional<Presence> presence_;
+  std::optional<Membership> membership_;  // made by the checks
   std::int64_t needed_step_ =
       -1;  // the step that other ranks must have come to for this rank to go on
   std::vector<std::vector<VectorView>> vectors_;  // by number, one view an element type

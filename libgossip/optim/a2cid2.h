@@ -4,7 +4,7 @@
 /// @file
 /// Asynchronous decentralized SGD with a continuous momentum, for LibTorch modules.
 
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 
 namespace gossip::optim {

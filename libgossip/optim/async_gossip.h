@@ -5,7 +5,7 @@
 /// Asynchronous gossip for LibTorch modules.
 
 #include <libgossip/algorithm/async_gossip.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 
 namespace gossip::optim {

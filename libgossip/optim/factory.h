@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include <libgossip/algorithm/gradient_tracking.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/optim/gossip_sgd.h>
 

@@ -5,7 +5,7 @@
 /// Decentralized SGD for LibTorch modules.
 
 #include <libgossip/algorithm/gossip_sgd.h>
-#include <libgossip/engine/lost_neighbor.h>
+#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 
 namespace gossip::optim {

@@ -92,6 +92,17 @@ void Schedule::neighborhood(std::int64_t round, Rank rank, Neighborhood& result)
   impl_->neighborhood_of(round, rank, result);
 }
 
+void Schedule::neighborhood(std::int64_t round, Rank rank, const std::function<bool(Rank)>& is_live,
+                            Neighborhood& result) const {
+  neighborhood(round, rank, result);
+  std::erase_if(result.out, [&](const Neighbor& neighbor) { return !is_live(neighbor.rank); });
+  std::erase_if(result.in, [&](const Neighbor& neighbor) {
+    const bool is_left_out = !is_live(neighbor.rank);
+    if (is_left_out) result.self_weight += neighbor.weight;
+    return is_left_out;
+  });
+}
+
 MixingMatrix Schedule::matrix(std::int64_t round) const {
   std::vector<MixingMatrix::Entry> entries;
   Neighborhood own;

@@ -72,6 +72,12 @@ class Schedule {
   /// have grown to the largest neighborhood, matrices and one-peer schedules allocate nothing.
   void neighborhood(std::int64_t round, Rank rank, Neighborhood& result) const;
 
+  /// The same among the ranks that are live: others are left out of both lists, and what the
+  /// round's matrix gives to them stays with `rank`, so that its row sums to one. Rows and columns do where
+  /// the matrix is symmetric and both ends of each edge find the same ranks live.
+  void neighborhood(std::int64_t round, Rank rank, const std::function<bool(Rank)>& is_live,
+                    Neighborhood& result) const;
+
   /// The whole matrix of a round, assembled from all neighborhoods. For checks and tests.
   [[nodiscard]] MixingMatrix matrix(std::int64_t round) const;
 

@@ -15,6 +15,7 @@ using std::chrono::microseconds;
 constexpr microseconds kUnderWaySleep{100};
 constexpr microseconds kIdleSleep{200};
 constexpr microseconds kLongIdleSleep{500};
+constexpr microseconds kRestingSleep{5000};
 constexpr int kLongIdleFrom = 1000;  // looks
 
 double thread_cpu_seconds() {
@@ -66,7 +67,7 @@ void Background::wake() {
 void Background::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Activity activity = look_at_all();
-    idle_looks_ = activity == Activity::kIdle ? idle_looks_ + 1 : 0;
+    idle_looks_ = activity <= Activity::kIdle ? idle_looks_ + 1 : 0;
     while (waiting_ > 0) std::this_thread::yield();
     if (activity == Activity::kMoved) {
       std::this_thread::yield();
@@ -80,7 +81,7 @@ void Background::run(const std::stop_token& stop) {
 Activity Background::look_at_all() {
   const std::lock_guard lock(looking_);
   static_cast<void>(RunningClock::now());  // goes on while the other threads compute
-  Activity most = Activity::kIdle;
+  Activity most = Activity::kResting;
   for (const std::shared_ptr<Entry>& entry : entries_) {
     if (entry->has_failed) continue;
     try {
@@ -94,9 +95,10 @@ Activity Background::look_at_all() {
 }
 
 void Background::sleep(Activity activity) {
-  const microseconds time = activity == Activity::kUnderWay ? kUnderWaySleep
-                            : idle_looks_ < kLongIdleFrom   ? kIdleSleep
-                                                            : kLongIdleSleep;
+  const microseconds time = activity == Activity::kUnderWay  ? kUnderWaySleep
+                            : activity == Activity::kResting ? kRestingSleep
+                            : idle_looks_ < kLongIdleFrom    ? kIdleSleep
+                                                             : kLongIdleSleep;
   std::unique_lock lock(sleeping_);
   alarm_.wait_for(lock, time, [this] { return is_woken_; });
   is_woken_ = false;

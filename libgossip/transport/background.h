@@ -17,14 +17,15 @@ namespace gossip::transport {
 
 /// What one look at some work found.
 enum class Activity {
+  kResting,   ///< nothing to do for the next milliseconds, unless wake() is called
   kIdle,      ///< nothing to do
   kUnderWay,  ///< something is on its way, but did not move
   kMoved,     ///< something moved: look again soon
 };
 
 /// One thread that looks at all communication of a rank in turn, and sleeps in between: 100 us
-/// while something is under way, up to 500 us when nothing is, so that it takes little from the
-/// threads that compute. It starts with the first work.
+/// while something is under way, up to 500 us when nothing is, 5 ms where all work rests, so that
+/// it takes little from the threads that compute. It starts with the first work.
 ///
 /// Threads: all member functions may be called by any thread.
 class Background {

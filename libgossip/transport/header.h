@@ -45,30 +45,29 @@ struct Header {
   /// Natural logarithm of the sender's learning rate. 0 as long as no method sets it.
   double log_rate = 0.0;
   /// Edges that the sender uses in this round, a bit for each of its neighbors, in the order of
-  /// their ranks, from the lowest bit. 0 as long as no method sets it.
+  /// their ranks, from the lowest bit. Set where neighbors may be dropped.
   std::uint64_t uses = 0;
   /// Neighbors whose messages the sender has accepted, as `uses`. 0 as long as no method sets it.
   std::uint64_t accepted = 0;
-  /// Steps that the sender has made. 0 as long as no method sets it.
+  /// Steps that the sender has made. Set by engine::Membership, as the next four are.
   std::int64_t step = 0;
-  /// Beats of the sender's communication thread. 0 as long as none is counted.
+  /// Reports of the sender's membership so far.
   std::uint64_t beat = 0;
-  /// How often trackers have started anew after a fault. 0 as long as no method sets it.
+  /// Losses that the sender has heard of, after each of which trackers are to start anew.
   std::uint32_t epoch = 0;
-  /// Tells apart the processes that have the sender's rank one after another. 0 as long as none
-  /// returns.
+  /// Tells apart the processes that have the sender's rank one after another.
   std::uint32_t incarnation = 0;
-  /// Milliseconds that the sender has spent in its present step. 0 as long as none are measured.
+  /// Milliseconds that the sender has spent in its present step.
   std::uint32_t in_step_ms = 0;
   /// Rounds in which the sender was active. 0 as long as no method sets it.
   std::uint32_t active_count = 0;
-  /// Edges that the sender used in the round before. 0 as long as no method sets it.
+  /// Edges that the sender used in the round before. Set where neighbors may be dropped.
   std::uint16_t degree = 0;
   /// Neighbors of the sender that are live in this round. 0 as long as no method sets it.
   std::uint16_t live_degree = 0;
   /// The sender's level of participation in the next round. 0 as long as no method sets it.
   std::uint8_t level = 0;
-  /// State of the sender. 0 as long as no states are told apart.
+  /// Whether the sender has left the training loop: an engine::MemberState.
   std::uint8_t state = 0;
   /// What the two checksums are. 0, there are none, as long as no channel sets it.
   std::uint8_t checksum_kind = 0;

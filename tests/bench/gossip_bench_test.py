@@ -42,6 +42,10 @@ class GossipBench(unittest.TestCase):
     def test_drift(self):
         self.check(4, ["drift", "--steps", "10"], ["mean_drift"] * 4)
 
+    def test_membership(self):
+        self.check(1, ["membership", "--ranks", "5", "--seconds", "1"],
+                   ["oldest_median", "oldest_p99", "oldest_longest"])
+
     def test_neighbor(self):
         self.check(4, ["neighbor", "--rounds", "10"],
                    ["neighbor_average_4kb_over_sendrecv", "neighbor_average_4kb_microseconds"])

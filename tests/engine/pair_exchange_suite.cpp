@@ -274,13 +274,13 @@ TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
     if (group.rank() != 0) {
       exchange.close();
       EXPECT_TRUE(exchange.request(0));
-      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return exchange.is_lost(0); }));
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return exchange.membership().is_lost(0); }));
       EXPECT_FALSE(exchange.request(0));
       const Rank next = group.rank() == group.size() - 1 ? 1 : group.rank() + 1;
       if (next != group.rank()) {
         EXPECT_TRUE(exchange.request(next));
         finish(exchange, next);
-        EXPECT_FALSE(exchange.is_lost(next));
+        EXPECT_FALSE(exchange.membership().is_lost(next));
       }
       EXPECT_EQ(exchange.counters().neighbors_lost, 1);
     }

@@ -93,6 +93,19 @@ TEST(Schedule, OverwritesWhatANeighborhoodHeldBefore) {
   EXPECT_TRUE(own.out.empty());
 }
 
+TEST(ScheduleTest, WhoIsNotLiveIsLeftOutAndItsWeightStaysHere) {
+  const Schedule schedule = complete(4);
+  Neighborhood own;
+  schedule.neighborhood(
+      0, 1, [](Rank rank) { return rank != 2; }, own);
+  ASSERT_EQ(own.in.size(), 2U);
+  EXPECT_EQ(own.in[0].rank, 0);
+  EXPECT_EQ(own.in[1].rank, 3);
+  EXPECT_EQ(own.out.size(), 2U);
+  EXPECT_DOUBLE_EQ(own.self_weight, 0.5);
+  EXPECT_DOUBLE_EQ(own.self_weight + own.in[0].weight + own.in[1].weight, 1.0);
+}
+
 TEST(Schedule, RefusesWhatItCannotRepeat) {
   test::expect_error([] { Schedule("mine", std::vector<MixingMatrix>{}); }, {"mine", "no matrix"});
   test::expect_error(
