@@ -49,8 +49,8 @@ void doctor_command(Session& session, const DoctorOptions& options);
 /// AD-PSGD, which keeps it.
 void drift_command(Session& session, int steps, int repetitions);
 
-/// One process: how old what a rank knows of the slowest news of others is, among `ranks` threads on
-/// a ring, each with its communication thread.
+/// One process: how old what a rank knows of the others is, among `ranks` threads on a ring, each
+/// with its communication thread.
 void membership_command(Session& session, int ranks, double seconds);
 
 /// One process: the flow of DADAO over six vectors of `bytes`, in bytes per second, against a copy

@@ -73,8 +73,8 @@ class Schedule {
   void neighborhood(std::int64_t round, Rank rank, Neighborhood& result) const;
 
   /// The same among the ranks that are live: others are left out of both lists, and what the
-  /// round's matrix gives to them stays with `rank`, so that its row sums to one. Rows and columns do where
-  /// the matrix is symmetric and both ends of each edge find the same ranks live.
+  /// round's matrix gives to them stays with `rank`, so that its row sums to one. Rows and columns
+  /// do where the matrix is symmetric and both ends of each edge find the same ranks live.
   void neighborhood(std::int64_t round, Rank rank, const std::function<bool(Rank)>& is_live,
                     Neighborhood& result) const;
 
