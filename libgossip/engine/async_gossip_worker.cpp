@@ -141,9 +141,16 @@ void AsyncGossipWorker::leave() {
   for (const Rank peer : peers_) membership_.note_progress(peer);
 }
 
-void AsyncGossipWorker::come_back() { membership_.come_back(); }
+/// The pause was nobody's silence.
+void AsyncGossipWorker::come_back() {
+  for (const Rank peer : peers_) membership_.note_progress(peer);
+  membership_.come_back();
+}
 
-void AsyncGossipWorker::come_back_alone() { membership_.come_back_alone(); }
+void AsyncGossipWorker::come_back_alone() {
+  membership_.come_back_alone();
+  come_back();
+}
 
 Counters AsyncGossipWorker::counters() const {
   Counters sum = counters_;

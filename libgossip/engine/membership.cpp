@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -48,6 +49,18 @@ std::vector<Rank> with_shortcuts(std::vector<Rank> neighbors, Rank self, int siz
   return neighbors;
 }
 
+/// The neighbors that reports go to: between hosts each takes memory and messages, so that where
+/// any rank has more than this many, news travels by the shortcuts alone. Collective.
+std::vector<Rank> reported_to(transport::Group& group,
+                              const std::optional<std::vector<Rank>>& neighbors,
+                              const MembershipOptions& options) {
+  constexpr std::int64_t kMostNeighbors = 64;
+  std::vector<Rank> result = neighbors.value_or(std::vector<Rank>());
+  const auto most = group.all_reduce(std::ssize(result), transport::Reduction::kMax);
+  if (most > kMostNeighbors && !options.counts_messages) result.clear();
+  return result;
+}
+
 }  // namespace
 
 Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>> neighbors,
@@ -56,7 +69,7 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
       rank_(group.rank()),
       options_(options),
       awaited_(neighbors ? *neighbors : all_but(rank_, group.size())),
-      peer_ranks_(with_shortcuts(neighbors.value_or(std::vector<Rank>()), rank_, group.size())),
+      peer_ranks_(with_shortcuts(reported_to(group, neighbors, options), rank_, group.size())),
       interval_(interval_of(group.size())),
       incarnation_(std::random_device()()),
       is_lost_(static_cast<std::size_t>(group.size())),
@@ -167,6 +180,7 @@ void Membership::check_all_train(std::int64_t step) {
   if (!channel_) return;
   read_reports();  // those of peers, as they are now
   for (const Rank rank : awaited_) {
+    if (is_lost(rank)) continue;  // nobody waits for it
     const auto other = static_cast<std::size_t>(rank);
     const bool is_for_later = joint_turns(other) > joint_turns(self());
     GOSSIP_CHECK(
@@ -228,6 +242,7 @@ bool Membership::is_overdue(Rank peer) {
 
 void Membership::lose(Rank peer, std::string_view what, std::optional<double> seconds) {
   const std::lock_guard lock(mutex_);
+  if (is_lost(peer)) return;
   Neighbor* neighbor = find(peer);
   GOSSIP_ASSERT(neighbor != nullptr, "rank {} is no neighbor of rank {}", peer, rank_);
   const double waited =
@@ -239,6 +254,7 @@ void Membership::lose(Rank peer, std::string_view what, std::optional<double> se
                                          peer, why, rank_));
   }
   give_up(*neighbor, why);
+  ++epoch_;
 }
 
 /// The neighbor learns of it with the next report, and gives this rank up, too: so both ends of an
@@ -250,13 +266,13 @@ void Membership::give_up(Neighbor& neighbor, std::string_view why) {
   is_lost_[static_cast<std::size_t>(rank)] = true;
   std::ranges::find(edges_, rank, &ReportedEdge::neighbor)->is_given_up = true;
   ++neighbors_lost_;
-  ++epoch_;
 }
 
-/// Of who has left nothing is expected.
+/// Of who has left nothing is expected, nor of who does not report to this rank.
 void Membership::judge(Neighbor& neighbor) {
   const RunningClock::time_point now = RunningClock::now();
-  if (is_lost(neighbor.rank)) return;
+  const bool is_heard = std::ranges::binary_search(peer_ranks_, neighbor.rank);
+  if (is_lost(neighbor.rank) || !is_heard) return;
   if (has_left(static_cast<std::size_t>(neighbor.rank))) neighbor.silence.restart(now);
   const double silent = neighbor.silence.seconds(now);
   if (!neighbor.is_suspect && neighbor.silence.is_suspicious(now)) {
@@ -268,6 +284,7 @@ void Membership::judge(Neighbor& neighbor) {
   const bool is_given_up = std::chrono::duration<double>(silent) > options_.timeout;
   if (neighbor.is_suspect && is_given_up && may_drop()) {
     give_up(neighbor, fmt::format("gave no sign of life for {:.1f} s", silent));
+    ++epoch_;
   }
 }
 

@@ -35,12 +35,13 @@ enum class MemberState : std::uint8_t {
 struct MembershipOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  bool counts_messages = false;  ///< set_taken() and taken_by() are used
 };
 
 /// The one place that knows of the other ranks. Every rank reports to its neighbors, and to a few
 /// ranks more (those 1, 2, 4, ... before and after it), what it knows of the progress of all: how
 /// many steps each has made, and whether it has left the training loop. So reports spread within a
-/// few of their intervals, which are 20 ms, and 100 ms from 64 ranks on, and a rank that is slow,
+/// few of their intervals, which are 20 to 100 ms (from 64 ranks on), and a rank that is slow,
 /// paused or lost holds nobody up. The communication thread sends them, so that they are signs of
 /// life also while a step takes long. A report on 64 ranks has some 300 bytes with its header, on
 /// 1000 some 2 to 4 kB.
@@ -128,7 +129,8 @@ class Membership {
   /// with a warning and a higher epoch, or throws a TimeoutError that names it.
   void lose(Rank peer, std::string_view what, std::optional<double> seconds = {});
 
-  /// How often ranks were given up, at most, on any rank that this one heard of.
+  /// Rises when a rank is given up, anywhere, as far as this rank has heard. It does not count
+  /// losses: two at once may show as one, and one that both ends find out as two.
   [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_; }
 
   // --- messages of the methods

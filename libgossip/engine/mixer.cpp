@@ -3,13 +3,12 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <numeric>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/edges_in_use.h>
+#include <libgossip/engine/matrix_checks.h>
 #include <libgossip/engine/mixer.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/transport/agreement.h>
@@ -31,80 +30,11 @@ constexpr std::size_t kAlignment = 64;
 /// How often a rank that waits looks who is lost.
 constexpr std::chrono::milliseconds kLossesEvery{100};
 
-int rounds_examined(const topology::Schedule& schedule) {
-  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
-  return schedule.period() > 0 ? schedule.period() : kRoundsExamined;
-}
-
-/// In one round, to one rank, of either matrix.
-int most_senders(const Matrices& matrices, bool is_pushing) {
-  constexpr std::int64_t kMostRounds = 4096;
-  if (!is_pushing) {
-    return std::max(1, matrices.pull.degree_bound());
-  }
-  // After so many rounds the two repeat together.
-  const std::int64_t rounds = std::lcm(static_cast<std::int64_t>(matrices.pull.period()),
-                                       static_cast<std::int64_t>(matrices.push.period()));
-  if (rounds == 0 || rounds > kMostRounds) {
-    const int most = matrices.pull.degree_bound() + matrices.push.degree_bound();
-    return std::clamp(most, 1, std::max(1, matrices.pull.size() - 1));
-  }
-  std::size_t most = 1;
-  topology::Neighborhood pull;
-  topology::Neighborhood push;
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (Rank rank = 0; rank < matrices.pull.size(); ++rank) {
-      matrices.pull.neighborhood(round, rank, pull);
-      matrices.push.neighborhood(round, rank, push);
-      std::set<Rank> senders;
-      for (const topology::Neighbor& sender : pull.in) senders.insert(sender.rank);
-      for (const topology::Neighbor& sender : push.in) senders.insert(sender.rank);
-      most = std::max(most, senders.size());
-    }
-  }
-  return static_cast<int>(most);
-}
-
-void check_mutual(const topology::Schedule& schedule) {
-  topology::Neighborhood neighborhood;
-  for (int round = 0; round < rounds_examined(schedule); ++round) {
-    for (Rank rank = 0; rank < schedule.size(); ++rank) {
-      schedule.neighborhood(round, rank, neighborhood);
-      GOSSIP_CHECK(
-          std::ranges::equal(neighborhood.in, neighborhood.out, {}, &topology::Neighbor::rank,
-                             &topology::Neighbor::rank),
-          "The topology '{}' has neighbors that are not mutual (rank {} in round {}), so a "
-          "lost one cannot be dropped: take ring, torus or random-matching, or push-sum.",
-          schedule.name(), rank, round);
-    }
-  }
-}
-
-/// A header names the edges in use.
-void check_degree(const topology::Schedule& schedule) {
-  const int most = schedule.degree_bound();
-  GOSSIP_CHECK(std::cmp_less_equal(most, kMostEdgesInUse),
-               "The topology '{}' has a rank with {} neighbors in a round, of which a lost one "
-               "cannot be dropped: at most {} can be named.",
-               schedule.name(), most, kMostEdgesInUse);
-}
-
 /// Two messages to each neighbor that may get lost, as far as a channel has room for them.
 int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
   constexpr int kMostSlots = 14;
   const int slots = bytes <= kSecondSlotBytes ? 2 : 1;
   return may_drop ? std::min(kMostSlots, slots + 2 * most_neighbors) : slots;
-}
-
-/// The neighbors of a rank in either matrix.
-std::vector<Rank> peers_of(Rank rank, const Matrices& matrices, bool is_pushing) {
-  std::vector<Rank> peers = union_graph(matrices.pull).out_neighbors(rank);
-  if (!is_pushing) return peers;
-  const topology::Graph pushes = union_graph(matrices.push);
-  for (const Rank peer : pushes.out_neighbors(rank)) {
-    if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
-  }
-  return peers;
 }
 
 /// What a rank keeps of what it pushes: all but the shares as the receivers' type has them, so that
@@ -156,8 +86,7 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
     GOSSIP_CHECK(!is_pushing() && !codec_ && corrections_.empty(),
                  "A method that pushes or compresses cannot go on without a lost neighbor: take "
                  "on_lost_neighbor 'error'.");
-    check_mutual(matrices_.pull);
-    check_degree(matrices_.pull);
+    check_may_drop(matrices_.pull);
   });
   transport::require_agreement(
       group, "vectors to mix",
@@ -167,13 +96,14 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
     for (const VectorView& vector : pulled_) codec_->reserve(vector);
   }
   if (group.size() == 1) return;
+  peers_ = neighbors_of(group.rank(), matrices_, is_pushing());
   const int senders = most_senders(matrices_, is_pushing());
   channel_ = group.make_channel({.capacity_bytes = message_bytes_,
                                  .slots = slots_of(message_bytes_, senders, may_drop()),
                                  .timeout = patience.timeout,
                                  .while_waiting = patience.while_waiting,
                                  .receive_slots = senders,
-                                 .peers = peers_of(group.rank(), matrices_, is_pushing())});
+                                 .peers = peers_});
   if (MessageLayout(corrections_).bytes() >= kHelperBytes) helper_ = std::make_unique<Helper>();
 }
 
@@ -320,13 +250,15 @@ std::size_t Mixer::write(std::span<std::byte> slot) {
 /// A slot for `receivers_`, less those that turn out to be lost.
 std::span<std::byte> Mixer::acquire() {
   const Clock::time_point start = Clock::now();
+  Rank blocking = -1;
   for (;;) {
     try {
       const std::span<std::byte> slot = channel_->acquire(receivers_);
       counters_.wait_seconds += seconds_between(start, Clock::now());
       return slot;
     } catch (const TimeoutError& error) {
-      if (!may_drop() || membership_->is_lost(error.peer())) throw;
+      if (!may_drop() || error.peer() == blocking) throw;  // also without it
+      blocking = error.peer();
       membership_->lose(error.peer(), "read a message", seconds_between(start, Clock::now()));
       leave_out_lost();
     }
@@ -335,12 +267,22 @@ std::span<std::byte> Mixer::acquire() {
 
 /// What came from them too late makes room for others.
 void Mixer::leave_out_lost() {
-  for (const Sender& sender : senders_) {
-    while (membership_->is_lost(sender.rank) && channel_->try_next(sender.rank)) {
+  discard_late();
+  std::erase_if(receivers_, [this](Rank rank) { return membership_->is_lost(rank); });
+  std::erase_if(senders_, [this](const Sender& sender) {
+    return std::ranges::find(receivers_, sender.rank) == receivers_.end();
+  });
+}
+
+/// What a lost rank sent in any round, but for what this round has taken before it was lost:
+/// between hosts it would keep the room that others need.
+void Mixer::discard_late() {
+  for (const Rank peer : peers_) {
+    const bool is_taken =
+        std::ranges::binary_search(messages_, peer, {}, &transport::Message::from);
+    while (membership_->is_lost(peer) && !is_taken && channel_->try_next(peer)) {
     }
   }
-  std::erase_if(senders_, [this](const Sender& to) { return membership_->is_lost(to.rank); });
-  std::erase_if(receivers_, [this](Rank rank) { return membership_->is_lost(rank); });
 }
 
 /// In the order in which they come.
@@ -388,6 +330,7 @@ void Mixer::give_up_late(const Deadline& deadline) {
     ++counters_.halves_lost;
     return true;
   });
+  discard_late();
 }
 
 /// Where neighbors may be dropped: whether the sender uses its edge to this rank.

@@ -126,6 +126,7 @@ class Mixer {
   [[nodiscard]] transport::Header header_of_round();
   [[nodiscard]] bool is_used_by(Rank sender, const transport::Header& header);
   void leave_out_lost();
+  void discard_late();
   void count_passes(const std::vector<VectorView>& vectors, std::size_t passes);
   void combine();
   void combine(const VectorView& vector, std::size_t index, bool is_pushed);
@@ -150,6 +151,7 @@ class Mixer {
   std::size_t message_bytes_ = 0;   // at most
   std::vector<std::byte> encoded_;  // the own message
   std::size_t encoded_bytes_ = 0;
+  std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;
   RoundNumbers numbers_;
   Membership* membership_;

@@ -55,7 +55,9 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
       graph_(checked_graph(group, schedule_)),
       peers_(graph_.out_neighbors(group.rank())),
       membership_(group, peers_,
-                  {.timeout = options.timeout, .on_lost_neighbor = options.on_lost_neighbor}),
+                  {.timeout = options.timeout,
+                   .on_lost_neighbor = options.on_lost_neighbor,
+                   .counts_messages = true}),
       vectors_(model, LocalStep::kOnModel),
       edges_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
@@ -197,6 +199,9 @@ Position OverlapWorker::position() const {
 void OverlapWorker::set_position(const Position& position) {
   const std::lock_guard lock(mutex_);
   vectors_.restore(position.weight);
+  for (const Rank peer : peers_) {
+    if (membership_.is_lost(peer) && !edge(peer).is_written_off) write_off(edge(peer));
+  }
   to_make_up_ = 0.0;  // the state that is loaded lacks nothing
   position_ = position;
   for (Edge& edge : edges_) edge.news_at = position.step;
@@ -225,6 +230,7 @@ bool OverlapWorker::absorb_arrived() {
 bool OverlapWorker::absorb_from(Rank sender) {
   bool has_moved = false;
   while (const auto message = channel_->try_next(sender)) {
+    if (membership_.is_lost(sender)) continue;  // late: its sender makes up for it
     const transport::Header& header = message->header();
     Edge& from = edge(sender);
     vectors_.absorb(message->payload(), header.weight);

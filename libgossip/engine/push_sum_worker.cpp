@@ -137,13 +137,15 @@ void PushSumWorker::send_share(std::int64_t number, double share) {
 /// A slot for `receivers_`, less those that turn out to be lost.
 std::span<std::byte> PushSumWorker::acquire() {
   const Clock::time_point start = Clock::now();
+  Rank blocking = -1;
   for (;;) {
     try {
       const std::span<std::byte> slot = channel_->acquire(receivers_);
       counters_.wait_seconds += seconds_between(start, Clock::now());
       return slot;
     } catch (const TimeoutError& error) {
-      if (!membership_.may_drop() || membership_.is_lost(error.peer())) throw;
+      if (!membership_.may_drop() || error.peer() == blocking) throw;  // also without it
+      blocking = error.peer();
       lose(error.peer(), "read a message", start);
       std::erase(receivers_, error.peer());
     }

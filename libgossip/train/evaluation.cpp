@@ -29,7 +29,8 @@ double accuracy_of_common_model(transport::Group& group, const TestSet& test) {
 
 void evaluate(transport::Group& group, optim::Decentralized& optimizer, const TestSet& test,
               EpochRecord& record) {
-  const CollectiveCall call("evaluate()", optimizer.timeout());
+  const CollectiveCall call("evaluate()", optimizer.timeout(), optimizer.steps(),
+                            optimizer.is_synchronous());
   record.consensus_distance = optimizer.consensus_distance();
   optimizer.with_mean_model(
       [&] { record.test_accuracy_mean_model = accuracy_of_common_model(group, test); });

@@ -20,6 +20,9 @@
 namespace gossip::train {
 namespace {
 
+/// Says that the models of a checkpoint are whole modules: 1.
+constexpr const char* kKind = "of_whole_modules";
+
 /// The parameters and the buffers, under each of their names.
 std::vector<model::Holder> holders_of(const torch::nn::Module& module) {
   std::vector<model::Holder> result;
@@ -182,6 +185,7 @@ model::StateDict Snapshots::state() const {
   model::StateDict state;
   state.add("count", Value(size()));
   state.add("gone", Value(gone_));
+  state.add(kKind, Value(std::int64_t{1}));
   for (std::int64_t i = 0; i < size(); ++i) {
     const Moment& moment = moments_[static_cast<std::size_t>(i)];
     const std::string prefix = std::to_string(i) + ".";
@@ -205,6 +209,11 @@ model::StateDict Snapshots::state() const {
 
 std::function<void()> Snapshots::plan(model::StateReader& saved) {
   const Model like = copy();
+  const bool is_of_this_kind = saved.has_value(kKind) && saved.value<std::int64_t>(kKind) == 1;
+  GOSSIP_CHECK(
+      is_of_this_kind || saved.value<std::int64_t>("count") == 0,
+      "The models kept in this checkpoint were written by an earlier libgossip, which left "
+      "out buffers and frozen parameters: resume with that one, or without snapshots.");
   std::vector<Moment> moments;
   for (std::int64_t i = 0; i < saved.value<std::int64_t>("count"); ++i) {
     const std::string prefix = std::to_string(i) + ".";

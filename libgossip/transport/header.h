@@ -53,7 +53,7 @@ struct Header {
   std::int64_t step = 0;
   /// Reports of the sender's membership so far.
   std::uint64_t beat = 0;
-  /// Losses that the sender has heard of, after each of which trackers are to start anew.
+  /// Rises with losses that the sender has heard of: then trackers are to start anew.
   std::uint32_t epoch = 0;
   /// Tells apart the processes that have the sender's rank one after another.
   std::uint32_t incarnation = 0;

@@ -189,7 +189,14 @@ std::optional<Message> MemoryChannel::latest(Rank from) {
     const auto pin = static_cast<std::uint64_t>(slot_of(word)) + 1;
     incoming(rank_, from).released.store(pin, std::memory_order_seq_cst);
     const std::uint64_t again = newest.load(std::memory_order_seq_cst);
-    if (again == word) return message(from, slot_of(word), sequence_of(word));
+    if (again == word) {
+      try {
+        return message(from, slot_of(word), sequence_of(word));
+      } catch (...) {  // refused
+        incoming(rank_, from).released.store(0, std::memory_order_release);
+        throw;
+      }
+    }
     word = again;
   }
   return std::nullopt;

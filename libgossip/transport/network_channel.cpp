@@ -140,10 +140,12 @@ bool NetworkChannel::settle() {
   communicator.barrier();  // from here on nobody offers or grants
   announce();
   std::vector<Rank> others;
+  bool has_failed = false;
   const auto is_quiet = [&] {
     const auto lock = mpi::Serial::lock(network_.mutex_);
     others = in_flight_with();
-    return network_.error_ == nullptr && others.empty();
+    has_failed = network_.error_ != nullptr;  // then nothing moves any more
+    return has_failed || others.empty();
   };
   const auto settle_all = [&] {
     const Deadline deadline(options().timeout);
@@ -155,7 +157,7 @@ bool NetworkChannel::settle() {
                            fmt::join(others, ", "));
       });
     };
-    const bool is_settled = wait_until(deadline, is_quiet, while_waiting);
+    const bool is_settled = wait_until(deadline, is_quiet, while_waiting) && !has_failed;
     const std::vector<int> all = communicator.all_gather(is_settled ? 1 : 0);
     return std::ranges::find(all, 0) == all.end();
   };

@@ -269,7 +269,7 @@ TEST_F(RunRecordTest, RanksThatAreInOtherCallsAreToldTheUsersOwn) {
   for (const auto& [name, call] : calls) {
     SCOPED_TRACE(name);
     expect_throw<JointError>([&, &call = call] { rank() == 0 ? call() : world().barrier(); },
-                             {"rank 0 is in " + name + ",", "in a barrier"});
+                             {"rank 0 is in " + name, "in a barrier"});
   }
 }
 

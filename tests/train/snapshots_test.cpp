@@ -156,6 +156,17 @@ TEST_F(SnapshotsTest, GoThroughACheckpoint) {
   expect_records(evaluated(after));
 }
 
+TEST_F(SnapshotsTest, OfAnEarlierVersionAreRefused) {
+  Snapshots before(*run_.model);
+  take(before);
+  model::StateDict state = before.part().save();
+  std::erase_if(state.values, [](const auto& value) { return value.name == "of_whole_modules"; });
+  Snapshots after(*run_.model);
+  model::StateReader saved(state, "The snapshots");
+  expect_throw<Error>([&] { after.part().plan(saved); },
+                      {"by an earlier libgossip", "without snapshots"});
+}
+
 /// Of many types, some of which are another one or part of it; all but the parameters that train
 /// differ between the ranks.
 struct Various : torch::nn::Module {
