@@ -238,6 +238,28 @@ TEST_P(MembershipTest, BothEndsOfAnEdgeGiveItUpAndTheEpochReachesAll) {
   });
 }
 
+TEST_P(MembershipTest, WhoIsLostIsNotMissedWhenItLeaves) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() < 3) return;
+    Membership membership(
+        group, path_neighbors(group),
+        {.timeout = std::chrono::minutes(1), .on_lost_neighbor = OnLostNeighbor::kDrop});
+    if (group.rank() == 0) membership.lose(1, "send a message", 1.5);
+    if (group.rank() == 1) {
+      membership.leave();
+    } else {
+      const auto hears = [&] { return membership.has_anyone_left(); };
+      EXPECT_TRUE(wait_until(in_time(), hears));
+    }
+    if (group.rank() == 0) {
+      EXPECT_NO_THROW(membership.check_all_train(0));
+    } else if (group.rank() == 2) {
+      expect_throw<Error>([&] { membership.check_all_train(0); }, {"Rank 1 left"});
+    }
+    group.barrier();
+  });
+}
+
 TEST_P(MembershipTest, ALossIsAnErrorThatNamesTheNeighborWhereNoneMayBeDropped) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;

@@ -273,6 +273,21 @@ TEST_F(RunRecordTest, RanksThatAreInOtherCallsAreToldTheUsersOwn) {
   }
 }
 
+TEST_F(RunRecordTest, RanksThatMadeDifferentStepsAreNotEvaluatedTogether) {
+  if (size() == 1) return;
+  const auto step_alone = [&] {
+    const auto alone = trainee_.optimizer->no_sync();
+    trainee_.step();
+  };
+  if (rank() == 0) step_alone();
+  const TestSet test{.num_samples = 1,
+                     .num_correct = [](std::int64_t, std::int64_t count) { return count; }};
+  EpochRecord epoch;
+  expect_throw<JointError>([&] { evaluate(world(), *trainee_.optimizer, test, epoch); },
+                           {"in evaluate() after 1 step,", "after 0 steps"});
+  if (rank() != 0) step_alone();
+}
+
 /// The optimizer is of each rank alone, so that it has nobody to wait for itself.
 TEST_F(RunRecordTest, WaitsAsLongAsTheOptimizer) {
   if (size() == 1) return;
