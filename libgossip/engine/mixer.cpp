@@ -285,22 +285,29 @@ void Mixer::discard_late() {
   }
 }
 
-/// In the order in which they come.
 void Mixer::receive(std::int64_t number) {
   const Clock::time_point start = Clock::now();
+  if (may_drop()) {
+    receive_from_the_living(number);
+  } else {
+    for (const Sender& sender : senders_) take(channel_->next(sender.rank), number);
+  }
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+  degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
+}
+
+/// In the order in which they come, so that several silent ranks cost one timeout.
+void Mixer::receive_from_the_living(std::int64_t number) {
   const Deadline deadline(channel_->options().timeout);
-  const auto at_most = may_drop() ? kLossesEvery : std::chrono::milliseconds::max();
   late_.clear();
   for (const Sender& sender : senders_) late_.push_back(sender.rank);
   while (!late_.empty()) {
-    std::optional<transport::Message> message = channel_->next_any(late_, deadline, at_most);
+    std::optional<transport::Message> message = channel_->next_any(late_, deadline, kLossesEvery);
     message ? take(std::move(*message), number) : give_up_late(deadline);
   }
   std::erase_if(senders_, [this](const Sender& sender) {
     return !std::ranges::binary_search(messages_, sender.rank, {}, &transport::Message::from);
   });
-  counters_.wait_seconds += seconds_between(start, Clock::now());
-  degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
 }
 
 /// Keeps it in the order of the ranks, however they came, unless its sender does not use the edge.
@@ -321,7 +328,6 @@ void Mixer::take(transport::Message message, std::int64_t number) {
 /// Those that this rank has waited for as long as it may, and those with which it is known that one
 /// has given the other up: they send nothing more.
 void Mixer::give_up_late(const Deadline& deadline) {
-  if (!may_drop()) throw channel_->lateness_of(late_.front());
   const bool is_over = deadline.has_passed();
   std::erase_if(late_, [&](Rank rank) {
     const bool is_given_up = is_over || membership_->is_lost(rank);

@@ -120,6 +120,7 @@ class Mixer {
   [[nodiscard]] std::size_t write(std::span<std::byte> slot);
   [[nodiscard]] std::span<std::byte> acquire();
   void receive(std::int64_t number);
+  void receive_from_the_living(std::int64_t number);
   void take(transport::Message message, std::int64_t number);
   void give_up_late(const Deadline& deadline);
   [[nodiscard]] bool may_drop() const noexcept { return membership_ && membership_->may_drop(); }
