@@ -17,14 +17,6 @@ namespace {
 
 using transport::Activity;
 
-/// Reports between two ranks: 5 kB/s at 64 ranks, 50 kB/s at 1000, however their numbers differ.
-std::chrono::milliseconds interval_of(int ranks) {
-  constexpr int kShortest = 20;
-  constexpr int kLongest = 100;
-  constexpr int kFrom = 64;  // ranks
-  return std::chrono::milliseconds(std::clamp(kLongest * ranks / kFrom, kShortest, kLongest));
-}
-
 /// A neighbor that a method waits for longer is named.
 constexpr double kWarningSeconds = 5.0;
 
@@ -70,7 +62,7 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
       options_(options),
       awaited_(neighbors ? *neighbors : all_but(rank_, group.size())),
       peer_ranks_(with_shortcuts(reported_to(group, neighbors, options), rank_, group.size())),
-      interval_(interval_of(group.size())),
+      interval_(report_interval(group.size())),
       incarnation_(std::random_device()()),
       is_lost_(static_cast<std::size_t>(group.size())),
       progress_(group.size()),

@@ -94,6 +94,13 @@ bool take_column(Reader& reader, std::vector<std::int64_t>& column) {
 Progress::Progress(int ranks)
     : steps(static_cast<std::size_t>(ranks), 0), turns(steps), turns_alone(steps) {}
 
+std::chrono::milliseconds report_interval(int ranks) {
+  constexpr int kShortest = 20;
+  constexpr int kLongest = 100;
+  constexpr int kFrom = 64;  // ranks
+  return std::chrono::milliseconds(std::clamp(kLongest * ranks / kFrom, kShortest, kLongest));
+}
+
 std::size_t most_report_bytes(int ranks, std::size_t peers) {
   const std::size_t numbers = 3 * (static_cast<std::size_t>(ranks) + 2) + 3 * peers + 1;
   return numbers * kMostNumberBytes;

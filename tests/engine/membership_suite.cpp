@@ -23,6 +23,9 @@ std::vector<Rank> path_neighbors(const Group& group) {
   return topology::path(group.size()).out_neighbors(group.rank());
 }
 
+constexpr MembershipOptions kDropping{.timeout = std::chrono::minutes(1),
+                                      .on_lost_neighbor = OnLostNeighbor::kDrop};
+
 class MembershipTest : public testing::TestWithParam<int> {};
 
 TEST_P(MembershipTest, ReportsReachEveryRankFromNeighborToNeighbor) {
@@ -218,9 +221,7 @@ TEST_P(MembershipTest, AWorkerThatWaitsForARankThatRanOutOfBatchesEnds) {
 TEST_P(MembershipTest, BothEndsOfAnEdgeGiveItUpAndTheEpochReachesAll) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() < 3) return;
-    Membership membership(
-        group, path_neighbors(group),
-        {.timeout = std::chrono::minutes(1), .on_lost_neighbor = OnLostNeighbor::kDrop});
+    Membership membership(group, path_neighbors(group), kDropping);
     if (group.rank() == 0) membership.lose(1, "send a message", 1.5);
 
     EXPECT_TRUE(wait_until(in_time(), [&] { return membership.epoch() >= 1; }));
@@ -241,9 +242,7 @@ TEST_P(MembershipTest, BothEndsOfAnEdgeGiveItUpAndTheEpochReachesAll) {
 TEST_P(MembershipTest, WhoIsLostIsNotMissedWhenItLeaves) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() < 3) return;
-    Membership membership(
-        group, path_neighbors(group),
-        {.timeout = std::chrono::minutes(1), .on_lost_neighbor = OnLostNeighbor::kDrop});
+    Membership membership(group, path_neighbors(group), kDropping);
     if (group.rank() == 0) membership.lose(1, "send a message", 1.5);
     if (group.rank() == 1) {
       membership.leave();
