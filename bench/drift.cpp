@@ -10,8 +10,8 @@
 
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/async_gossip_worker.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/one_way/async_gossip_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/topology/families.h>
 
 #include "commands.h"

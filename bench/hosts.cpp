@@ -12,7 +12,7 @@
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
-#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/pairs/pair_exchange.h>
 #include <libgossip/mpi/communicator.h>
 
 #include "all_reduces.h"

@@ -4,7 +4,7 @@
 #include <mpi.h>
 
 #include <libgossip/base/narrow.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/topology/families.h>
 
 #include "commands.h"

@@ -8,7 +8,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
-#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/pairs/pair_exchange.h>
 
 #include "commands.h"
 #include "measure.h"

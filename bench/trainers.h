@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/group.h>
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include <libgossip/base/deadline.h>
-#include <libgossip/engine/pair_worker.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/vector.h>
 
 #include "convex_lab/gradient_source.h"

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include <libgossip/algorithm/algorithm.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 
 #include "convex_lab/convex_problem.h"
 #include "convex_lab/gradient_source.h"

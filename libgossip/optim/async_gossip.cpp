@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
-#include <libgossip/engine/async_gossip_worker.h>
+#include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/optim/async_gossip.h>
 
 namespace gossip::optim {

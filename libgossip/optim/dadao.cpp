@@ -8,7 +8,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/optim/curvature.h>
 #include <libgossip/optim/dadao.h>

@@ -10,7 +10,7 @@
 
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>

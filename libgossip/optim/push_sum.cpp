@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
-#include <libgossip/engine/overlap_worker.h>
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/overlap_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/optim/push_sum.h>
 
 namespace gossip::optim {

@@ -13,7 +13,7 @@
 
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/types.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 

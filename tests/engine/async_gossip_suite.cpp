@@ -6,7 +6,7 @@
 #include <limits>
 #include <thread>
 
-#include <libgossip/engine/async_gossip_worker.h>
+#include <libgossip/engine/one_way/async_gossip_worker.h>
 
 #include "engine/engine_test_support.h"
 

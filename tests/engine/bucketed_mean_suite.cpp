@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include <libgossip/base/random.h>
-#include <libgossip/engine/bucketed_mean.h>
+#include <libgossip/engine/rounds/bucketed_mean.h>
 
 #include "engine/engine_test_support.h"
 

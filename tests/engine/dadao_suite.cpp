@@ -9,7 +9,7 @@
 
 #include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 
 #include "engine/engine_test_support.h"
 #include "sim/sim_test_support.h"

@@ -8,10 +8,10 @@
 
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/mixer.h>
-#include <libgossip/engine/overlap_worker.h>
-#include <libgossip/engine/pair_worker.h>
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/overlap_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/topology/factory.h>
 #include <libgossip/topology/hierarchical.h>
 #include <libgossip/transport/hosts.h>

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <fstream>
 
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/topology/factory.h>
 #include <libgossip/topology/hierarchical.h>
 #include <libgossip/transport/hosts.h>

@@ -11,7 +11,7 @@
 
 #include <libgossip/algorithm/choco_sgd.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/weights.h>

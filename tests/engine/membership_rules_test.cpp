@@ -11,8 +11,8 @@
 #include <gtest/gtest.h>
 
 #include <libgossip/base/random.h>
-#include <libgossip/engine/edges_in_use.h>
 #include <libgossip/engine/progress_report.h>
+#include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/silence.h>
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/schedule.h>

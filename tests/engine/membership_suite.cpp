@@ -6,7 +6,7 @@
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 
 #include "engine/engine_test_support.h"
 

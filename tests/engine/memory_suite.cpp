@@ -7,11 +7,11 @@
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/algorithm/gossip_sgd.h>
-#include <libgossip/engine/async_gossip_worker.h>
-#include <libgossip/engine/overlap_worker.h>
-#include <libgossip/engine/pair_worker.h>
-#include <libgossip/engine/push_sum_worker.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/one_way/async_gossip_worker.h>
+#include <libgossip/engine/one_way/overlap_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 
 #include "engine/engine_test_support.h"
 

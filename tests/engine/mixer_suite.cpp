@@ -8,7 +8,7 @@
 #include <thread>
 
 #include <libgossip/base/deadline.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 
 #include "engine/engine_test_support.h"
 

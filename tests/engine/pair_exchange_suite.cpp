@@ -13,7 +13,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/pairs/pair_exchange.h>
 
 #include "engine/engine_test_support.h"
 

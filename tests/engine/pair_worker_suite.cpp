@@ -6,7 +6,7 @@
 
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 
 #include "engine/engine_test_support.h"
 

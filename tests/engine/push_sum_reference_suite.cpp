@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
 
 #include "engine/engine_test_support.h"
 #include "engine/quadratic.h"

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include <libgossip/base/random.h>
-#include <libgossip/engine/overlap_worker.h>
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/overlap_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
 
 #include "engine/engine_test_support.h"
 

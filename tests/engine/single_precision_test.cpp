@@ -13,7 +13,7 @@
 #include <libgossip/algorithm/led.h>
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/scaffold.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"

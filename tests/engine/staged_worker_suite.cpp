@@ -8,7 +8,7 @@
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/algorithm/slowmo.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/weights.h>
 
 #include "engine/engine_test_support.h"

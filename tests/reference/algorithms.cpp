@@ -6,8 +6,8 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/suggest.h>
-#include <libgossip/engine/push_sum_worker.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/families.h>
 
 #include "reference/plans.h"

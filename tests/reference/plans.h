@@ -15,7 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include <libgossip/algorithm/algorithm.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 
 #include "reference/problem.h"
 

@@ -9,7 +9,7 @@
 #include <libgossip/algorithm/adom_plus.h>
 #include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/algorithm/msda.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/sim/staged_simulation.h>
 #include <libgossip/topology/families.h>

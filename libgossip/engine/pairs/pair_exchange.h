@@ -21,7 +21,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/pair_pieces.h>
+#include <libgossip/engine/pairs/pair_pieces.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {

@@ -3,7 +3,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
-#include <libgossip/engine/bucketed_mean.h>
+#include <libgossip/engine/rounds/bucketed_mean.h>
 
 namespace gossip::engine {
 

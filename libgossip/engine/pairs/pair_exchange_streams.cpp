@@ -7,7 +7,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
-#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/pairs/pair_exchange.h>
 
 namespace gossip::engine {
 namespace {

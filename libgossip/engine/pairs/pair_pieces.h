@@ -11,7 +11,7 @@
 
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/shared_pieces.h>
+#include <libgossip/engine/pairs/shared_pieces.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {

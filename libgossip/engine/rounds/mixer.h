@@ -15,10 +15,10 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/helper.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
-#include <libgossip/engine/round_numbers.h>
+#include <libgossip/engine/rounds/helper.h>
+#include <libgossip/engine/rounds/round_numbers.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>

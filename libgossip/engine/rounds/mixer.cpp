@@ -7,10 +7,10 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/edges_in_use.h>
-#include <libgossip/engine/matrix_checks.h>
-#include <libgossip/engine/mixer.h>
 #include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/rounds/edges_in_use.h>
+#include <libgossip/engine/rounds/matrix_checks.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {

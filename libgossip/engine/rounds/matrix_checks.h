@@ -8,7 +8,7 @@
 
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/types.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/mixer.h>
 
 namespace gossip::engine {
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <utility>
 
-#include <libgossip/engine/pair_pieces.h>
+#include <libgossip/engine/pairs/pair_pieces.h>
 #include <libgossip/kernels/vector.h>
 
 namespace gossip::engine {

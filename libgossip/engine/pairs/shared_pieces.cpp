@@ -8,7 +8,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/notice.h>
-#include <libgossip/engine/shared_pieces.h>
+#include <libgossip/engine/pairs/shared_pieces.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {

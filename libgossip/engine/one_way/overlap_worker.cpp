@@ -9,7 +9,7 @@
 #include <libgossip/base/log.h>
 #include <libgossip/base/notice.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/overlap_worker.h>
+#include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
 

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/push_sum_vectors.h>
+#include <libgossip/engine/one_way/push_sum_vectors.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/checks.h>
 

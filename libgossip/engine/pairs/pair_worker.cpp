@@ -9,7 +9,7 @@
 #include <libgossip/base/notice.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/pair_worker.h>
+#include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {

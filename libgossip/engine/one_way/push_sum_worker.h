@@ -15,8 +15,8 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/push_sum_vectors.h>
-#include <libgossip/engine/round_numbers.h>
+#include <libgossip/engine/one_way/push_sum_vectors.h>
+#include <libgossip/engine/rounds/round_numbers.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>

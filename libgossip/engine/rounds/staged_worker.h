@@ -15,10 +15,10 @@
 
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/bucketed_mean.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/mixer.h>
+#include <libgossip/engine/rounds/bucketed_mean.h>
+#include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>

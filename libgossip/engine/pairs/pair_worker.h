@@ -13,7 +13,7 @@
 
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/pair_exchange.h>
+#include <libgossip/engine/pairs/pair_exchange.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/transport/group.h>

@@ -4,7 +4,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {

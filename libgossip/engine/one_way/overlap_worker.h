@@ -15,8 +15,8 @@
 #include <libgossip/base/alone.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/push_sum_vectors.h>
-#include <libgossip/engine/push_sum_worker.h>
+#include <libgossip/engine/one_way/push_sum_vectors.h>
+#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/edges_in_use.h>
-#include <libgossip/engine/matrix_checks.h>
 #include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/rounds/edges_in_use.h>
+#include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/topology/spectral.h>
 

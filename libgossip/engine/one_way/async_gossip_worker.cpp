@@ -2,8 +2,8 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/async_gossip_worker.h>
 #include <libgossip/engine/neighbors.h>
+#include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
 

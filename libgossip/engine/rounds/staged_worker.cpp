@@ -6,10 +6,10 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/matrix_checks.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/staged_worker.h>
+#include <libgossip/engine/rounds/matrix_checks.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {

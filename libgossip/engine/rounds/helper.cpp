@@ -2,7 +2,7 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/helper.h>
+#include <libgossip/engine/rounds/helper.h>
 
 namespace gossip::engine {
 
