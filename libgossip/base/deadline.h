@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstdint>
 #include <functional>
 #include <thread>
+#include <utility>
 
 namespace gossip {
 
@@ -46,6 +47,9 @@ class RunningClock {
   static constexpr bool is_steady = true;
 
   static time_point now();
+
+  /// Lets time pass at once: for tests of what takes long.
+  static void skip(duration time);
 };
 
 /// Seconds between two moments of one clock.
@@ -72,21 +76,23 @@ template <class Rep, class Period>
                                                         : 2 * timeout;
 }
 
-/// A moment after which waiting is given up.
+/// A moment after which waiting is given up, and what a wait remembers that takes many calls.
+/// Copies are waits of their own. Threads: any, but those that wait with a callback or a notice one
+/// at a time.
 class Deadline {
  public:
-  explicit Deadline(std::chrono::milliseconds timeout)
-      : timeout_(timeout), start_(RunningClock::now()) {}
+  explicit Deadline(std::chrono::milliseconds timeout) : Deadline(timeout, RunningClock::now()) {}
 
-  [[nodiscard]] bool has_passed() const {
-    // In milliseconds: the longest timeout in the clock's own unit would overflow.
-    const RunningClock::duration elapsed = RunningClock::now() - start_;
-    return std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) >= timeout_;
-  }
+  /// Of a wait that began at `start`, which is not after now.
+  Deadline(std::chrono::milliseconds timeout, RunningClock::time_point start)
+      : timeout_(timeout), start_(start) {}
+
+  [[nodiscard]] bool has_passed() const { return elapsed() >= timeout_; }
   [[nodiscard]] std::chrono::milliseconds timeout() const noexcept { return timeout_; }
 
   /// One of the same wait that passes `time` from now, if that is sooner.
   [[nodiscard]] Deadline within(std::chrono::milliseconds time) const {
+    if (time >= timeout_) return *this;
     Deadline result = *this;
     const auto elapsed = std::chrono::ceil<std::chrono::milliseconds>(RunningClock::now() - start_);
     if (elapsed < timeout_ && time < timeout_ - elapsed) result.timeout_ = elapsed + time;
@@ -98,9 +104,25 @@ class Deadline {
     return seconds_between(start_, RunningClock::now());
   }
 
+  /// Whether a tenth of a second of the wait has begun since the last call, or the first.
+  [[nodiscard]] bool begins_a_tenth() const {
+    const std::int64_t tenths = elapsed() / std::chrono::milliseconds(100);
+    return tenths > std::exchange(tenths_, tenths);
+  }
+
+  /// Whether this is the first call: a wait has one notice.
+  [[nodiscard]] bool takes_the_notice() const noexcept { return !std::exchange(has_notice_, true); }
+
  private:
+  /// In milliseconds: the longest timeout in the clock's own unit would overflow.
+  [[nodiscard]] std::chrono::milliseconds elapsed() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(RunningClock::now() - start_);
+  }
+
   std::chrono::milliseconds timeout_;
   RunningClock::time_point start_;
+  mutable std::int64_t tenths_ = 0;
+  mutable bool has_notice_ = false;
 };
 
 /// What to do between two looks at a condition that another thread or process makes true: look
@@ -143,23 +165,22 @@ struct Patience {
   std::function<void()> while_waiting;
 };
 
-/// Looks at `condition` until it is true or the deadline has passed; returns its last value.
-/// Yields, then sleeps. Calls `while_waiting` whenever another tenth of a second of the deadline's
-/// time has begun: also in a wait that takes many calls, each of them shorter.
+/// Looks at `condition` until it is true, the deadline has passed or `at_most` has passed from now;
+/// returns its last value. Yields, then sleeps. Calls `while_waiting` whenever another tenth of a
+/// second of the deadline's time has begun, where one ends the wait too: also in a wait that takes
+/// many calls, each of them shorter.
 template <class Condition>
-[[nodiscard]] bool wait_until(const Deadline& deadline, Condition&& condition,
-                              const std::function<void()>& while_waiting = {}) {
-  constexpr double kTenthsPerSecond = 10.0;
+[[nodiscard]] bool wait_until(
+    const Deadline& deadline, Condition&& condition,
+    const std::function<void()>& while_waiting = {},
+    std::chrono::milliseconds at_most = std::chrono::milliseconds::max()) {
+  const Deadline end = deadline.within(at_most);
   Backoff backoff;
-  double begun = -1.0;  // tenths; negative before the first look at the clock
   while (!condition()) {
     if (backoff.is_time_to_check_the_clock()) {
-      if (deadline.has_passed()) return condition();
-      if (while_waiting) {
-        const double tenths = std::floor(deadline.elapsed_seconds() * kTenthsPerSecond);
-        if (begun >= 0.0 && tenths > begun) while_waiting();
-        begun = tenths;
-      }
+      const bool is_over = end.has_passed();
+      if (while_waiting && deadline.begins_a_tenth()) while_waiting();
+      if (is_over) return condition();
     }
     backoff.pause();
   }

@@ -14,17 +14,15 @@ namespace gossip {
 /// Says after ten seconds, once a wait, for whom a rank waits. Local. Threads: one at a time.
 class Notice {
  public:
-  /// Of a wait up to `deadline`, which must outlive it. A wait may take several calls with a notice
+  /// Of a wait up to `deadline`, which must outlive it. A wait may take several calls with a Notice
   /// each.
-  Notice(Rank self, const Deadline& deadline)
-      : self_(self), deadline_(deadline), has_said_(deadline.elapsed_seconds() > kSeconds) {}
+  Notice(Rank self, const Deadline& deadline) : self_(self), deadline_(deadline) {}
 
   /// To be called now and then. `whom()` gives what follows "waiting for".
   template <class Whom>
   void look(const Whom& whom) {
     const double seconds = deadline_.elapsed_seconds();
-    if (has_said_ || seconds <= kSeconds) return;
-    has_said_ = true;
+    if (seconds < kSeconds || !deadline_.takes_the_notice()) return;
     const bool is_limited = deadline_.timeout() != std::chrono::milliseconds::max();
     const double limit = std::chrono::duration<double>(deadline_.timeout()).count();
     log(LogLevel::kWarning, self_, "waiting for {} ({:.0f} s{})", whom(), seconds,
@@ -36,7 +34,6 @@ class Notice {
 
   Rank self_;
   const Deadline& deadline_;
-  bool has_said_;
 };
 
 }  // namespace gossip

@@ -21,10 +21,10 @@ TimeoutError lateness(Rank peer, std::string_view what, std::chrono::millisecond
                             peer, what, timeout.count())};
 }
 
-/// Looks at `attempt` until it gives something, or nothing when `end` has passed, which may be
-/// before the deadline of the wait. `whom()` says who is waited for.
+/// Looks at `attempt` until it gives something, or nothing when the deadline has passed, or
+/// `at_most` from now. `whom()` says who is waited for.
 template <class Attempt, class Whom>
-auto look_until(const Deadline& end, const Deadline& deadline, Rank self,
+auto look_until(const Deadline& deadline, std::chrono::milliseconds at_most, Rank self,
                 const ChannelOptions& options, Attempt&& attempt, Whom&& whom) {
   decltype(attempt()) result;
   Notice notice(self, deadline);
@@ -33,7 +33,7 @@ auto look_until(const Deadline& end, const Deadline& deadline, Rank self,
     if (options.while_waiting) options.while_waiting();
   };
   const auto is_done = [&] { return (result = attempt()).has_value(); };
-  std::ignore = wait_until(end, is_done, std::cref(while_waiting));  // allocates nothing
+  std::ignore = wait_until(deadline, is_done, std::cref(while_waiting), at_most);  // no allocation
   return result;
 }
 
@@ -45,7 +45,8 @@ auto wait_for(Rank self, const ChannelOptions& options, std::string_view what, A
   if (result) return result;
   const Deadline deadline(options.timeout);
   const auto whom = [&] { return fmt::format("rank {} to {}", peer(), what); };
-  result = look_until(deadline, deadline, self, options, attempt, whom);
+  constexpr auto kAllOfIt = std::chrono::milliseconds::max();
+  result = look_until(deadline, kAllOfIt, self, options, attempt, whom);
   if (!result) throw lateness(peer(), what, options.timeout);
   return result;
 }
@@ -102,7 +103,7 @@ std::optional<Message> Channel::next_any(std::span<const Rank> ranks, const Dead
                ? fmt::format("rank {} to {}", ranks.front(), kSend)
                : fmt::format("the next message of one of ranks {}", fmt::join(ranks, ", "));
   };
-  return look_until(deadline.within(at_most), deadline, self_, options_, attempt, whom);
+  return look_until(deadline, at_most, self_, options_, attempt, whom);
 }
 
 std::optional<Message> Channel::try_next_any(std::span<const Rank> ranks) {

@@ -77,6 +77,16 @@ TEST(RunningTime, CountsOfAGapThatIsTooLongOnlyItsBeginning) {
   EXPECT_EQ(time.look(start + 1h + 20ms), 100ms + RunningTime::kLongestGap);
 }
 
+TEST(RunningClock, LetsTimePassAtOnce) {
+  const Deadline deadline(1min);
+
+  RunningClock::skip(30s);
+  EXPECT_FALSE(deadline.has_passed());
+  EXPECT_GE(deadline.elapsed_seconds(), 30.0);
+  RunningClock::skip(30s);
+  EXPECT_TRUE(deadline.has_passed());
+}
+
 /// Waits for a byte from `input`.
 bool has_received(const Deadline& deadline, int input) {
   std::atomic<bool> is_there = false;
@@ -160,14 +170,42 @@ TEST(WaitUntil, CallsBackInEachTenthOfASecondHoweverManyWaitsShareTheDeadline) {
 
   while (calls < 2 && !deadline.has_passed()) {
     EXPECT_FALSE(wait_until(
-        deadline.within(10ms), [] { return false; }, [&] { ++calls; }));
+        deadline, [] { return false; }, [&] { ++calls; }, 10ms));
   }
 
   EXPECT_EQ(calls, 2);
   EXPECT_GE(deadline.elapsed_seconds(), 0.2);
   EXPECT_FALSE(wait_until(
-      deadline.within(0ms), [] { return false; }, [&] { ++calls; }));
+      deadline, [] { return false; }, [&] { ++calls; }, 0ms));
   EXPECT_LE(calls, 3) << "calls that are due for long are not made up for";
+}
+
+TEST(WaitUntil, CallsBackForATenthThatBeganBetweenTwoWaits) {
+  int calls = 0;
+  const Deadline deadline(1min, RunningClock::now() - 5s);
+
+  EXPECT_FALSE(wait_until(
+      deadline, [] { return false; }, [&] { ++calls; }, 0ms));
+
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(WaitUntil, CallsBackWhereATenthEndsTheWait) {
+  const Deadline deadline(300ms, RunningClock::now() - 250ms);
+  double last = 0.0;
+
+  EXPECT_FALSE(wait_until(
+      deadline, [] { return false; }, [&] { last = deadline.elapsed_seconds(); }));
+
+  EXPECT_GE(last, 0.3);
+}
+
+TEST(WaitUntil, LooksAtTheConditionAfterTheLastCallBack) {
+  bool is_done = false;
+
+  EXPECT_TRUE(wait_until(
+      Deadline(300ms, RunningClock::now() - 300ms), [&] { return is_done; },
+      [&] { is_done = true; }));
 }
 
 TEST(WaitUntil, LooksOnceMoreAfterTheDeadline) {
