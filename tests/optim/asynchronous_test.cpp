@@ -5,6 +5,7 @@
 #include <sstream>
 #include <string_view>
 #include <thread>
+#include <tuple>
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/optim/async_gossip.h>
@@ -382,9 +383,12 @@ TEST_F(AsynchronousTest, OptionsOutOfRangeAreRefused) {
       refused(name, {.exchanges_per_step = number}, "exchanges_per_step");
     }
   }
-  for (const Method& method : kMethods) {
-    refused(method.name, {.overlap = method.overlap, .timeout = std::chrono::milliseconds(0)},
-            "timeout");
+  for (const Method& method : all_methods()) {
+    SCOPED_TRACE(method.name);
+    Number number(1.0);
+    test::expect_throw<JointError>(
+        [&] { std::ignore = make_any(method, world(), number, std::chrono::milliseconds(0)); },
+        {"The timeout is 0 ms"});
   }
   test::expect_throw<JointError>(
       [&] {
