@@ -117,5 +117,37 @@ TEST_F(SuspendedJobTest, TakesNobodyForLostThatWasSuspendedToo) {
   EXPECT_EQ(newest.optimizer->counters().neighbors_lost, 0);
 }
 
+TEST_F(SuspendedJobTest, OfMoreRanksGoesOnToo) {
+  if (size() < 3) return;
+  optim::OptimizerOptions options = test::method_options();
+  options.local_steps = 1;
+  options.timeout = kTimeout;
+  const Trainee averaged(world(), "allreduce", momentum_sgd, 2, options);
+  const Trainee pushed(world(), "push-sum", momentum_sgd, 2, options);
+  const Trainee accelerated(world(), "dadao", momentum_sgd, 2, options);
+  options.overlap = true;
+  const Trainee overlapped(world(), "push-sum", momentum_sgd, 2, options);
+  const auto step_freely = [&] {
+    accelerated.step();
+    overlapped.step();
+  };
+  step_freely();
+
+  while_suspended([&] { averaged.step(); });
+  while_suspended([&] { pushed.step(); });
+  for (int i = 0; i < 3; ++i) step_freely();
+  averaged.step();
+  pushed.step();
+
+  EXPECT_EQ(averaged.optimizer->steps(), 2);
+  EXPECT_EQ(pushed.optimizer->steps(), 2);
+  EXPECT_EQ(accelerated.optimizer->steps(), 4);
+  EXPECT_EQ(overlapped.optimizer->steps(), 4);
+  for (const Trainee* run : {&pushed, &overlapped}) {
+    EXPECT_EQ(run->optimizer->counters().neighbors_lost, 0);
+  }
+  world().barrier();
+}
+
 }  // namespace
 }  // namespace gossip::checkpoint
