@@ -10,65 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include <libgossip/algorithm/stage.h>
+
 namespace gossip::algorithm {
-
-/// Vectors have numbers. The first two belong to the caller: the model and the gradient at the
-/// model. The method's own follow; they are zero at first. Then come those that a step makes to be
-/// sent and that nothing is kept of: they are written straight into the message.
-inline constexpr int kModel = 0;
-inline constexpr int kGradient = 1;
-inline constexpr int kFirstState = 2;
-inline constexpr int kNoVector = -1;
-
-/// One thing that is done to vectors.
-enum class Action {
-  kEvaluate,     ///< the caller evaluates the gradient at the model
-  kLocalUpdate,  ///< the caller's local optimizer changes the model by the gradient, or by the
-                 ///< vector of its only term in the gradient's place
-  kCombine,      ///< \f$ v \leftarrow \sum_t \text{factor}_t v_t \f$, which may contain v itself
-  kCompress,     ///< \f$ v \leftarrow Q(v) \f$: what is left of it when it is sent compressed
-  kMix,   ///< one message to each neighbor, one round of the topology: \f$ v_i \leftarrow \sum_j
-          ///< R_{ij} v_j \f$ for `vectors`, \f$ v_i \leftarrow \sum_j C_{ij} v_j \f$ for `pushed`
-          ///< and, where the model is among them, for the push-sum weight; `sent` in the same
-          ///< message: \f$ v_i \leftarrow v_i + \sum_j W_{ij} s_j - s_i \f$ for `corrected`
-  kMean,  ///< \f$ v_i \leftarrow \frac1n \sum_j v_j \f$, exactly
-};
-
-/// What a factor is multiplied with.
-enum class Scale {
-  kOne,
-  kRate,       ///< the learning rate, its mean over the local steps since the last communication
-  kPerRate,    ///< 1 / that
-  kWeight,     ///< the push-sum weight
-  kPerWeight,  ///< 1 / push-sum weight
-};
-
-/// A part of a linear combination.
-struct Term {
-  int vector;
-  double factor;
-  Scale scale = Scale::kOne;
-};
-
-/// Fragment `index` of `count` about equal ones of each vector.
-struct Fragment {
-  int index = 0;
-  int count = 1;
-
-  friend bool operator==(const Fragment&, const Fragment&) = default;
-};
-
-struct Stage {
-  Action action;
-  std::vector<int> vectors;      ///< what it changes; one but for kMix and kMean
-  std::vector<Term> terms = {};  ///< of kCombine
-  std::vector<int> pushed = {};  ///< of kMix
-  bool is_compressed = false;    ///< of kMix: `vectors` went through kCompress
-  Fragment fragment = {};        ///< of kCombine and kMean
-  int sent = kNoVector;          ///< of kMix: a vector of Rules::sent
-  int corrected = kNoVector;     ///< of kMix: of the method's own
-  bool is_sent_pushed = false;   ///< of kMix: W is C for `sent`, else R
-};
 
 /// What a method demands of the mixing matrices.
 enum class MixingNeeds {
@@ -79,7 +23,7 @@ enum class MixingNeeds {
                       ///< topology::with_row_weights() and with_column_weights()
 };
 
-/// A method as data: each kind of step is a list of stages with at most one kEvaluate. It never
+/// A method as data: each kind of step is a list of stages with at most one Evaluate. It never
 /// communicates, so that one implementation is driven by MPI processes, by threads and in virtual
 /// time. Immutable.
 class Algorithm {
@@ -100,26 +44,30 @@ class Algorithm {
   /// How many vectors there are that live in messages.
   [[nodiscard]] int num_sent() const noexcept { return rules_.num_sent; }
 
-  /// Whether stages other than kMean read or change the gradient.
+  /// Whether stages other than Mean read or change the gradient.
   [[nodiscard]] bool combines_gradient() const;
 
-  /// Whether stages other than kMean change the gradient, which then needs memory of the model's
+  /// Whether stages other than Mean change the gradient, which then needs memory of the model's
   /// layout.
   [[nodiscard]] bool changes_gradient() const;
 
-  /// Whether kMean of the gradient is among its stages.
+  /// Whether the mean of the gradient is among its stages.
   [[nodiscard]] bool averages_gradient() const;
 
   /// Whether factors depend on the learning rate.
   [[nodiscard]] bool uses_learning_rate() const;
 
+  /// Whether anything goes by the column stochastic matrix.
+  [[nodiscard]] bool pushes() const;
+
+  /// Whether a step that does not communicate uses up its round of the topology.
+  [[nodiscard]] bool skips_rounds() const noexcept { return rules_.skips_rounds; }
+
   /// All kinds of steps that there are.
   [[nodiscard]] std::span<const std::vector<Stage>> kinds() const noexcept { return rules_.kinds; }
 
   /// The stages of step `step` (from 0). Valid as long as the algorithm.
-  [[nodiscard]] std::span<const Stage> stages(std::int64_t step) const {
-    return rules_.kinds[kind_of(step)];
-  }
+  [[nodiscard]] Stages stages(std::int64_t step) const { return rules_.kinds[kind_of(step)]; }
 
  protected:
   struct Rules {
@@ -129,6 +77,9 @@ class Algorithm {
     int num_sent = 0;  ///< vectors that live in messages, with the numbers behind the state's
     std::vector<std::vector<Stage>> kinds = {};
     double eigenvalue_bound = -1.0;
+    /// Rounds go with the steps, because who takes part in a round is known by the step: where a
+    /// step does not communicate, its round is skipped. Otherwise it is left to a later step.
+    bool skips_rounds = false;
   };
 
   explicit Algorithm(Rules rules) : rules_(std::move(rules)) {}
@@ -139,17 +90,6 @@ class Algorithm {
 
   Rules rules_;
 };
-
-/// Stages in few words.
-[[nodiscard]] Stage evaluate();
-[[nodiscard]] Stage local_update(int along = kGradient);
-[[nodiscard]] Stage combine(int vector, std::vector<Term> terms, Fragment fragment = {});
-[[nodiscard]] Stage compress(int vector);
-[[nodiscard]] Stage mix(std::vector<int> pulled);
-[[nodiscard]] Stage mix_compressed(int vector);
-[[nodiscard]] Stage push(std::vector<int> pulled, std::vector<int> pushed);
-[[nodiscard]] Stage with_sent(Stage mix, int sent, int corrected, bool is_pushed = false);
-[[nodiscard]] Stage mean(int vector, Fragment fragment = {});
 
 /// Throws gossip::Error unless `steps`, the local steps between two communications, is at least 1.
 void check_local_steps(std::int64_t steps);

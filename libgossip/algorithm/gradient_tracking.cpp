@@ -24,7 +24,7 @@ std::vector<Stage> adapt_then_combine(bool is_first) {
 std::vector<Stage> step(bool is_update_last) {
   constexpr int kCorrection = kFirstState;
   constexpr int kTracker = kFirstState + 1;
-  const Stage communication = with_sent(mix({kModel}), kTracker, kCorrection);
+  const Mix communication = with_sent(mix({kModel}), kTracker, kCorrection);
   std::vector<Stage> stages{evaluate(), combine(kTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
                             local_update(kTracker)};
   stages.insert(is_update_last ? stages.end() - 1 : stages.end(), communication);

@@ -19,7 +19,7 @@ PushDIGing::PushDIGing()
                       // The update and the push work on U, and so does a weight decay: trackers
                       // grow with w.
                       combine(kModel, {{kModel, 1.0, Scale::kWeight}}), local_update(kTracker),
-                      with_sent(push({}, {kModel}), kTracker, kCorrection, true),
+                      with_sent(with_weight(push({}, {kModel})), kTracker, kCorrection, true),
                       combine(kModel, {{kModel, 1.0, Scale::kPerWeight}})}}}) {}
 
 }  // namespace gossip::algorithm

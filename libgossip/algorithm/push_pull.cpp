@@ -13,7 +13,7 @@ constexpr int kLastGradient = kFirstState + 1;
 std::vector<Stage> step(PushPullOrder order) {
   constexpr int kCorrection = kFirstState;
   constexpr int kSentTracker = kFirstState + 1;
-  const Stage communication = with_sent(push({kModel}, {}), kSentTracker, kCorrection, true);
+  const Mix communication = with_sent(push({kModel}, {}), kSentTracker, kCorrection, true);
   std::vector<Stage> stages{evaluate(),
                             combine(kSentTracker, {{kCorrection, 1.0}, {kGradient, 1.0}}),
                             local_update(kSentTracker)};
@@ -46,7 +46,8 @@ PushPull::PushPull(IsActive is_active, Stepping stepping)
     : Algorithm({.name = "push-pull-device-sampling",
                  .mixing_needs = MixingNeeds::kDirected,
                  .state = {"tracker", "last_gradient"},
-                 .kinds = {active_step(), inactive_step(stepping)}}),
+                 .kinds = {active_step(), inactive_step(stepping)},
+                 .skips_rounds = true}),
       is_active_(std::move(is_active)) {}
 
 std::size_t PushPull::kind_of(std::int64_t step) const {

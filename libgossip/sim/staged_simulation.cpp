@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include <libgossip/base/error.h>
 #include <libgossip/sim/staged_simulation.h>
@@ -10,38 +12,20 @@
 namespace gossip::sim {
 namespace {
 
-using algorithm::Action;
+using algorithm::Combinations;
+using algorithm::Combine;
+using algorithm::Compress;
+using algorithm::Correction;
+using algorithm::Evaluate;
 using algorithm::kGradient;
 using algorithm::kModel;
+using algorithm::LocalUpdate;
+using algorithm::Mean;
+using algorithm::Mix;
 using algorithm::MixingNeeds;
-using algorithm::Scale;
 using algorithm::Stage;
 using topology::Neighbor;
 using topology::Neighborhood;
-
-bool is_communication(const Stage& stage) {
-  return stage.action == Action::kMix || stage.action == Action::kMean;
-}
-
-bool is_same(const Stage& a, const Stage& b) {
-  return a.action == b.action && a.vectors == b.vectors && a.pushed == b.pushed &&
-         a.fragment == b.fragment && a.sent == b.sent && a.corrected == b.corrected &&
-         a.is_sent_pushed == b.is_sent_pushed;
-}
-
-bool depends_on_weight(const Stage& stage) {
-  return std::ranges::any_of(stage.terms, [](const algorithm::Term& term) {
-    return term.scale == Scale::kWeight || term.scale == Scale::kPerWeight;
-  });
-}
-
-/// Where a fragment of `size` elements begins, and where it ends.
-std::pair<std::size_t, std::size_t> range_of(const algorithm::Fragment& fragment,
-                                             std::size_t size) {
-  const auto index = static_cast<std::size_t>(fragment.index);
-  const auto count = static_cast<std::size_t>(fragment.count);
-  return {size * index / count, size * (index + 1) / count};
-}
 
 std::size_t num_receivers(const Neighborhood& pull, const Neighborhood& push) {
   const auto in_both = std::ranges::count_if(pull.out, [&](const Neighbor& receiver) {
@@ -87,7 +71,7 @@ void StagedSimulation::check(const algorithm::Algorithm& method) const {
                "The learning rate is {}: '{}' needs a number {} 0.", learning_rate_, method.name(),
                method.uses_learning_rate() ? "above" : "of at least");
   for (const std::vector<Stage>& stages : method.kinds()) {
-    GOSSIP_CHECK(std::ranges::find(stages, Action::kCompress, &Stage::action) == stages.end(),
+    GOSSIP_CHECK(!algorithm::has<Compress>(stages),
                  "'{}' compresses, which is not simulated: engine::StagedWorker runs it on threads "
                  "or processes.",
                  method.name());
@@ -118,8 +102,12 @@ void StagedSimulation::step(const Gradient& gradient) {
     for (Team& team : teams_) run_to_communication(team, gradient);
     const Stage* stage = next_communication();
     if (stage == nullptr) break;
-    has_mixed |= stage->action == Action::kMix;
-    stage->action == Action::kMix ? mix(*stage) : mean(*stage);
+    if (const auto* mixing = std::get_if<Mix>(stage)) {
+      mix(*mixing);
+      has_mixed = true;
+    } else {
+      mean(std::get<Mean>(*stage));
+    }
     for (Team& team : teams_) team.rest = team.rest.subspan(1);
   }
   // All mixings of a step take the same round.
@@ -128,13 +116,13 @@ void StagedSimulation::step(const Gradient& gradient) {
 }
 
 void StagedSimulation::run_to_communication(Team& team, const Gradient& gradient) {
-  for (; !team.rest.empty() && !is_communication(team.rest.front());
-       team.rest = team.rest.subspan(1)) {
-    const Stage& stage = team.rest.front();
-    if (stage.action == Action::kEvaluate) evaluate(team, gradient);
-    if (stage.action == Action::kLocalUpdate) update(team, stage);
-    if (stage.action == Action::kCombine) combine(team, stage);
-  }
+  const Stages local = algorithm::before_communication(team.rest);
+  algorithm::walk(local, [&]<class One>(const One& stage) {
+    if constexpr (std::is_same_v<One, Evaluate>) evaluate(team, gradient);
+    if constexpr (std::is_same_v<One, LocalUpdate>) update(team, stage);
+    if constexpr (std::is_same_v<One, Combinations>) combine(team, stage);
+  });
+  team.rest = team.rest.subspan(local.size());
 }
 
 /// Null at the end of the step.
@@ -142,7 +130,7 @@ const Stage* StagedSimulation::next_communication() const {
   const Team& first = teams_.front();
   for (const Team& team : teams_) {
     GOSSIP_CHECK(team.rest.empty() == first.rest.empty() &&
-                     (first.rest.empty() || is_same(team.rest.front(), first.rest.front())),
+                     (first.rest.empty() || team.rest.front() == first.rest.front()),
                  "In step {} worker {} ('{}') does not communicate what worker 0 ('{}') does: all "
                  "workers must mix the same vectors in the same order.",
                  step_, team.begin, team.method->name(), first.method->name());
@@ -163,58 +151,42 @@ void StagedSimulation::evaluate(const Team& team, const Gradient& gradient) {
   }
 }
 
-void StagedSimulation::update(const Team& team, const Stage& stage) {
-  const int along = stage.terms.empty() ? kGradient : stage.terms.front().vector;
+void StagedSimulation::update(const Team& team, const LocalUpdate& stage) {
   const std::size_t begin = static_cast<std::size_t>(team.begin) * num_elements_;
   const std::size_t length = static_cast<std::size_t>(team.end - team.begin) * num_elements_;
-  kernels::axpby(
-      -learning_rate_,
-      std::span<const double>(vectors_[static_cast<std::size_t>(along)]).subspan(begin, length),
-      1.0, std::span<double>(vectors_[kModel]).subspan(begin, length));
+  const std::vector<double>& along = vectors_[static_cast<std::size_t>(stage.along)];
+  kernels::axpby(-learning_rate_, std::span(along).subspan(begin, length), 1.0,
+                 std::span(vectors_[kModel]).subspan(begin, length));
+}
+
+void StagedSimulation::combine(const Team& team, const Combinations& stages) {
+  for (std::size_t i = 0; i < stages.size(); ++i) combine(team, stages[i]);
 }
 
 /// All workers of a team at once, if they do the same.
-void StagedSimulation::combine(const Team& team, const Stage& stage) {
+void StagedSimulation::combine(const Team& team, const Combine& stage) {
   const auto start_of = [this](Rank worker) {
     return static_cast<std::size_t>(worker) * num_elements_;
   };
-  if (stage.fragment.count == 1 && !depends_on_weight(stage)) {
+  if (stage.fragment.count == 1 && !algorithm::uses_weight(stage)) {
     combine(stage, start_of(team.begin), start_of(team.end), 1.0);
     return;
   }
-  const auto [first, last] = range_of(stage.fragment, num_elements_);
+  const auto [first, last] = algorithm::range_of(stage.fragment, num_elements_);
   for (Rank worker = team.begin; worker < team.end; ++worker) {
     combine(stage, start_of(worker) + first, start_of(worker) + last, weight(worker));
   }
 }
 
-void StagedSimulation::combine(const Stage& stage, std::size_t begin, std::size_t end,
+void StagedSimulation::combine(const Combine& stage, std::size_t begin, std::size_t end,
                                double weight) {
-  const auto vector_of = [this](int vector) -> std::vector<double>& {
-    return vectors_[static_cast<std::size_t>(vector)];
+  const auto data_of = [&](int vector) -> const double* {
+    return vectors_[static_cast<std::size_t>(vector)].data() + begin;
   };
-  sources_.clear();
-  for (const algorithm::Term& term : stage.terms) {
-    sources_.push_back({vector_of(term.vector).data() + begin, factor_of(term, weight)});
-  }
-  kernels::combine(std::span(vector_of(stage.vectors.front())).subspan(begin, end - begin),
+  algorithm::list_sources(stage, learning_rate_, weight, data_of, sources_);
+  std::vector<double>& out = vectors_[static_cast<std::size_t>(stage.vector)];
+  kernels::combine(std::span(out).subspan(begin, end - begin),
                    std::span<const kernels::Source<double>>(sources_));
-}
-
-double StagedSimulation::factor_of(const algorithm::Term& term, double weight) const {
-  switch (term.scale) {
-    case Scale::kRate:
-      return term.factor * learning_rate_;
-    case Scale::kPerRate:
-      return term.factor / learning_rate_;
-    case Scale::kWeight:
-      return term.factor * weight;
-    case Scale::kPerWeight:
-      return term.factor / weight;
-    case Scale::kOne:
-      break;
-  }
-  return term.factor;
 }
 
 /// A static topology is asked for once.
@@ -236,22 +208,19 @@ void StagedSimulation::load_round() {
   }
 }
 
-void StagedSimulation::mix(const Stage& stage) {
+void StagedSimulation::mix(const Mix& stage) {
   load_round();
-  for (const int vector : stage.vectors) pull(vector);
+  for (const int vector : stage.pulled) pull(vector);
   for (const int vector : stage.pushed) push(vector);
-  if (std::ranges::find(stage.pushed, kModel) != stage.pushed.end()) push_weights();
-  const bool has_sent = stage.sent != algorithm::kNoVector;
-  if (has_sent) correct(stage);
-  const bool is_pulling = !stage.vectors.empty() || (has_sent && !stage.is_sent_pushed);
-  const bool is_pushing = !stage.pushed.empty() || (has_sent && stage.is_sent_pushed);
-  const std::int64_t sent = !is_pushing   ? loaded_.pull_messages
-                            : !is_pulling ? loaded_.push_messages
-                                          : loaded_.both_messages;
+  if (stage.carries_weight) push_weights();
+  if (stage.correction) correct(*stage.correction);
+  const std::int64_t sent = !algorithm::pushes(stage)  ? loaded_.pull_messages
+                            : !algorithm::pulls(stage) ? loaded_.push_messages
+                                                       : loaded_.both_messages;
   messages_ += sent;
-  const std::size_t elements =
-      (stage.vectors.size() + stage.pushed.size() + (has_sent ? 1 : 0)) * num_elements_;
-  bytes_sent_ += sent * static_cast<std::int64_t>(elements * sizeof(double));
+  const std::size_t vectors =
+      stage.pulled.size() + stage.pushed.size() + (stage.correction ? 1 : 0);
+  bytes_sent_ += sent * static_cast<std::int64_t>(vectors * num_elements_ * sizeof(double));
 }
 
 /// As engine::Mixer: in difference form.
@@ -289,24 +258,24 @@ void StagedSimulation::push(int vector) {
 }
 
 /// As engine::Mixer: what mixing would change of a vector that is only sent.
-void StagedSimulation::correct(const Stage& stage) {
+void StagedSimulation::correct(const Correction& stage) {
   const std::span<const double> values(vectors_[static_cast<std::size_t>(stage.sent)]);
-  const std::span<double> corrections(vectors_[static_cast<std::size_t>(stage.corrected)]);
+  const std::span<double> corrections(vectors_[static_cast<std::size_t>(stage.vector)]);
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const Neighborhood& neighborhood = (stage.is_sent_pushed ? loaded_.push : loaded_.pull)[i];
+    const Neighborhood& neighborhood = (stage.is_pushed ? loaded_.push : loaded_.pull)[i];
     const auto own = values.subspan(i * num_elements_, num_elements_);
     const auto correction = corrections.subspan(i * num_elements_, num_elements_);
     sources_.clear();
     double given = 0.0;
     for (const Neighbor& receiver : neighborhood.out) given -= receiver.weight;
-    if (stage.is_sent_pushed) sources_.push_back({own.data(), given});
+    if (stage.is_pushed) sources_.push_back({own.data(), given});
     for (const Neighbor& sender : neighborhood.in) {
       const std::size_t begin = static_cast<std::size_t>(sender.rank) * num_elements_;
       sources_.push_back({values.data() + begin, sender.weight});
     }
     const std::span<const kernels::Source<double>> all(sources_);
-    stage.is_sent_pushed ? kernels::add(correction, all)
-                         : kernels::add_differences(correction, own, all);
+    stage.is_pushed ? kernels::add(correction, all)
+                    : kernels::add_differences(correction, own, all);
   }
 }
 
@@ -321,9 +290,9 @@ void StagedSimulation::push_weights() {
   weights_ = std::move(pushed);
 }
 
-void StagedSimulation::mean(const Stage& stage) {
-  std::vector<double>& values = vectors_[static_cast<std::size_t>(stage.vectors.front())];
-  const auto [first, last] = range_of(stage.fragment, num_elements_);
+void StagedSimulation::mean(const Mean& stage) {
+  std::vector<double>& values = vectors_[static_cast<std::size_t>(stage.vector)];
+  const auto [first, last] = algorithm::range_of(stage.fragment, num_elements_);
   std::vector<double> sum(last - first, 0.0);
   const auto part_of = [&, from = first](std::size_t worker) {
     return std::span(values).subspan(worker * num_elements_ + from, sum.size());

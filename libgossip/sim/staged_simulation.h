@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <libgossip/algorithm/algorithm.h>
+#include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/types.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/kernels/vector.h>
@@ -97,7 +98,7 @@ class StagedSimulation {
   [[nodiscard]] std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
 
  private:
-  using Stages = std::span<const algorithm::Stage>;
+  using Stages = algorithm::Stages;
 
   /// Neighboring ranks with one method.
   struct Team {
@@ -121,17 +122,17 @@ class StagedSimulation {
   void run_to_communication(Team& team, const Gradient& gradient);
   [[nodiscard]] const algorithm::Stage* next_communication() const;
   void evaluate(const Team& team, const Gradient& gradient);
-  void update(const Team& team, const algorithm::Stage& stage);
-  void correct(const algorithm::Stage& stage);
-  void combine(const Team& team, const algorithm::Stage& stage);
-  void combine(const algorithm::Stage& stage, std::size_t begin, std::size_t end, double weight);
+  void update(const Team& team, const algorithm::LocalUpdate& stage);
+  void combine(const Team& team, const algorithm::Combinations& stages);
+  void combine(const Team& team, const algorithm::Combine& stage);
+  void combine(const algorithm::Combine& stage, std::size_t begin, std::size_t end, double weight);
   void load_round();
-  void mix(const algorithm::Stage& stage);
+  void mix(const algorithm::Mix& stage);
   void pull(int vector);
   void push(int vector);
   void push_weights();
-  void mean(const algorithm::Stage& stage);
-  [[nodiscard]] double factor_of(const algorithm::Term& term, double weight) const;
+  void correct(const algorithm::Correction& stage);
+  void mean(const algorithm::Mean& stage);
 
   engine::Matrices matrices_;
   std::size_t num_elements_;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <limits>
+#include <variant>
 
 #include <gtest/gtest.h>
 
 #include <libgossip/algorithm/adom_plus.h>
+#include <libgossip/algorithm/interpret.h>
 #include <libgossip/algorithm/msda.h>
 #include <libgossip/base/error.h>
 #include <libgossip/topology/families.h>
@@ -21,7 +23,8 @@ constexpr double kTolerance = 1e-12;
 
 int num_mixings(const Algorithm& algorithm, std::int64_t step) {
   int mixings = 0;
-  for (const Stage& stage : algorithm.stages(step)) mixings += stage.action == Action::kMix ? 1 : 0;
+  for (const Stage& stage : algorithm.stages(step))
+    mixings += std::holds_alternative<Mix>(stage) ? 1 : 0;
   return mixings;
 }
 
@@ -87,7 +90,7 @@ TEST(Accelerated, MethodsHaveNoLocalUpdateAndNeedOneSymmetricMatrix) {
     EXPECT_EQ(method->mixing_needs(), MixingNeeds::kSymmetric);
     EXPECT_FALSE(method->uses_learning_rate());
     for (const std::vector<Stage>& stages : method->kinds()) {
-      for (const Stage& stage : stages) EXPECT_NE(stage.action, Action::kLocalUpdate);
+      EXPECT_FALSE(has<LocalUpdate>(stages));
     }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -9,6 +10,9 @@
 #include <libgossip/algorithm/exact_diffusion.h>
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/algorithm/gradient_tracking.h>
+#include <libgossip/algorithm/interpret.h>
+#include <libgossip/algorithm/push_diging.h>
+#include <libgossip/algorithm/push_pull.h>
 #include <libgossip/base/error.h>
 
 namespace gossip::algorithm {
@@ -17,28 +21,41 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-/// "evaluate update pull(0)": a step in words.
+std::string words_of(const Evaluate& /*stage*/) { return "evaluate"; }
+
+std::string words_of(const LocalUpdate& stage) {
+  return stage.along == kGradient ? "update" : "update" + std::to_string(stage.along);
+}
+
+std::string words_of(const Compress& stage) { return "compress" + std::to_string(stage.vector); }
+
+std::string words_of(const Combine& stage) {
+  std::string text = std::to_string(stage.vector) + "=";
+  for (const Term& term : stage.terms) {
+    text += (term.factor < 0 ? "-" : "+") + std::to_string(term.vector);
+  }
+  return text;
+}
+
+std::string words_of(const Mix& stage) {
+  std::string text;
+  if (!stage.pulled.empty()) text += "pull";
+  for (const int vector : stage.pulled) text += std::to_string(vector);
+  if (!stage.pushed.empty()) text += "push";
+  for (const int vector : stage.pushed) text += std::to_string(vector);
+  if (stage.carries_weight) text += "w";
+  if (stage.correction) text += "+" + std::to_string(stage.correction->sent);
+  return text;
+}
+
+std::string words_of(const Mean& stage) { return "mean" + std::to_string(stage.vector); }
+
+/// "evaluate update pull0": a step in words.
 std::string words(const Algorithm& algorithm, std::int64_t step) {
   std::string text;
   for (const Stage& stage : algorithm.stages(step)) {
     if (!text.empty()) text += ' ';
-    if (stage.action == Action::kEvaluate) text += "evaluate";
-    if (stage.action == Action::kLocalUpdate) {
-      text += "update";
-      for (const Term& term : stage.terms) text += std::to_string(term.vector);
-    }
-    if (stage.action == Action::kMix) {
-      text += "pull";
-      for (const int vector : stage.vectors) text += std::to_string(vector);
-      if (stage.sent != kNoVector) text += "+" + std::to_string(stage.sent);
-    }
-    if (stage.action == Action::kCombine) {
-      text += std::to_string(stage.vectors.front()) + "=";
-      for (const Term& term : stage.terms) {
-        text += (term.factor < 0 ? "-" : "+") + std::to_string(term.vector);
-      }
-    }
-    if (stage.action == Action::kMean) text += "mean" + std::to_string(stage.vectors.front());
+    text += std::visit([](const auto& one) { return words_of(one); }, stage);
   }
   return text;
 }
@@ -114,6 +131,80 @@ TEST(GossipSGD, RefusesLessThanOneLocalStep) {
       EXPECT_THAT(error.what(), HasSubstr("local_steps is " + std::to_string(steps)));
     }
   }
+}
+
+TEST(PushDIGing, PushesTheWeightWithTheModel) {
+  EXPECT_EQ(words(PushDIGing(), 3), "evaluate 3=+2+1 0=+0 update3 push0w+3 0=+0");
+  EXPECT_TRUE(PushDIGing().pushes());
+  EXPECT_FALSE(PushDIGing().skips_rounds());
+}
+
+TEST(PushPull, SkipsTheRoundsOfStepsThatDoNotCommunicateWhereWhoSendsGoesByTheStep) {
+  const PushPull sampled([](std::int64_t step) { return step == 0; });
+  EXPECT_EQ(words(sampled, 0), "evaluate 2=+2+1-3 3=+1 update2 pull0push2");
+  EXPECT_EQ(words(sampled, 1), "pull0push2");
+  EXPECT_TRUE(sampled.skips_rounds());
+  EXPECT_FALSE(PushPull().skips_rounds());
+}
+
+/// What a driver is given of a step.
+struct Seen {
+  std::string& text;
+  void operator()(const Combinations& stages) const {
+    text += "(";
+    for (std::size_t i = 0; i < stages.size(); ++i) text += words_of(stages[i]) + ";";
+    text += ")";
+  }
+  template <class Other>
+  void operator()(const Other& stage) const {
+    text += "[" + words_of(stage) + "]";
+  }
+};
+
+TEST(Walk, TakesCombinationsThatFollowEachOtherTogetherAndAllElseOneByOne) {
+  const std::vector<Stage> step{combine(2, {{kModel, 1.0}}),
+                                evaluate(),
+                                combine(3, {{kGradient, 1.0}}),
+                                combine(2, {{2, 1.0}, {3, -1.0}}),
+                                local_update(),
+                                mix({kModel}),
+                                mix({kModel}),
+                                combine(2, {{kModel, 1.0}})};
+  std::string text;
+  walk(step, Seen{text});
+  EXPECT_EQ(text, "(2=+0;)[evaluate](3=+1;2=+2-3;)[update][pull0][pull0](2=+0;)");
+
+  EXPECT_EQ(before_gradient(step).size(), 1U);
+  EXPECT_EQ(after_gradient(step).size(), 6U);
+  EXPECT_EQ(before_communication(step).size(), 5U);
+  const std::vector<Stage> without{mix({kModel})};
+  EXPECT_EQ(before_gradient(without).size(), 0U);
+  EXPECT_EQ(after_gradient(without).size(), 1U);
+  EXPECT_EQ(before_communication(without).size(), 0U);
+}
+
+TEST(Stages, AreEqualWhenTheyDoTheSame) {
+  EXPECT_EQ(mix({kModel}), push({kModel}, {}));
+  EXPECT_NE(mix({kModel}), push({}, {kModel}));
+  EXPECT_NE(with_sent(mix({kModel}), 3, 2), mix({kModel}));
+  EXPECT_NE(with_sent(mix({kModel}), 3, 2), with_sent(mix({kModel}), 3, 2, true));
+  EXPECT_NE(with_weight(push({}, {kModel})), push({}, {kModel}));
+  EXPECT_NE(Stage(mean(kModel)), Stage(mean(kModel, {0, 2})));
+}
+
+TEST(Stages, AFactorIsThatOfTheStepAndFragmentsCoverAVector) {
+  EXPECT_EQ(factor_of({kModel, 3.0}, 0.5, 4.0), 3.0);
+  EXPECT_EQ(factor_of({kModel, 3.0, Scale::kRate}, 0.5, 4.0), 1.5);
+  EXPECT_EQ(factor_of({kModel, 3.0, Scale::kPerRate}, 0.5, 4.0), 6.0);
+  EXPECT_EQ(factor_of({kModel, 3.0, Scale::kWeight}, 0.5, 4.0), 12.0);
+  EXPECT_EQ(factor_of({kModel, 3.0, Scale::kPerWeight}, 0.5, 4.0), 0.75);
+  std::size_t end = 0;
+  for (int index = 0; index < 3; ++index) {
+    const auto [first, last] = range_of({index, 3}, 10);
+    EXPECT_EQ(first, end);
+    end = last;
+  }
+  EXPECT_EQ(end, 10U);
 }
 
 }  // namespace

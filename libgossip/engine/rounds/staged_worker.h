@@ -10,17 +10,17 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <tuple>
 #include <vector>
 
 #include <libgossip/algorithm/algorithm.h>
+#include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/rounds/bucketed_mean.h>
+#include <libgossip/engine/rounds/combiner.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/engine/worker.h>
-#include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -30,7 +30,7 @@ struct StagedWorkerOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait for another rank
   std::size_t bucket_bytes = std::size_t{4} << 20U;             ///< of exact means
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;     ///< of mixings
-  std::shared_ptr<kernels::Codec> codec = {};                   ///< of kCompress
+  std::shared_ptr<kernels::Codec> codec = {};                   ///< of Compress
   bool checks_matrices = true;  ///< refuses what the method does not bear
 };
 
@@ -58,7 +58,7 @@ class StagedWorker final : public Worker {
   /// What the caller does when a stage asks for it.
   struct Caller {
     std::function<void()> local_update;           ///< changes the model by the gradient
-    std::function<void()> average_gradient = {};  ///< kMean; empty: gradient_mean()->finish()
+    std::function<void()> average_gradient = {};  ///< Mean; empty: gradient_mean()->finish()
     /// Brings Vectors::gradient up to date; may be empty.
     std::function<void()> load_gradient = {};
     /// Where the gradient lies, for algorithms that do not change it: pieces that together cover
@@ -114,49 +114,43 @@ class StagedWorker final : public Worker {
   [[nodiscard]] std::size_t memory_bytes() const override;
 
  private:
-  /// The vectors that travel together, and what mixes them.
+  /// What mixes the vectors that travel together.
   struct Exchange {
-    std::vector<int> pulled;
-    std::vector<int> pushed;
-    int sent;
-    int corrected;
-    bool is_compressed;
+    algorithm::Mix mix;
     std::unique_ptr<Mixer> mixer;
   };
-  /// The vectors whose mean is taken together.
+  /// What takes the mean of a vector, or of a fragment of it.
   struct MeanOf {
-    std::vector<int> vectors;
-    algorithm::Fragment fragment;
+    algorithm::Mean stage;
     std::vector<VectorView> buckets;
     std::unique_ptr<BucketedMean> mean;
   };
-  using Stages = std::span<const algorithm::Stage>;
+  using Stages = algorithm::Stages;
 
-  /// Of the next step, what comes before the gradient; none without one.
-  [[nodiscard]] Stages before_gradient() const;
+  /// The stages of the next step.
+  [[nodiscard]] Stages stages() const { return algorithm_->stages(position_.step); }
   void make_state(const std::vector<VectorView>& shapes);
-  void make_exchange(transport::Group& group, const algorithm::Stage& stage,
-                     const Matrices& matrices, const StagedWorkerOptions& options);
-  void make_mean(transport::Group& group, const algorithm::Stage& stage,
+  void make_membership(transport::Group& group, const Matrices& matrices,
+                       const StagedWorkerOptions& options);
+  void make_exchange(transport::Group& group, const algorithm::Mix& stage, const Matrices& matrices,
+                     const StagedWorkerOptions& options);
+  void make_mean(transport::Group& group, const algorithm::Mean& stage,
                  const StagedWorkerOptions& options, const std::shared_ptr<const void>& memory);
-  [[nodiscard]] Exchange* exchange_of(const algorithm::Stage& stage);
-  [[nodiscard]] MeanOf* mean_of(const algorithm::Stage& stage);
+  [[nodiscard]] Exchange* exchange_of(const algorithm::Mix& stage);
+  [[nodiscard]] MeanOf* mean_of(const algorithm::Mean& stage);
   [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;
   void run(Stages stages, bool communicate);
-  void run(const algorithm::Stage& stage, bool communicate);
+  void run(const algorithm::Evaluate& /*stage*/, bool /*communicate*/) {}  // the caller has done it
+  void run(const algorithm::LocalUpdate& stage, bool communicate);
+  void run(const algorithm::Combinations& stages, bool communicate);
+  void run(const algorithm::Compress& stage, bool communicate);
+  void run(const algorithm::Mix& stage, bool communicate);
+  void run(const algorithm::Mean& stage, bool communicate);
   void settle();
   void open_messages(Stages stages, bool communicate);
-  void mix(const algorithm::Stage& stage, bool communicate);
-  void update(const algorithm::Stage& stage);
-  void take_mean(const algorithm::Stage& stage);
-  void load_gradient(Stages stages);
-  void count_passes(Stages stages);
-  void combine(Stages stages);
-  void combine(Stages stages, std::size_t part, std::size_t begin, std::size_t end);
-  void combine(const algorithm::Stage& stage, std::size_t part, std::size_t begin, std::size_t end);
+  void load_gradient(const algorithm::Combinations& stages);
   [[nodiscard]] double learning_rate() const;
   [[nodiscard]] double mean_rate() const;
-  [[nodiscard]] double factor_of(const algorithm::Term& term) const;
 
   std::shared_ptr<const algorithm::Algorithm> algorithm_;
   Caller caller_;
@@ -166,17 +160,16 @@ class StagedWorker final : public Worker {
   std::optional<Membership> membership_;  // made by the checks
   std::int64_t needed_step_ =
       -1;  // the step that other ranks must have come to for this rank to go on
-  std::vector<std::vector<VectorView>> vectors_;  // by number, one view an element type
-  std::vector<std::vector<std::byte>> memory_;    // of the method's own
+  Combiner::Vectors vectors_;
+  Combiner combiner_{vectors_};
+  std::vector<std::vector<std::byte>> memory_;  // of the method's own vectors
   std::vector<Exchange> exchanges_;
   std::vector<MeanOf> means_;
-  Counters counters_;              // of its own passes
+  Counters counters_;              // of bringing the gradient up to date
   bool has_communicated_ = false;  // in this step
   bool is_gradient_loaded_ = false;
   bool is_gradient_changed_ = false;
-  const std::vector<VectorPiece>* gradient_ = nullptr;  // where it lies
-  const VectorPiece* piece_ = nullptr;                  // the one being combined
-  std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> terms_;
+  const std::vector<VectorPiece>* gradient_ = nullptr;  // where it lies, if in pieces
 };
 
 }  // namespace gossip::engine
