@@ -18,7 +18,7 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/collective_call.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>

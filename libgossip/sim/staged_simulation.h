@@ -14,7 +14,7 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/types.h>
-#include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 

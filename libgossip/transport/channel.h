@@ -28,6 +28,9 @@ enum class Reading {
             ///< asynchronous averaging
 };
 
+/// The most slots that a channel can have inside a host.
+inline constexpr int kMostMemorySlots = 14;
+
 struct ChannelOptions {
   std::size_t capacity_bytes = 0;  ///< the longest payload; 0 is allowed (headers only)
   int slots = 2;  ///< messages a sender may have unread at the same time; kLatest: buffers, >= 2

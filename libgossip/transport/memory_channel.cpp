@@ -13,7 +13,6 @@ namespace gossip::transport {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
-constexpr int kMaxSlots = 14;  // what fits beside the counter into one cache line
 
 constexpr std::size_t round_up(std::size_t bytes) {
   return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
@@ -35,7 +34,9 @@ constexpr int slot_of(std::uint64_t word) { return static_cast<int>(word & 0xFFU
 /// packed newest message).
 struct alignas(kCacheLine) MemoryChannel::Outgoing {
   std::atomic<std::uint64_t> posted{0};
-  std::array<std::uint32_t, kMaxSlots> slot_of{};  // by sequence mod slots; ordered by `posted`
+  // As many as fit beside the counter into one cache line.
+  std::array<std::uint32_t, kMostMemorySlots>
+      slot_of{};  // by sequence mod slots; ordered by `posted`
 };
 
 /// Written by the receiver, read by the sender.
@@ -46,9 +47,9 @@ struct alignas(kCacheLine) MemoryChannel::Incoming {
 
 std::size_t MemoryChannel::region_bytes(const ChannelOptions& options, int size) {
   const int least = options.reading == Reading::kLatest ? 2 : 1;
-  GOSSIP_CHECK(options.slots >= least && options.slots <= kMaxSlots,
+  GOSSIP_CHECK(options.slots >= least && options.slots <= kMostMemorySlots,
                "A channel cannot have {} slots: give it {} to {}.", options.slots, least,
-               kMaxSlots);
+               kMostMemorySlots);
   const std::size_t words = static_cast<std::size_t>(size) * (sizeof(Outgoing) + sizeof(Incoming));
   const auto slots = static_cast<std::size_t>(options.slots);
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());

@@ -25,7 +25,6 @@ constexpr int kLargeSlots = 2;
 
 /// With OnLostNeighbor::kDrop: of one receiver, so that a lost one does not take all; and the most.
 constexpr std::int64_t kMostOnTheirWay = 2;
-constexpr int kMostSlots = 14;
 
 topology::Graph checked_graph(transport::Group& group, const topology::Schedule& schedule) {
   transport::check_together(group, [&] {
@@ -39,8 +38,8 @@ topology::Graph checked_graph(transport::Group& group, const topology::Schedule&
 int slots_of(std::size_t bytes, std::size_t peers, bool may_drop) {
   const int slots = bytes <= kSmallBytes ? kSmallSlots : kLargeSlots;
   if (!may_drop) return slots;
-  return static_cast<int>(
-      std::min<std::size_t>(kMostSlots, static_cast<std::size_t>(slots) + kMostOnTheirWay * peers));
+  return static_cast<int>(std::min<std::size_t>(
+      transport::kMostMemorySlots, static_cast<std::size_t>(slots) + kMostOnTheirWay * peers));
 }
 
 }  // namespace

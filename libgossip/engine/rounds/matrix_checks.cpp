@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <numeric>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/topology/checks.h>
@@ -84,44 +80,6 @@ void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algori
 void check_may_drop(const topology::Schedule& schedule) {
   check_mutual(schedule);
   check_degree(schedule);
-}
-
-int most_senders(const Matrices& matrices, bool is_pushing) {
-  constexpr std::int64_t kMostRounds = 4096;
-  if (!is_pushing) {
-    return std::max(1, matrices.pull.degree_bound());
-  }
-  // After so many rounds the two repeat together.
-  const std::int64_t rounds = std::lcm(static_cast<std::int64_t>(matrices.pull.period()),
-                                       static_cast<std::int64_t>(matrices.push.period()));
-  if (rounds == 0 || rounds > kMostRounds) {
-    const int most = matrices.pull.degree_bound() + matrices.push.degree_bound();
-    return std::clamp(most, 1, std::max(1, matrices.pull.size() - 1));
-  }
-  std::size_t most = 1;
-  topology::Neighborhood pull;
-  topology::Neighborhood push;
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (Rank rank = 0; rank < matrices.pull.size(); ++rank) {
-      matrices.pull.neighborhood(round, rank, pull);
-      matrices.push.neighborhood(round, rank, push);
-      std::set<Rank> senders;
-      for (const topology::Neighbor& sender : pull.in) senders.insert(sender.rank);
-      for (const topology::Neighbor& sender : push.in) senders.insert(sender.rank);
-      most = std::max(most, senders.size());
-    }
-  }
-  return static_cast<int>(most);
-}
-
-std::vector<Rank> neighbors_of(Rank rank, const Matrices& matrices, bool is_pushing) {
-  std::vector<Rank> peers = union_graph(matrices.pull).out_neighbors(rank);
-  if (!is_pushing) return peers;
-  const topology::Graph pushes = union_graph(matrices.push);
-  for (const Rank peer : pushes.out_neighbors(rank)) {
-    if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
-  }
-  return peers;
 }
 
 }  // namespace gossip::engine

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/neighbors.h>
-#include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/transport/agreement.h>
@@ -16,26 +13,11 @@
 namespace gossip::engine {
 namespace {
 
-/// Messages up to this size get a second slot, so that a rank may send its next round before all
-/// have read the last: in fast rounds that waiting would show. Beside the time that a larger model
-/// computes it does not, but a second copy of the model would.
-constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
-
 /// Corrections from this size on are made beside the caller's next gradient: of smaller ones waking
 /// a thread would cost more.
 constexpr std::size_t kHelperBytes = std::size_t{1} << 20U;
 
 constexpr std::size_t kAlignment = 64;
-
-/// How often a rank that waits looks who is lost.
-constexpr std::chrono::milliseconds kLossesEvery{100};
-
-/// Two messages to each neighbor that may get lost, as far as a channel has room for them.
-int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
-  constexpr int kMostSlots = 14;
-  const int slots = bytes <= kSecondSlotBytes ? 2 : 1;
-  return may_drop ? std::min(kMostSlots, slots + 2 * most_neighbors) : slots;
-}
 
 /// What a rank keeps of what it pushes: all but the shares as the receivers' type has them, so that
 /// rounded weights do not make the sum over the ranks grow.
@@ -66,7 +48,7 @@ std::size_t most_encoded_bytes(const std::vector<VectorView>& vectors,
 
 Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
              Membership* membership)
-    : group_(group),
+    : rank_(group.rank()),
       matrices_(std::move(matrices)),
       pulled_(std::move(vectors.pulled)),
       pushed_(std::move(vectors.pushed)),
@@ -74,20 +56,11 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
       corrections_(std::move(vectors.corrections)),
       are_corrections_pushed_(vectors.are_corrections_pushed),
       layout_(joined(joined(pulled_, pushed_), corrections_)),
-      membership_(membership) {
+      may_drop_(membership != nullptr && membership->may_drop()),
+      outgoing_(corrections_.size()) {
   GOSSIP_ASSERT(!codec_ || (pushed_.empty() && corrections_.empty()),
                 "only what is pulled is encoded");
-  outgoing_.resize(corrections_.size());
-  transport::check_together(group, [&] {
-    check_size(matrices_.pull.name(), matrices_.pull.size(), group);
-    if (is_pushing()) check_size(matrices_.push.name(), matrices_.push.size(), group);
-    message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
-    if (!may_drop()) return;
-    GOSSIP_CHECK(!is_pushing() && !codec_ && corrections_.empty(),
-                 "A method that pushes or compresses cannot go on without a lost neighbor: take "
-                 "on_lost_neighbor 'error'.");
-    check_may_drop(matrices_.pull);
-  });
+  transport::check_together(group, [&] { check(group); });
   transport::require_agreement(
       group, "vectors to mix",
       codec_ ? layout_.description() + ", " + codec_->name() : layout_.description());
@@ -95,21 +68,42 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
     encoded_.resize(message_bytes_);
     for (const VectorView& vector : pulled_) codec_->reserve(vector);
   }
-  if (group.size() == 1) return;
-  peers_ = neighbors_of(group.rank(), matrices_, is_pushing());
-  const int senders = most_senders(matrices_, is_pushing());
-  channel_ = group.make_channel({.capacity_bytes = message_bytes_,
-                                 .slots = slots_of(message_bytes_, senders, may_drop()),
-                                 .timeout = patience.timeout,
-                                 .while_waiting = patience.while_waiting,
-                                 .receive_slots = senders,
-                                 .peers = peers_});
-  if (MessageLayout(corrections_).bytes() >= kHelperBytes) helper_ = std::make_unique<Helper>();
+  exchange_.emplace(group, matrices_, used(), message_bytes_, patience, membership);
+  if (group.size() > 1 && MessageLayout(corrections_).bytes() >= kHelperBytes) {
+    helper_ = std::make_unique<Helper>();
+  }
+}
+
+void Mixer::check(transport::Group& group) {
+  const MatricesUsed in_use = used();
+  if (in_use.pull) check_size(matrices_.pull.name(), matrices_.pull.size(), group);
+  if (in_use.push) check_size(matrices_.push.name(), matrices_.push.size(), group);
+  message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
+  if (!may_drop_) return;
+  GOSSIP_CHECK(
+      !(in_use.pull && in_use.push) && !codec_ && corrections_.empty(),
+      "A method that corrects, compresses, or pulls and pushes cannot go on without a lost "
+      "neighbor: take on_lost_neighbor 'error'.");
+  if (in_use.pull) check_may_drop(matrices_.pull);
+}
+
+/// A mixing of nothing is one that pulls.
+MatricesUsed Mixer::used() const noexcept {
+  const bool is_corrected = !corrections_.empty();
+  const bool is_pushing = !pushed_.empty() || are_corrections_pushed_;
+  const bool is_pulling = !pulled_.empty() || (is_corrected && !are_corrections_pushed_);
+  return {.pull = is_pulling || !is_pushing, .push = is_pushing};
+}
+
+Counters Mixer::counters() const {
+  Counters sum = counters_;
+  sum += exchange_->counters();
+  return sum;
 }
 
 std::size_t Mixer::memory_bytes() const {
   return encoded_.size() + (codec_ ? codec_->memory_bytes() : 0) + kept_.size() +
-         (channel_ ? channel_->memory_bytes() : 0);
+         exchange_->memory_bytes();
 }
 
 void Mixer::settle() {
@@ -118,16 +112,14 @@ void Mixer::settle() {
 
 const std::vector<VectorView>& Mixer::outgoing(std::int64_t round) {
   settle();
-  if (!channel_) return outgoing_kept();
-  if (slot_.empty()) {
-    messages_.clear();  // of a round that failed
-    find_neighbors(round);
-    if (senders_.empty() && receivers_.empty()) return outgoing_kept();
-    slot_ = acquire();
-  }
+  if (exchange_->is_alone()) return outgoing_kept();
+  exchange_->open(round);
+  if (!exchange_->has_neighbors()) return outgoing_kept();
+  const std::span<std::byte> slot = exchange_->slot();
   const std::size_t first = pulled_.size() + pushed_.size();
-  for (std::size_t v = 0; v < corrections_.size(); ++v)
-    outgoing_[v] = layout_.view(slot_, first + v);
+  for (std::size_t v = 0; v < corrections_.size(); ++v) {
+    outgoing_[v] = layout_.view(slot, first + v);
+  }
   return outgoing_;
 }
 
@@ -157,81 +149,33 @@ void Mixer::compress() {
 
 double Mixer::mix(std::int64_t round, double weight) {
   ++counters_.gossip_rounds;
-  if (!channel_) return weight;
-  if (slot_.empty()) {
-    messages_.clear();
-    find_neighbors(round);
-  }
-  round_ = round;
-  if (may_drop()) leave_out_lost();
-  const std::int64_t number = numbers_.next(round);
-  send(number, weight);
-  receive(number);
+  if (exchange_->is_alone()) return weight;
+  exchange_->open(round);
+  const std::size_t bytes = exchange_->has_receivers() ? write(exchange_->slot()) : 0;
+  exchange_->send(bytes, weight);
+  exchange_->receive();
+  return finish(weight);
+}
+
+double Mixer::skip(std::int64_t round, double weight) {
+  GOSSIP_ASSERT(!codec_ && corrections_.empty(), "who compresses or corrects cannot skip a round");
+  if (exchange_->is_alone()) return weight;
+  exchange_->open(round);
+  exchange_->skip();
+  exchange_->receive();
+  return finish(weight);
+}
+
+/// What a rank does with the messages of a round. Returns its new push-sum weight.
+double Mixer::finish(double weight) {
   codec_ ? combine_encoded() : combine();
-  const double result = is_pushing() ? pushed_weight(weight) : weight;
+  const double result = used().push ? pushed_weight(weight) : weight;
   if (helper_) {
     helper_->start([this] { correct(); });
   } else {
     correct();
   }
   return result;
-}
-
-/// Lists of both matrices, merged.
-void Mixer::find_neighbors(std::int64_t round) {
-  matrices_.pull.neighborhood(round, group_.rank(), pull_);
-  senders_.clear();
-  receivers_.clear();
-  for (const topology::Neighbor& sender : pull_.in) {
-    senders_.push_back({.rank = sender.rank, .pull = sender.weight});
-  }
-  for (const topology::Neighbor& receiver : pull_.out) receivers_.push_back(receiver.rank);
-  if (!is_pushing()) return;
-  matrices_.push.neighborhood(round, group_.rank(), push_);
-  for (const topology::Neighbor& sender : push_.in) {
-    const auto known = std::ranges::find(senders_, sender.rank, &Sender::rank);
-    if (known != senders_.end()) {
-      known->push = sender.weight;
-    } else {
-      senders_.push_back({.rank = sender.rank, .push = sender.weight});
-    }
-  }
-  std::ranges::sort(senders_, {}, &Sender::rank);
-  for (const topology::Neighbor& receiver : push_.out) {
-    if (std::ranges::find(receivers_, receiver.rank) == receivers_.end()) {
-      receivers_.push_back(receiver.rank);
-    }
-  }
-}
-
-void Mixer::send(std::int64_t number, double weight) {
-  if (receivers_.empty()) {
-    if (senders_.empty()) return;
-    if (slot_.empty()) static_cast<void>(acquire());
-    slot_ = {};
-    // Also who sends nothing says that it is in this round.
-    channel_->commit({.kind = transport::MessageKind::kSkip, .round = number});
-    return;
-  }
-  const std::size_t bytes = write(slot_.empty() ? acquire() : slot_);
-  slot_ = {};
-  transport::Header header = may_drop() ? header_of_round() : transport::Header{};
-  header.round = number;
-  header.weight = weight;
-  header.bytes = bytes;
-  channel_->commit(header);
-  counters_.bytes_sent += bytes * receivers_.size();
-}
-
-/// What this rank says of its edges in this round, and holds to.
-transport::Header Mixer::header_of_round() {
-  transport::Header header = membership_->header();
-  header.uses = edges_in_use(pull_.in, [this](Rank rank) { return !membership_->is_lost(rank); });
-  header.degree = degree_;
-  std::erase_if(senders_, [&](const Sender& sender) {
-    return !is_in_use(header.uses, pull_.in, sender.rank);
-  });
-  return header;
 }
 
 /// Returns the bytes of the message.
@@ -247,115 +191,19 @@ std::size_t Mixer::write(std::span<std::byte> slot) {
   return encoded_bytes_;
 }
 
-/// A slot for `receivers_`, less those that turn out to be lost.
-std::span<std::byte> Mixer::acquire() {
-  const Clock::time_point start = Clock::now();
-  Rank blocking = -1;
-  for (;;) {
-    try {
-      const std::span<std::byte> slot = channel_->acquire(receivers_);
-      counters_.wait_seconds += seconds_between(start, Clock::now());
-      return slot;
-    } catch (const TimeoutError& error) {
-      if (!may_drop() || error.peer() == blocking) throw;  // also without it
-      blocking = error.peer();
-      membership_->lose(error.peer(), "read a message", seconds_between(start, Clock::now()));
-      leave_out_lost();
-    }
-  }
-}
-
-/// What came from them too late makes room for others.
-void Mixer::leave_out_lost() {
-  discard_late();
-  std::erase_if(receivers_, [this](Rank rank) { return membership_->is_lost(rank); });
-  std::erase_if(senders_, [this](const Sender& sender) {
-    return std::ranges::find(receivers_, sender.rank) == receivers_.end();
-  });
-}
-
-/// What a lost rank sent in any round, but for what this round has taken before it was lost:
-/// between hosts it would keep the room that others need.
-void Mixer::discard_late() {
-  for (const Rank peer : peers_) {
-    const bool is_taken =
-        std::ranges::binary_search(messages_, peer, {}, &transport::Message::from);
-    while (membership_->is_lost(peer) && !is_taken && channel_->try_next(peer)) {
-    }
-  }
-}
-
-void Mixer::receive(std::int64_t number) {
-  const Clock::time_point start = Clock::now();
-  if (may_drop()) {
-    receive_from_the_living(number);
-  } else {
-    for (const Sender& sender : senders_) take(channel_->next(sender.rank), number);
-  }
-  counters_.wait_seconds += seconds_between(start, Clock::now());
-  degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
-}
-
-/// In the order in which they come, so that several silent ranks cost one timeout.
-void Mixer::receive_from_the_living(std::int64_t number) {
-  const Deadline deadline(channel_->options().timeout);
-  late_.clear();
-  for (const Sender& sender : senders_) late_.push_back(sender.rank);
-  while (!late_.empty()) {
-    std::optional<transport::Message> message = channel_->next_any(late_, deadline, kLossesEvery);
-    message ? take(std::move(*message), number) : give_up_late(deadline);
-  }
-  std::erase_if(senders_, [this](const Sender& sender) {
-    return !std::ranges::binary_search(messages_, sender.rank, {}, &transport::Message::from);
-  });
-}
-
-/// Keeps it in the order of the ranks, however they came, unless its sender does not use the edge.
-void Mixer::take(transport::Message message, std::int64_t number) {
-  const Rank sender = message.from();
-  const transport::Header& header = message.header();
-  std::erase(late_, sender);
-  RoundNumbers::check(sender, header.round, group_.rank(), number);
-  counters_.bytes_received += header.bytes;
-  if (may_drop()) {
-    membership_->hear(sender, header);
-    if (!is_used_by(sender, header)) return;
-  }
-  const auto place = std::ranges::upper_bound(messages_, sender, {}, &transport::Message::from);
-  messages_.insert(place, std::move(message));
-}
-
-/// Those that this rank has waited for as long as it may, and those with which it is known that one
-/// has given the other up: they send nothing more.
-void Mixer::give_up_late(const Deadline& deadline) {
-  const bool is_over = deadline.has_passed();
-  std::erase_if(late_, [&](Rank rank) {
-    const bool is_given_up = is_over || membership_->is_lost(rank);
-    if (!is_given_up) return false;
-    membership_->lose(rank, "send a message", deadline.elapsed_seconds());
-    ++counters_.halves_lost;
-    return true;
-  });
-  discard_late();
-}
-
-/// Where neighbors may be dropped: whether the sender uses its edge to this rank.
-bool Mixer::is_used_by(Rank sender, const transport::Header& header) {
-  matrices_.pull.neighborhood(round_, sender, theirs_);
-  return is_in_use(header.uses, theirs_.in, group_.rank());
-}
-
 /// What message part `index` is mixed from: when pulled, the neighbors', to be mixed into the own
 /// one; when pushed, the own one as well.
 template <class T>
 void Mixer::list_sources(std::size_t index, bool is_pushed, const T* own,
                          std::vector<kernels::Source<T>>& sources) const {
   sources.clear();
-  if (is_pushed) sources.push_back({own, kept<T>(push_)});
-  for (std::size_t m = 0; m < messages_.size(); ++m) {
-    const double weight = is_pushed ? senders_[m].push : senders_[m].pull;
+  if (is_pushed) sources.push_back({own, kept<T>(exchange_->push())});
+  const std::vector<transport::Message>& messages = exchange_->messages();
+  for (std::size_t m = 0; m < messages.size(); ++m) {
+    const RoundExchange::Sender& sender = exchange_->senders()[m];
+    const double weight = is_pushed ? sender.push : sender.pull;
     if (weight == 0.0) continue;
-    const std::span<T> theirs = layout_.view(messages_[m].payload(), index).template as<T>();
+    const std::span<T> theirs = layout_.view(messages[m].payload(), index).template as<T>();
     sources.push_back({theirs.data(), weight});
   }
 }
@@ -368,9 +216,10 @@ void Mixer::count_passes(const std::vector<VectorView>& vectors, std::size_t pas
 }
 
 void Mixer::combine() {
-  count_passes(pulled_, 2 + messages_.size());
-  count_passes(pushed_, 2 + messages_.size());
-  count_passes(corrections_, 3 + messages_.size());
+  const std::size_t messages = exchange_->messages().size();
+  count_passes(pulled_, 2 + messages);
+  count_passes(pushed_, 2 + messages);
+  count_passes(corrections_, 3 + messages);
   for (std::size_t v = 0; v < pulled_.size(); ++v) combine(pulled_[v], v, false);
   for (std::size_t v = 0; v < pushed_.size(); ++v) combine(pushed_[v], pulled_.size() + v, true);
 }
@@ -392,7 +241,7 @@ void Mixer::correct() noexcept {
       correct<T>(correction, outgoing_[v].as<T>(), first + v);
     });
   }
-  messages_.clear();
+  exchange_->release();
 }
 
 template <class T>
@@ -414,15 +263,19 @@ void Mixer::combine_encoded() {
   for (const VectorView& vector : pulled_) {
     if (vector.size > 0) std::memset(vector.data, 0, vector.bytes());
   }
+  const auto add_own = [this] {
+    add_encoded(std::span(encoded_).first(encoded_bytes_), exchange_->pull().self_weight);
+  };
+  const std::vector<transport::Message>& messages = exchange_->messages();
   bool is_own_added = false;
-  for (std::size_t m = 0; m < messages_.size(); ++m) {
-    if (!is_own_added && senders_[m].rank > group_.rank()) {
-      add_encoded(std::span(encoded_).first(encoded_bytes_), pull_.self_weight);
+  for (std::size_t m = 0; m < messages.size(); ++m) {
+    if (!is_own_added && messages[m].from() > rank_) {
+      add_own();
       is_own_added = true;
     }
-    add_encoded(messages_[m].payload(), senders_[m].pull);
+    add_encoded(messages[m].payload(), exchange_->senders()[m].pull);
   }
-  if (!is_own_added) add_encoded(std::span(encoded_).first(encoded_bytes_), pull_.self_weight);
+  if (!is_own_added) add_own();
 }
 
 void Mixer::add_encoded(std::span<const std::byte> message, double weight) {
@@ -435,9 +288,10 @@ void Mixer::add_encoded(std::span<const std::byte> message, double weight) {
 }
 
 double Mixer::pushed_weight(double own) const {
-  double sum = push_.self_weight * own;
-  for (std::size_t m = 0; m < messages_.size(); ++m) {
-    sum += senders_[m].push * messages_[m].header().weight;
+  double sum = exchange_->push().self_weight * own;
+  const std::vector<transport::Message>& messages = exchange_->messages();
+  for (std::size_t m = 0; m < messages.size(); ++m) {
+    sum += exchange_->senders()[m].push * messages[m].header().weight;
   }
   return sum;
 }

@@ -4,12 +4,11 @@
 /// @file
 /// Rounds of neighbor averaging.
 
-#include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include <libgossip/base/deadline.h>
@@ -18,25 +17,13 @@
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/rounds/helper.h>
-#include <libgossip/engine/rounds/round_numbers.h>
+#include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/engine/rounds/round_exchange.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>
-#include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
-
-/// The mixing matrices of a round.
-struct Matrices {
-  topology::Schedule pull;  ///< R, of what is averaged
-  topology::Schedule push;  ///< C, of what is split; the same where a method needs one matrix only
-
-  template <std::convertible_to<topology::Schedule> One>
-  Matrices(const One& one)  // NOLINT(google-explicit-constructor)
-      : pull(one), push(pull) {}
-  Matrices(topology::Schedule rows, topology::Schedule columns)
-      : pull(std::move(rows)), push(std::move(columns)) {}
-};
 
 /// Mixes the vectors of one rank with those of its neighbors, round by round, synchronously: all
 /// values of a round are of that round, and results are the same bits in every run.
@@ -48,13 +35,11 @@ struct Matrices {
 /// and what mixing would change of each is added to its correction. From 1 MB on a thread of the
 /// mixer's own does that after mix() has returned: until settle() nobody may touch corrections.
 ///
-/// With a membership that may drop: each header says which edges its sender uses in this round, and
-/// an edge is used when both ends say so, with the weight of the matrix; the rest of the weight
-/// goes to the own value. So rows and columns stay stochastic however the ranks' views differ. A
-/// neighbor that has been silent for the whole timeout is lost, and with it at most the half of one
-/// exchange (Counters::halves_lost): it may have used this rank's message. It needs neighbors that
-/// are mutual in every round, at most 64 of them, and nothing pushed or compressed. A message that
-/// a lost neighbor never reads keeps its memory: up to two copies each.
+/// With a membership that may drop a run goes on without lost neighbors (see RoundExchange): the
+/// rest of their weight goes to the own value, so that rows and columns stay stochastic however the
+/// ranks' views differ. Where values are pulled, neighbors must be mutual in every round, at most 64
+/// of them; nothing may be compressed, and not both pulled and pushed. A message that a lost
+/// neighbor never reads keeps its memory: up to two copies each.
 ///
 /// Collective: construction and destruction. mix() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.
@@ -88,6 +73,13 @@ class Mixer {
   /// the neighbor, the first of several.
   double mix(std::int64_t round, double weight = 1.0);
 
+  /// In place of mix(), of a rank that decides by itself to give nothing in this round: its
+  /// neighbors learn it from a message without values and go on without. What is pushed to it is
+  /// added to what it has, all of which it keeps: columns stay stochastic. What is pulled it mixes
+  /// as they do, where something is pushed as well, with rows made whole again in proportion; else
+  /// it mixes nothing, and symmetric matrices stay so. Not for what is compressed or corrected.
+  double skip(std::int64_t round, double weight = 1.0);
+
   /// Where the next mix(), which must be of this round, takes what is only sent from: one view for
   /// each correction. To be written as a whole; stays as it is until the next call. Blocks until
   /// the last message has been read by all. Throws TimeoutError naming the neighbor.
@@ -99,40 +91,21 @@ class Mixer {
   /// Blocks until the corrections are complete.
   void settle();
 
-  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] Counters counters() const;
 
   /// Bytes of memory that this rank's side takes.
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  /// An in-neighbor of this round, in either matrix.
-  struct Sender {
-    Rank rank;
-    double pull = 0.0;
-    double push = 0.0;
-  };
-
-  [[nodiscard]] bool is_pushing() const noexcept {
-    return !pushed_.empty() || are_corrections_pushed_;
-  }
-  void find_neighbors(std::int64_t round);
-  void send(std::int64_t number, double weight);
+  [[nodiscard]] MatricesUsed used() const noexcept;
+  void check(transport::Group& group);
   [[nodiscard]] std::size_t write(std::span<std::byte> slot);
-  [[nodiscard]] std::span<std::byte> acquire();
-  void receive(std::int64_t number);
-  void receive_from_the_living(std::int64_t number);
-  void take(transport::Message message, std::int64_t number);
-  void give_up_late(const Deadline& deadline);
-  [[nodiscard]] bool may_drop() const noexcept { return membership_ && membership_->may_drop(); }
-  [[nodiscard]] transport::Header header_of_round();
-  [[nodiscard]] bool is_used_by(Rank sender, const transport::Header& header);
-  void leave_out_lost();
-  void discard_late();
   void count_passes(const std::vector<VectorView>& vectors, std::size_t passes);
   void combine();
   void combine(const VectorView& vector, std::size_t index, bool is_pushed);
   void combine_encoded();
   void add_encoded(std::span<const std::byte> message, double weight);
+  [[nodiscard]] double finish(double weight);
   void correct() noexcept;
   template <class T>
   void list_sources(std::size_t index, bool is_pushed, const T* own,
@@ -141,7 +114,7 @@ class Mixer {
   void correct(std::span<T> correction, std::span<const T> own, std::size_t index) noexcept;
   [[nodiscard]] double pushed_weight(double own) const;
 
-  transport::Group& group_;
+  Rank rank_;
   Matrices matrices_;
   std::vector<VectorView> pulled_;
   std::vector<VectorView> pushed_;
@@ -152,26 +125,14 @@ class Mixer {
   std::size_t message_bytes_ = 0;   // at most
   std::vector<std::byte> encoded_;  // the own message
   std::size_t encoded_bytes_ = 0;
-  std::vector<Rank> peers_;  // of any round
-  std::unique_ptr<transport::Channel> channel_;
-  RoundNumbers numbers_;
-  Membership* membership_;
+  bool may_drop_;
+  std::optional<RoundExchange> exchange_;  // made by the checks
   Counters counters_;
   // Kept between rounds so that a round allocates nothing.
-  topology::Neighborhood pull_;
-  topology::Neighborhood push_;
-  topology::Neighborhood theirs_;
-  std::vector<Sender> senders_;  // by rank; one a message
-  std::uint16_t degree_ = 0;     // edges used in the last round
-  std::int64_t round_ = 0;       // that is being mixed
-  std::vector<Rank> late_;       // whose messages are waited for
-  std::vector<Rank> receivers_;
-  std::vector<transport::Message> messages_;  // of the senders, in the same order
   using Sources =
       std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>>;
   Sources sources_;
   Sources sources_of_corrections_;  // the helper's
-  std::span<std::byte> slot_;       // acquired for what is only sent, not yet committed
   std::vector<VectorView> outgoing_;
   std::vector<std::byte> kept_;     // where it lies when there is no message
   std::unique_ptr<Helper> helper_;  // last: it ends first

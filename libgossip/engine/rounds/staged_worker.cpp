@@ -73,7 +73,7 @@ void StagedWorker::make_membership(transport::Group& group, const Matrices& matr
                             });
   std::optional<std::vector<Rank>> neighbors;
   if (!is_among_all) {
-    neighbors = neighbors_of(group.rank(), matrices, algorithm_->pushes());
+    neighbors = neighbors_of(group.rank(), matrices, {.push = algorithm_->pushes()});
     std::ranges::sort(*neighbors);
   }
   membership_.emplace(

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include <libgossip/base/error.h>
+#include <libgossip/engine/rounds/edges_in_use.h>
+#include <libgossip/engine/rounds/round_exchange.h>
+
+namespace gossip::engine {
+namespace {
+
+/// Messages up to this size get a second slot, so that a rank may send its next round before all
+/// have read the last: in fast rounds that waiting would show. Beside the time that a larger model
+/// computes it does not, but a second copy of the model would.
+constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
+
+/// How often a rank that waits looks who is lost.
+constexpr std::chrono::milliseconds kLossesEvery{100};
+
+/// Two messages to each neighbor that may get lost, as far as a channel has room for them.
+int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
+  const int slots = bytes <= kSecondSlotBytes ? 2 : 1;
+  return may_drop ? std::min(transport::kMostMemorySlots, slots + 2 * most_neighbors) : slots;
+}
+
+}  // namespace
+
+RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
+                             const MatricesUsed& used, std::size_t bytes, const Patience& patience,
+                             Membership* membership)
+    : group_(group),
+      matrices_(matrices),
+      used_(used),
+      membership_(membership),
+      last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
+  if (group.size() == 1) return;
+  peers_ = neighbors_of(group.rank(), matrices_, used_);
+  const int senders = most_senders(matrices_, used_);
+  channel_ = group.make_channel({.capacity_bytes = bytes,
+                                 .slots = slots_of(bytes, senders, may_drop()),
+                                 .timeout = patience.timeout,
+                                 .while_waiting = patience.while_waiting,
+                                 .receive_slots = senders,
+                                 .peers = peers_});
+}
+
+void RoundExchange::open(std::int64_t round) {
+  if (slot_.empty()) {
+    messages_.clear();  // of a round that failed, too
+    find_neighbors(round);
+  }
+  round_ = round;
+  if (may_drop()) leave_out_lost();
+}
+
+/// Of the matrices in use, merged.
+void RoundExchange::find_neighbors(std::int64_t round) {
+  senders_.clear();
+  receivers_.clear();
+  if (used_.pull) {
+    matrices_.pull.neighborhood(round, group_.rank(), pull_);
+    for (const topology::Neighbor& sender : pull_.in) {
+      senders_.push_back({.rank = sender.rank, .pull = sender.weight});
+    }
+    for (const topology::Neighbor& receiver : pull_.out) receivers_.push_back(receiver.rank);
+  }
+  if (used_.push) add_push_neighbors(round);
+}
+
+void RoundExchange::add_push_neighbors(std::int64_t round) {
+  matrices_.push.neighborhood(round, group_.rank(), push_);
+  for (const topology::Neighbor& sender : push_.in) {
+    const auto known = std::ranges::find(senders_, sender.rank, &Sender::rank);
+    if (known != senders_.end()) {
+      known->push = sender.weight;
+    } else {
+      senders_.push_back({.rank = sender.rank, .push = sender.weight});
+    }
+  }
+  std::ranges::sort(senders_, {}, &Sender::rank);
+  for (const topology::Neighbor& receiver : push_.out) {
+    if (std::ranges::find(receivers_, receiver.rank) == receivers_.end()) {
+      receivers_.push_back(receiver.rank);
+    }
+  }
+}
+
+/// What came from them too late makes room for others; what they would have been pushed stays here.
+void RoundExchange::leave_out_lost() {
+  discard_late();
+  write_off_lost();
+  const auto is_lost = [this](Rank rank) { return membership_->is_lost(rank); };
+  std::erase_if(receivers_, is_lost);
+  std::erase_if(senders_, [&](const Sender& sender) { return is_lost(sender.rank); });
+  std::erase_if(push_.out, [&](const topology::Neighbor& receiver) {
+    if (!is_lost(receiver.rank)) return false;
+    push_.self_weight += receiver.weight;
+    return true;
+  });
+}
+
+/// What the last message to a rank that is lost carried, once.
+void RoundExchange::write_off_lost() {
+  for (const Rank peer : peers_) {
+    if (!membership_->is_lost(peer)) continue;
+    counters_.mass_lost += std::exchange(last_weights_[static_cast<std::size_t>(peer)], 0.0);
+  }
+}
+
+/// What a lost rank sent in any round, but for what this round has taken before it was lost:
+/// between hosts it would keep the room that others need.
+void RoundExchange::discard_late() {
+  for (const Rank peer : peers_) {
+    const bool is_taken =
+        std::ranges::binary_search(messages_, peer, {}, &transport::Message::from);
+    while (membership_->is_lost(peer) && !is_taken && channel_->try_next(peer)) {
+    }
+  }
+}
+
+std::span<std::byte> RoundExchange::slot() {
+  if (slot_.empty()) slot_ = acquire();
+  return slot_;
+}
+
+/// A slot for `receivers_`, less those that turn out to be lost.
+std::span<std::byte> RoundExchange::acquire() {
+  const Clock::time_point start = Clock::now();
+  Rank blocking = -1;
+  for (;;) {
+    try {
+      const std::span<std::byte> slot = channel_->acquire(receivers_);
+      counters_.wait_seconds += seconds_between(start, Clock::now());
+      return slot;
+    } catch (const TimeoutError& error) {
+      if (!may_drop() || error.peer() == blocking) throw;  // also without it
+      blocking = error.peer();
+      membership_->lose(error.peer(), "read a message", seconds_between(start, Clock::now()));
+      leave_out_lost();
+    }
+  }
+}
+
+void RoundExchange::send(std::size_t bytes, double weight) {
+  is_skipping_ = false;
+  number_ = numbers_.next(round_);
+  if (receivers_.empty()) {
+    // Also who sends nothing says that it is in this round.
+    if (!senders_.empty()) commit({.kind = transport::MessageKind::kSkip});
+    return;
+  }
+  transport::Header header = may_drop() ? header_of_round() : transport::Header{};
+  header.weight = weight;
+  header.bytes = bytes;
+  commit(header);
+  counters_.bytes_sent += bytes * receivers_.size();
+  if (!may_drop()) return;
+  for (const topology::Neighbor& receiver : push_.out) {
+    last_weights_[static_cast<std::size_t>(receiver.rank)] = receiver.weight * weight;
+  }
+}
+
+void RoundExchange::skip() {
+  is_skipping_ = true;
+  number_ = numbers_.next(round_);
+  if (!has_neighbors()) return;
+  transport::Header header = may_drop() ? membership_->header() : transport::Header{};
+  header.kind = transport::MessageKind::kSkip;
+  commit(header);
+  push_.out.clear();
+  push_.self_weight = 1.0;
+}
+
+void RoundExchange::commit(transport::Header header) {
+  static_cast<void>(slot());
+  slot_ = {};
+  header.round = number_;
+  channel_->commit(header);
+}
+
+/// What this rank says of its edges in this round, and holds to.
+transport::Header RoundExchange::header_of_round() {
+  transport::Header header = membership_->header();
+  if (!used_.pull) return header;
+  header.uses = edges_in_use(pull_.in, [this](Rank rank) { return !membership_->is_lost(rank); });
+  header.degree = degree_;
+  std::erase_if(senders_, [&](const Sender& sender) {
+    return !is_in_use(header.uses, pull_.in, sender.rank);
+  });
+  return header;
+}
+
+void RoundExchange::receive() {
+  const Clock::time_point start = Clock::now();
+  if (may_drop()) {
+    receive_from_the_living();
+  } else {
+    for (const Sender& sender : senders_) take(channel_->next(sender.rank));
+  }
+  if (messages_.size() < senders_.size()) forget_silent();
+  if (is_skipping_ && !used_.push) {
+    for (Sender& sender : senders_) sender.pull = 0.0;
+  }
+  counters_.wait_seconds += seconds_between(start, Clock::now());
+  degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
+}
+
+/// In the order in which they come, so that several silent ranks cost one timeout.
+void RoundExchange::receive_from_the_living() {
+  const Deadline deadline(channel_->options().timeout);
+  late_.clear();
+  for (const Sender& sender : senders_) late_.push_back(sender.rank);
+  while (!late_.empty()) {
+    std::optional<transport::Message> message = channel_->next_any(late_, deadline, kLossesEvery);
+    message ? take(std::move(*message)) : give_up_late(deadline);
+  }
+}
+
+/// Keeps it in the order of the ranks, however they came, unless its sender skips the round or does
+/// not use the edge.
+void RoundExchange::take(transport::Message message) {
+  const Rank sender = message.from();
+  const transport::Header& header = message.header();
+  std::erase(late_, sender);
+  RoundNumbers::check(sender, header.round, group_.rank(), number_);
+  counters_.bytes_received += header.bytes;
+  if (may_drop()) membership_->hear(sender, header);
+  if (header.kind == transport::MessageKind::kSkip) return;
+  if (may_drop() && used_.pull && !is_used_by(sender, header)) return;
+  const auto place = std::ranges::upper_bound(messages_, sender, {}, &transport::Message::from);
+  messages_.insert(place, std::move(message));
+}
+
+/// Those that this rank has waited for as long as it may, and those with which it is known that one
+/// has given the other up: they send nothing more.
+void RoundExchange::give_up_late(const Deadline& deadline) {
+  const bool is_over = deadline.has_passed();
+  std::erase_if(late_, [&](Rank rank) {
+    const bool is_given_up = is_over || membership_->is_lost(rank);
+    if (!is_given_up) return false;
+    membership_->lose(rank, "send a message", deadline.elapsed_seconds());
+    if (used_.pull) ++counters_.halves_lost;
+    return true;
+  });
+  discard_late();
+  write_off_lost();
+}
+
+/// The senders of whom nothing is mixed. Of directed rounds the rows are made whole again by their
+/// own proportions: even rows stay even.
+void RoundExchange::forget_silent() {
+  std::erase_if(senders_, [this](const Sender& sender) {
+    return !std::ranges::binary_search(messages_, sender.rank, {}, &transport::Message::from);
+  });
+  if (!used_.pull || !used_.push) return;
+  double sum = pull_.self_weight;
+  for (const Sender& sender : senders_) sum += sender.pull;
+  if (sum <= 0.0) return;  // a row of others only: the own value stays
+  pull_.self_weight /= sum;
+  for (Sender& sender : senders_) sender.pull /= sum;
+}
+
+/// Where neighbors may be dropped: whether the sender uses its edge to this rank.
+bool RoundExchange::is_used_by(Rank sender, const transport::Header& header) {
+  matrices_.pull.neighborhood(round_, sender, theirs_);
+  return is_in_use(header.uses, theirs_.in, group_.rank());
+}
+
+}  // namespace gossip::engine

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// @file
+/// The messages of rounds of neighbor averaging.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <libgossip/base/deadline.h>
+#include <libgossip/engine/counters.h>
+#include <libgossip/engine/membership.h>
+#include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/engine/rounds/round_numbers.h>
+#include <libgossip/topology/mixing_matrix.h>
+#include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+
+/// One message from each rank to each of its neighbors of a round, round by round: who they are,
+/// what came from them, and with which weights it is to be mixed. What the messages hold is the
+/// caller's.
+///
+/// With a membership that may drop, a neighbor that has been silent for the whole timeout is lost.
+/// Where values are pulled, each header says which edges its sender uses in this round, and an edge
+/// is used when both ends say so; with a lost neighbor at most the half of one exchange is lost
+/// (Counters::halves_lost): it may have used this rank's message. Where values are pushed, what a
+/// lost receiver would have got stays with its sender, and what the last message to it carried is
+/// counted once (Counters::mass_lost).
+///
+/// Collective: construction and destruction. Threads: one per rank; messages() may be read by
+/// another while nothing else is called.
+class RoundExchange {
+ public:
+  /// An in-neighbor of a round, in either matrix.
+  struct Sender {
+    Rank rank;
+    double pull = 0.0;
+    double push = 0.0;
+  };
+
+  /// `bytes`: of the longest message. `matrices`, for the group's size, and `membership`, if there
+  /// is one, must outlive it. No channel for a group of one rank.
+  RoundExchange(transport::Group& group, const Matrices& matrices, const MatricesUsed& used,
+                std::size_t bytes, const Patience& patience, Membership* membership);
+
+  /// Whether there are no other ranks: nothing else is to be called then.
+  [[nodiscard]] bool is_alone() const noexcept { return !channel_; }
+
+  /// Finds the neighbors of a round, unless its slot() is taken already, and leaves out who is
+  /// lost; lets the messages of the last round go.
+  void open(std::int64_t round);
+
+  /// Whether this rank sends anything in the round that is open.
+  [[nodiscard]] bool has_receivers() const noexcept { return !receivers_.empty(); }
+  [[nodiscard]] bool has_neighbors() const noexcept {
+    return !receivers_.empty() || !senders_.empty();
+  }
+
+  /// Where the message of this round is to be written; the same memory until it is sent. Blocks
+  /// until the last message there has been read by all. Throws TimeoutError naming the neighbor.
+  [[nodiscard]] std::span<std::byte> slot();
+
+  /// Sends the first `bytes` of slot(), with the push-sum weight `weight`; without receivers, that
+  /// this rank is in the round.
+  void send(std::size_t bytes, double weight);
+
+  /// Says, in place of send(), that this rank gives nothing in this round: whom it would have sent
+  /// to goes on without. What it would have pushed it keeps. Where values are only pulled it takes
+  /// nothing either, so that a symmetric matrix stays so.
+  void skip();
+
+  /// Blocks until the in-neighbors' messages of this round are there. Throws TimeoutError naming
+  /// the neighbor, the first of several. Of those who skip, or are lost, nothing is mixed: where
+  /// values are pushed as well, the others and this rank share their part of the row in proportion;
+  /// else the own value gets it.
+  void receive();
+
+  /// What came in this round: of the senders, in the order of their ranks.
+  [[nodiscard]] const std::vector<transport::Message>& messages() const noexcept {
+    return messages_;
+  }
+
+  /// Who sent them, one for each of messages().
+  [[nodiscard]] const std::vector<Sender>& senders() const noexcept { return senders_; }
+
+  /// This rank's own weights in this round.
+  [[nodiscard]] const topology::Neighborhood& pull() const noexcept { return pull_; }
+  [[nodiscard]] const topology::Neighborhood& push() const noexcept { return push_; }
+
+  /// Lets the messages go.
+  void release() noexcept { messages_.clear(); }
+
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::size_t memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
+
+ private:
+  [[nodiscard]] bool may_drop() const noexcept { return membership_ && membership_->may_drop(); }
+  void find_neighbors(std::int64_t round);
+  void add_push_neighbors(std::int64_t round);
+  void leave_out_lost();
+  [[nodiscard]] std::span<std::byte> acquire();
+  [[nodiscard]] transport::Header header_of_round();
+  void commit(transport::Header header);
+  void receive_from_the_living();
+  void take(transport::Message message);
+  void forget_silent();
+  void give_up_late(const Deadline& deadline);
+  [[nodiscard]] bool is_used_by(Rank sender, const transport::Header& header);
+  void write_off_lost();
+  void discard_late();
+
+  transport::Group& group_;
+  const Matrices& matrices_;
+  MatricesUsed used_;
+  Membership* membership_;
+  std::vector<Rank> peers_;  // of any round
+  std::unique_ptr<transport::Channel> channel_;
+  RoundNumbers numbers_;
+  Counters counters_;
+  std::span<std::byte> slot_;         // acquired, not yet committed
+  std::int64_t round_ = 0;            // that is open
+  std::int64_t number_ = 0;           // of it
+  bool is_skipping_ = false;          // it
+  std::uint16_t degree_ = 0;          // edges used in the last round
+  std::vector<double> last_weights_;  // by rank: what the last message to it carried
+  // Kept between rounds so that a round allocates nothing.
+  topology::Neighborhood pull_;
+  topology::Neighborhood push_;
+  topology::Neighborhood theirs_;
+  std::vector<Sender> senders_;
+  std::vector<Rank> late_;  // whose messages are waited for
+  std::vector<Rank> receivers_;
+  std::vector<transport::Message> messages_;
+};
+
+}  // namespace gossip::engine
