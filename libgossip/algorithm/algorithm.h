@@ -63,6 +63,12 @@ class Algorithm {
   /// Whether a step that does not communicate uses up its round of the topology.
   [[nodiscard]] bool skips_rounds() const noexcept { return rules_.skips_rounds; }
 
+  /// Whether a step without a gradient gives nothing in its round: a rank may decide by itself not
+  /// to be active.
+  [[nodiscard]] bool gives_with_gradient_only() const noexcept {
+    return rules_.gives_with_gradient_only;
+  }
+
   /// All kinds of steps that there are.
   [[nodiscard]] std::span<const std::vector<Stage>> kinds() const noexcept { return rules_.kinds; }
 
@@ -80,6 +86,8 @@ class Algorithm {
     /// Rounds go with the steps, because who takes part in a round is known by the step: where a
     /// step does not communicate, its round is skipped. Otherwise it is left to a later step.
     bool skips_rounds = false;
+    /// A step without a gradient gives nothing in its round. What others give it takes.
+    bool gives_with_gradient_only = false;
   };
 
   explicit Algorithm(Rules rules) : rules_(std::move(rules)) {}

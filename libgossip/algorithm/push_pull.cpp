@@ -47,7 +47,8 @@ PushPull::PushPull(IsActive is_active, Stepping stepping)
                  .mixing_needs = MixingNeeds::kDirected,
                  .state = {"tracker", "last_gradient"},
                  .kinds = {active_step(), inactive_step(stepping)},
-                 .skips_rounds = true}),
+                 .skips_rounds = true,
+                 .gives_with_gradient_only = true}),
       is_active_(std::move(is_active)) {}
 
 std::size_t PushPull::kind_of(std::int64_t step) const {

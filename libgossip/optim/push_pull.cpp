@@ -31,9 +31,13 @@ StagedMethod SampledPushPullOptions::method(const topology::Schedule& schedule, 
   const int count = std::max(1, static_cast<int>(std::lround(active() * schedule.size())));
   const topology::Sampling who =
       sampling() ? *sampling() : topology::Sampling::uniform(schedule.size(), count, seed());
+  GOSSIP_CHECK(who.size() == schedule.size(),
+               "The topology '{}' is for {} ranks, but the sampling '{}' for {}.", schedule.name(),
+               schedule.size(), who.name(), who.size());
+  const topology::Sampling all = topology::Sampling::everyone(schedule.size());
   return {std::make_shared<const algorithm::PushPull>(
               [who, rank](std::int64_t step) { return who.is_active(step, rank); }, stepping()),
-          {topology::sampled_rows(schedule, who), topology::sampled_columns(schedule, who)}};
+          {topology::sampled_rows(schedule, all), topology::sampled_columns(schedule, all)}};
 }
 
 std::string SampledPushPullOptions::text() const {

@@ -45,7 +45,8 @@ using PushPull = Staged<PushPullOptions>;
 
 /// Options of SampledPushPull.
 struct SampledPushPullOptions {
-  /// Who is active when; without: `active` of the ranks, at random.
+  /// Who is active when; without: `active` of the ranks, at random. Each rank asks it of itself
+  /// only, some times in a step.
   TORCH_ARG(std::optional<topology::Sampling>, sampling) = std::nullopt;
   /// The share of active ranks, at least one. Above 0, at most 1.
   TORCH_ARG(double, active) = 0.5;
@@ -66,7 +67,9 @@ struct SampledPushPullOptions {
 
 /// Push-pull with device sampling (after Hsieh et al. 2023; algorithm::PushPull): in each step only
 /// the sampled ranks compute a gradient (needs_gradient()) and send. A user's Sampling may decide
-/// by energy, price or time of day, as long as it is the same function on every rank.
+/// by what its rank alone knows (energy, price, time of day), if it gives the same answer whenever
+/// it is asked of a step; names must agree. Neighbors learn from a message without values that a
+/// rank is not active.
 ///
 /// Memory and wire as PushPull, the latter from active ranks only.
 using SampledPushPull = Staged<SampledPushPullOptions>;

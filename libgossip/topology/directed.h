@@ -22,8 +22,8 @@ namespace gossip::topology {
 /// rank splits what it has evenly among itself and its out-neighbors.
 [[nodiscard]] Schedule with_column_weights(const Schedule& schedule);
 
-/// Which ranks take part in which round: a pure function, the same on every rank. Cheap to copy;
-/// immutable. Threads: const member functions may run at the same time.
+/// Which ranks take part in which round: a pure function. For matrices it must be the same on every
+/// rank; an optimizer asks it only of its own rank. Cheap to copy; immutable. Threads: const member functions may run at the same time.
 class Sampling {
  public:
   using Function = std::function<bool(std::int64_t round, Rank rank)>;

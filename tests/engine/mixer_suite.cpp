@@ -9,6 +9,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/topology/directed.h>
 
 #include "engine/engine_test_support.h"
 
@@ -314,6 +315,88 @@ TEST_P(MixerTest, PullsAndPushesMayHaveDifferentPeriods) {
     EXPECT_NEAR(pulled[0], expected_pulled[rank][0], 1e-12);
     EXPECT_NEAR(pushed[0], expected_pushed[rank][0], 1e-12);
     EXPECT_NEAR(weight, 1.0, 1e-12);
+  });
+}
+
+/// Whether a rank gives anything in a round: known to nobody else.
+bool gives(Rank rank, std::int64_t round) { return (5 * rank + 3 * round) % 4 != 1; }
+
+/// The even weights of those who give; the others keep what they would have pushed.
+TEST_P(MixerTest, EachRankDecidesByItselfWhatItGivesInDirectedRounds) {
+  on_ranks(GetParam(), [](Group& group) {
+    const auto self = static_cast<std::size_t>(group.rank());
+    const auto size = static_cast<std::size_t>(group.size());
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      const Matrices matrices{topology::with_row_weights(schedule),
+                              topology::with_column_weights(schedule)};
+      std::vector<double> x{start_value(group.rank(), 0, 0)};
+      std::vector<double> y{start_value(group.rank(), 1, 0)};
+      double weight = 1.0;
+      Mixer mixer(group, matrices,
+                  {.pulled = {std::span<double>(x)}, .pushed = {std::span<double>(y)}}, kLong);
+      std::vector<std::vector<double>> all(3, std::vector<double>(size, 1.0));  // x, y, weights
+      for (std::size_t i = 0; i < size; ++i) {
+        all[0][i] = start_value(static_cast<Rank>(i), 0, 0);
+        all[1][i] = start_value(static_cast<Rank>(i), 1, 0);
+      }
+      for (std::int64_t round = 0; round < 9; ++round) {
+        weight = gives(group.rank(), round) ? mixer.mix(round, weight) : mixer.skip(round, weight);
+        auto rows = matrices.pull.matrix(round).rows();
+        auto columns = matrices.push.matrix(round).rows();
+        for (std::size_t j = 0; j < size; ++j) {
+          if (gives(static_cast<Rank>(j), round)) continue;
+          for (std::size_t i = 0; i < size; ++i) {
+            if (i != j) rows[i][j] = 0.0;
+            columns[i][j] = i == j ? 1.0 : 0.0;
+          }
+        }
+        std::vector<std::vector<double>> next(3, std::vector<double>(size, 0.0));
+        for (std::size_t i = 0; i < size; ++i) {
+          const double sum = std::accumulate(rows[i].begin(), rows[i].end(), 0.0);
+          for (std::size_t j = 0; j < size; ++j) {
+            next[0][i] += rows[i][j] / sum * all[0][j];
+            next[1][i] += columns[i][j] * all[1][j];
+            next[2][i] += columns[i][j] * all[2][j];
+          }
+        }
+        all = next;
+        EXPECT_NEAR(x[0], all[0][self], 1e-12) << "round " << round;
+        EXPECT_NEAR(y[0], all[1][self], 1e-12) << "round " << round;
+        EXPECT_NEAR(weight, all[2][self], 1e-12) << "round " << round;
+      }
+    }
+  });
+}
+
+TEST_P(MixerTest, EachRankDecidesByItselfWhatItGivesAndTheMeanIsKept) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : {topology::Schedule(topology::ring(group.size())),
+                                               topology::Schedule(topology::complete(group.size())),
+                                               topology::random_matching(group.size(), 7)}) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own(17);
+      for (std::size_t k = 0; k < own.size(); ++k) own[k] = start_value(group.rank(), 0, k);
+      std::vector<double> before = own;
+      average_(group, std::span<double>(before));
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong);
+
+      for (std::int64_t round = 0; round < 60; ++round) {
+        const std::vector<double> last = own;
+        if (gives(group.rank(), round)) {
+          static_cast<void>(mixer.mix(round));
+        } else {
+          static_cast<void>(mixer.skip(round));
+          EXPECT_EQ(own, last) << "who gives nothing takes nothing";
+        }
+      }
+
+      std::vector<double> after = own;
+      average_(group, std::span<double>(after));
+      for (std::size_t k = 0; k < own.size(); ++k) EXPECT_NEAR(after[k], before[k], 1e-12);
+      const double spread = std::abs(own[0] - after[0]);
+      EXPECT_LT(spread, 0.2) << "the ranks do average";
+    }
   });
 }
 

@@ -7,8 +7,10 @@
 #include <libgossip/algorithm/ef_sgd.h>
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/algorithm/gradient_tracking.h>
+#include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/slowmo.h>
 #include <libgossip/engine/rounds/staged_worker.h>
+#include <libgossip/topology/directed.h>
 #include <libgossip/topology/weights.h>
 
 #include "engine/engine_test_support.h"
@@ -86,6 +88,39 @@ TEST_P(StagedWorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
       EXPECT_EQ(own.worker.position().round, 0);
       EXPECT_EQ(own.worker.counters().gossip_rounds, 0);
     }
+  });
+}
+
+/// What each rank knows of itself only: the others have other rules.
+TEST_P(StagedWorkerTest, EachRankDecidesByItselfWhetherItIsActive) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    const auto is_active = [rank](std::int64_t step) {
+      return rank % 2 == 0 ? step % 3 != 1 : step % (rank + 1) == 0;
+    };
+    const topology::Schedule graph = topology::directed_ring(group.size());
+    const Matrices matrices{topology::with_row_weights(graph),
+                            topology::with_column_weights(graph)};
+    std::vector<double> x{start_value(rank, 0, 0)};
+    std::vector<double> gradient{0.0};
+    StagedWorker worker(group, std::make_unique<algorithm::PushPull>(is_active), matrices,
+                        {{std::span<double>(x)}, {std::span<double>(gradient)}},
+                        {.local_update = [&] { x[0] -= 0.02 * gradient[0]; }}, kOptions);
+    const auto state = [&](std::size_t vector) {
+      return worker.state()[vector].vector.as<double>()[0];
+    };
+
+    for (std::int64_t step = 0; step < 2000; ++step) {
+      worker.prepare();
+      EXPECT_EQ(worker.needs_gradient(), is_active(step));
+      if (is_active(step)) gradient[0] = x[0] - static_cast<double>(rank);
+      worker.finish();
+      if (step % 100 != 0) continue;
+      std::vector<double> sums{state(0), state(1)};
+      average_(group, std::span<double>(sums));
+      EXPECT_NEAR(sums[0], sums[1], 1e-12) << "the trackers follow the gradients, step " << step;
+    }
+    EXPECT_NEAR(x[0], (group.size() - 1) / 2.0, 1e-6) << "the optimum of all";
   });
 }
 

@@ -159,6 +159,7 @@ double Mixer::mix(std::int64_t round, double weight) {
 
 double Mixer::skip(std::int64_t round, double weight) {
   GOSSIP_ASSERT(!codec_ && corrections_.empty(), "who compresses or corrects cannot skip a round");
+  ++counters_.gossip_rounds;
   if (exchange_->is_alone()) return weight;
   exchange_->open(round);
   exchange_->skip();

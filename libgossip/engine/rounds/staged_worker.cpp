@@ -251,7 +251,10 @@ void StagedWorker::run(const Compress& stage, bool /*communicate*/) {
 
 void StagedWorker::run(const Mix& stage, bool communicate) {
   if (!communicate) return;
-  const double weight = exchange_of(stage)->mixer->mix(position_.round, position_.weight);
+  Mixer& mixer = *exchange_of(stage)->mixer;
+  const bool gives = !algorithm_->gives_with_gradient_only() || needs_gradient();
+  const double weight = gives ? mixer.mix(position_.round, position_.weight)
+                              : mixer.skip(position_.round, position_.weight);
   if (stage.carries_weight) position_.weight = weight;
   has_communicated_ = true;
 }
