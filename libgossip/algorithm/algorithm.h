@@ -72,8 +72,11 @@ class Algorithm {
   /// All kinds of steps that there are.
   [[nodiscard]] std::span<const std::vector<Stage>> kinds() const noexcept { return rules_.kinds; }
 
-  /// The stages of step `step` (from 0). Valid as long as the algorithm.
-  [[nodiscard]] Stages stages(std::int64_t step) const { return rules_.kinds[kind_of(step)]; }
+  /// The stages of step `step` (from 0). A rank that does not compute takes those of a step without
+  /// a gradient, the last kind of methods that have one. Valid as long as the algorithm.
+  [[nodiscard]] Stages stages(std::int64_t step, bool computes = true) const {
+    return computes ? rules_.kinds[kind_of(step)] : rules_.kinds.back();
+  }
 
  protected:
   struct Rules {

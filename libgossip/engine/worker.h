@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include <libgossip/base/error.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/policy/decision.h>
 
 namespace gossip::engine {
 
@@ -42,19 +44,21 @@ class Worker {
   /// empty when it stays where it is. To be asked before the first prepare().
   [[nodiscard]] virtual std::vector<VectorView> model_memory() { return {}; }
 
-  /// What comes before the gradient. Without `communicate` only the local part.
-  virtual void prepare(bool communicate = true) = 0;
+  /// What comes before the gradient. `decision` holds for the step: where it does not communicate
+  /// only the local part. Throws gossip::Error for a decision that the method cannot follow.
+  virtual void prepare(const policy::Decision& decision = {}) = 0;
 
   /// Whether finish() of this step reads the gradient. With device sampling a rank that is not
   /// active computes nothing.
   [[nodiscard]] virtual bool needs_gradient() const { return true; }
 
   /// Throws gossip::Error for a step that finish() could not make. Local; changes nothing.
-  virtual void check_finish(bool /*communicate*/) const {}
+  virtual void check_finish(const policy::Decision& /*decision*/) const {}
 
-  /// What comes after the gradient, and ends the step. After check_finish() has let it pass, an
+  /// What comes after the gradient, and ends the step. Whether the rank computes is what prepare()
+  /// was told; the rest of `decision` may be another one. After check_finish() has let it pass, an
   /// error may come in the middle of it, where position() and state() belong to no step.
-  virtual void finish(bool communicate = true) = 0;
+  virtual void finish(const policy::Decision& decision = {}) = 0;
 
   /// This rank leaves the training loop, for a collective call or for good, and comes back to it.
   /// Synchronous methods: local; a rank that waits for this one's next step gets an error instead
@@ -85,6 +89,14 @@ class Worker {
 
   /// Bytes of memory for communication on this rank, the caller's vectors not counted.
   [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
+
+ protected:
+  /// Throws gossip::Error for a decision not to compute, which this method cannot follow.
+  static void check_computes(const policy::Decision& decision) {
+    GOSSIP_CHECK(decision.computes,
+                 "A rank was to compute no gradient in a step, but the method needs one of every "
+                 "rank in every step: take push-pull with device sampling.");
+  }
 };
 
 }  // namespace gossip::engine

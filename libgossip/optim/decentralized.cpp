@@ -259,10 +259,11 @@ torch::Tensor Decentralized::step(LossClosure closure) {
   if (needs_gradient()) {
     divergence_.look(*flat_model_, loss, group_.rank(), steps() + 1, has_mean_gradient());
   }
-  worker_->check_finish(!is_suspended());
+  const policy::Decision decision{.communicates = !is_suspended()};
+  worker_->check_finish(decision);
   has_failed_step_ = true;  // unless it ends
-  worker_->finish(!is_suspended());
-  worker_->prepare(!is_suspended());
+  worker_->finish(decision);
+  worker_->prepare(decision);
   has_failed_step_ = false;
   return loss;
 }

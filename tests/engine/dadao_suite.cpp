@@ -44,8 +44,8 @@ class Quadratic {
   void run(int steps, bool communicate = true) {
     for (int i = 0; i < steps; ++i) {
       problem_.gradient_step(rank_, model(), -1.0, gradient_);
-      worker_.finish(communicate);
-      worker_.prepare(communicate);
+      worker_.finish({.communicates = communicate});
+      worker_.prepare({.communicates = communicate});
       least_error_ = std::min(least_error_, error());
     }
   }

@@ -252,9 +252,9 @@ TEST(CompressedSteps, ThatDoNotCommunicateSendNothing) {
         {.timeout = std::chrono::seconds(30), .codec = std::make_shared<kernels::TopK>(0.25)});
     for (int step = 0; step < 12; ++step) {
       const bool communicate = step % 3 == 2;
-      worker.prepare(communicate);
+      worker.prepare({.communicates = communicate});
       for (std::size_t k = 0; k < x.size(); ++k) gradient[k] = x[k] - group.rank();
-      worker.finish(communicate);
+      worker.finish({.communicates = communicate});
     }
     const std::span<double> mixed = worker.state()[1].vector.as<double>();
     const json mine = std::vector<double>(mixed.begin(), mixed.end());

@@ -84,13 +84,32 @@ TEST_P(PairWorkerTest, StepsWithoutCommunicationAreLocal) {
     Counting counting(group, std::make_shared<algorithm::ADPSGD>(), topology::ring(group.size()));
 
     for (int step = 0; step < 5; ++step) {
-      counting.worker.finish(false);
-      counting.worker.prepare(false);
+      counting.worker.finish({.communicates = false});
+      counting.worker.prepare({.communicates = false});
     }
     counting.worker.leave();
 
     EXPECT_EQ(counting.model()[1], start_value(group.rank(), 0, 1) + 5.0);
     EXPECT_EQ(counting.worker.counters().gossip_rounds, 0);
+  });
+}
+
+TEST_P(PairWorkerTest, AStepStartsAsManyExchangesAsAreDecided) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting counting(group, std::make_shared<algorithm::ADPSGD>(), topology::ring(group.size()));
+    const auto started = [&] {
+      const Counters counters = counting.worker.counters();
+      return static_cast<double>(counters.gossip_rounds + counters.skipped);
+    };
+
+    for (int step = 0; step < 5; ++step) counting.worker.finish({.exchanges = 0.0});
+    EXPECT_EQ(started(), 0.0);
+    for (int step = 0; step < 5; ++step) counting.worker.finish({.exchanges = 3.0});
+    std::vector<double> mean{started()};
+    average_(group, std::span<double>(mean));
+    EXPECT_GE(mean[0], group.size() > 1 ? 15.0 : 0.0) << "on average over the ranks";
+    expect_throw<Error>([&] { counting.worker.finish({.exchanges = -1.0}); }, {"-1", "exchanges"});
+    counting.worker.leave();
   });
 }
 

@@ -110,7 +110,7 @@ TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
     PushSumWorker worker(
         group, uneven(group.size()), {std::span<double>(own)}, [&] { own[1] += 1.0; }, kOptions);
 
-    worker.finish(false);
+    worker.finish({.communicates = false});
 
     EXPECT_EQ(own[0], start_value(group.rank(), 0, 0));
     EXPECT_EQ(own[1], start_value(group.rank(), 0, 1) + 1.0);

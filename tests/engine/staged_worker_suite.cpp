@@ -80,8 +80,8 @@ TEST_P(StagedWorkerTest, WithoutCommunicationStepsAreLocalAndNoRoundIsUsed) {
     for (const MixingOrder order : {MixingOrder::kAdaptThenCombine, MixingOrder::kDiffusion}) {
       Counting own(group, std::make_unique<GossipSGD>(order));
       for (int step = 0; step < 3; ++step) {
-        own.worker.prepare(false);
-        own.worker.finish(false);
+        own.worker.prepare({.communicates = false});
+        own.worker.finish({.communicates = false});
       }
       EXPECT_EQ(own.x[0], start_value(group.rank(), 0, 0) + 3.0);
       EXPECT_EQ(own.worker.position().step, 3);
@@ -124,6 +124,43 @@ TEST_P(StagedWorkerTest, EachRankDecidesByItselfWhetherItIsActive) {
   });
 }
 
+TEST_P(StagedWorkerTest, WhoDrivesAWorkerMayDecideWhetherItIsActive) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    const auto is_active = [rank](std::int64_t step) { return (step + rank) % 3 != 1; };
+    const topology::Schedule graph = topology::directed_ring(group.size());
+    const auto last_model = [&](const algorithm::PushPull::IsActive& by_method,
+                                const algorithm::PushPull::IsActive& by_driver) {
+      std::vector<double> x{start_value(rank, 0, 0)};
+      std::vector<double> gradient{0.0};
+      StagedWorker worker(group, std::make_unique<algorithm::PushPull>(by_method),
+                          {topology::with_row_weights(graph), topology::with_column_weights(graph)},
+                          {{std::span<double>(x)}, {std::span<double>(gradient)}},
+                          {.local_update = [&] { x[0] -= 0.1 * gradient[0]; }}, kOptions);
+      for (std::int64_t step = 0; step < 20; ++step) {
+        worker.prepare({.computes = by_driver(step)});
+        EXPECT_EQ(worker.needs_gradient(), is_active(step));
+        if (worker.needs_gradient()) gradient[0] = x[0] - static_cast<double>(rank);
+        worker.finish();
+      }
+      return x[0];
+    };
+    const auto always = [](std::int64_t) { return true; };
+    EXPECT_EQ(last_model(is_active, always), last_model(always, is_active));
+  });
+}
+
+TEST_P(StagedWorkerTest, RefusesToLeaveOutAGradientThatTheMethodNeeds) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine));
+    expect_throw<Error>([&] { own.worker.prepare({.computes = false}); },
+                        {"needs one of every rank", "device sampling"});
+    own.worker.prepare();
+    own.worker.finish();
+    EXPECT_EQ(own.worker.position().step, 1) << "nothing had happened";
+  });
+}
+
 TEST_P(StagedWorkerTest, APositionContinuesTheLocalStepsAndTheSchedule) {
   on_ranks(GetParam(), [](Group& group) {
     Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine, 3));
@@ -142,16 +179,17 @@ TEST_P(StagedWorkerTest, RefusesTheEndOfARoundWithoutTheOthers) {
   on_ranks(GetParam(), [](Group& group) {
     Counting slowmo(group, std::make_unique<algorithm::SlowMo>(3, 1.0, 0.5));
     for (int step = 0; step < 2; ++step) {
-      slowmo.worker.prepare(false);
-      slowmo.worker.finish(false);
+      slowmo.worker.prepare({.communicates = false});
+      slowmo.worker.finish({.communicates = false});
     }
-    slowmo.worker.prepare(false);
+    slowmo.worker.prepare({.communicates = false});
     if (group.size() == 1) {
-      slowmo.worker.finish(false);  // there are no others
+      slowmo.worker.finish({.communicates = false});  // there are no others
       return;
     }
     const double before = slowmo.x[0];
-    expect_throw<Error>([&] { slowmo.worker.finish(false); }, {"'slowmo'", "step 2", "no_sync()"});
+    expect_throw<Error>([&] { slowmo.worker.finish({.communicates = false}); },
+                        {"'slowmo'", "step 2", "no_sync()"});
     EXPECT_EQ(slowmo.x[0], before);
     EXPECT_EQ(slowmo.worker.position().step, 2);
 
@@ -226,7 +264,7 @@ TEST_P(StagedWorkerTest, TheCallerMayAverageTheGradientItself) {
 
     worker.gradient_mean()->finish();
     EXPECT_NEAR(gradient[0], mean_start(group.size()), 1e-14);
-    worker.finish(false);
+    worker.finish({.communicates = false});
     EXPECT_EQ(calls, 1);
   });
 }

@@ -237,8 +237,8 @@ class FailingWorker final : public engine::Worker {
     for (std::vector<std::byte>& memory : memory_) std::ranges::fill(memory, std::byte{7});
   }
   [[nodiscard]] std::vector<VectorView> model_memory() override { return model_; }
-  void prepare(bool /*communicate*/) override { fail("prepare"); }
-  void finish(bool /*communicate*/) override { ++position_.step; }
+  void prepare(const policy::Decision& /*decision*/) override { fail("prepare"); }
+  void finish(const policy::Decision& /*decision*/) override { ++position_.step; }
   void leave() override { fail("leave"); }
   void come_back() override { fail("come_back"); }
   void come_back_alone() override {}

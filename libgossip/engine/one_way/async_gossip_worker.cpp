@@ -50,9 +50,9 @@ AsyncGossipWorker::AsyncGossipWorker(transport::Group& group, topology::Schedule
                                  .peers = peers_});
 }
 
-void AsyncGossipWorker::finish(bool communicate) {
+void AsyncGossipWorker::finish(const policy::Decision& decision) {
   local_update_();
-  if (communicate && channel_) {
+  if (decision.communicates && channel_) {
     ++counters_.gossip_rounds;
     Rank blocking = -1;
     if (const auto slot = channel_->try_acquire(peers_, blocking)) {

@@ -54,8 +54,8 @@ class AsyncGossipWorker final : public Worker {
                     std::vector<VectorView> model, std::function<void()> local_update,
                     const AsyncGossipWorkerOptions& options = {});
 
-  void prepare(bool /*communicate*/) override {}
-  void finish(bool communicate = true) override;
+  void prepare(const policy::Decision& decision = {}) override { check_computes(decision); }
+  void finish(const policy::Decision& decision = {}) override;
   void leave() override;
   void come_back() override;
   void come_back_alone() override;

@@ -98,7 +98,7 @@ void OverlapWorker::check() const {
   if (error_) std::rethrow_exception(error_);
 }
 
-void OverlapWorker::finish(bool communicate) {
+void OverlapWorker::finish(const policy::Decision& decision) {
   local_update_();  // of the model only: what arrives meanwhile is kept apart from it
   const std::lock_guard lock(mutex_);
   check();
@@ -108,7 +108,7 @@ void OverlapWorker::finish(bool communicate) {
   if (to_make_up_ > 0.0) vectors_.make_up(std::exchange(to_make_up_, 0.0));
   vectors_.open();
   absorb_arrived();
-  if (communicate) send();
+  if (decision.communicates) send();
   vectors_.close();
 }
 

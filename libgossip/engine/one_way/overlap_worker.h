@@ -57,8 +57,8 @@ class OverlapWorker final : public Worker {
                 std::function<void()> local_update, const PushSumWorkerOptions& options = {});
   ~OverlapWorker() override;
 
-  void prepare(bool /*communicate*/) override {}
-  void finish(bool communicate = true) override;
+  void prepare(const policy::Decision& decision = {}) override { check_computes(decision); }
+  void finish(const policy::Decision& decision = {}) override;
   void leave() override;
   void come_back() override;
   void come_back_alone() override;

@@ -63,9 +63,9 @@ PushSumWorker::PushSumWorker(transport::Group& group, topology::Schedule schedul
        .peers = peers_});
 }
 
-void PushSumWorker::finish(bool communicate) {
+void PushSumWorker::finish(const policy::Decision& decision) {
   local_update_();
-  if (communicate) pull(position_.round++);
+  if (decision.communicates) pull(position_.round++);
   membership_.set_steps(++position_.step);
 }
 

@@ -105,10 +105,7 @@ PairWorker::PairWorker(transport::Group& group,
       rank_(group.rank()),
       neighbors_(checked(group, *algorithm_, graph, options).out_neighbors(group.rank())),
       asked_(asked_by(group, neighbors_)),
-      exchanges_per_step_(asked_.empty()
-                              ? 0.0
-                              : options.exchanges_per_step * static_cast<double>(asked_.size()) /
-                                    mean_degree(graph)),
+      share_(asked_.empty() ? 0.0 : static_cast<double>(asked_.size()) / mean_degree(graph)),
       events_per_edge_(events_per_edge(graph, options.exchanges_per_step)),
       edges_(options.is_paced ? edges_of(group, graph, options.seed) : std::vector<Edge>()),
       exchange_(group, algorithm_, shapes,
@@ -142,9 +139,10 @@ std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group
   return edges;
 }
 
-void PairWorker::prepare(bool communicate) {
+void PairWorker::prepare(const policy::Decision& decision) {
+  check_computes(decision);
   if (is_open_) come_back();
-  if (!options_.is_paced || !communicate) return;
+  if (!options_.is_paced || !decision.communicates) return;
   exchange_.forget_absence();  // who is still away is met again
   await_exchanges();
   exchange_.take_in();  // the gradient is to be that of the model as it is now
@@ -199,7 +197,20 @@ void PairWorker::await_exchanges() {
   exchange_.want_no_more();
 }
 
-void PairWorker::finish(bool communicate) {
+void PairWorker::check_finish(const policy::Decision& decision) const {
+  if (!decision.exchanges) return;
+  GOSSIP_CHECK(
+      !options_.is_paced,
+      "{} exchanges were decided for a step, but how many belong to a step of '{}' follows "
+      "from its constants.",
+      *decision.exchanges, algorithm_->name());
+  GOSSIP_CHECK(*decision.exchanges >= 0 && *decision.exchanges <= kMostExchanges,
+               "{} exchanges were decided for a step: it must be a number from 0 to {}.",
+               *decision.exchanges, kMostExchanges);
+}
+
+void PairWorker::finish(const policy::Decision& decision) {
+  check_finish(decision);
   exchange_.open();
   try {
     local_update_();
@@ -208,14 +219,14 @@ void PairWorker::finish(bool communicate) {
     exchange_.close();
     throw;
   }
-  if (options_.is_paced) count_step(communicate);
+  if (options_.is_paced) count_step(decision.communicates);
   ++position_.step;
   exchange_.set_step(position_.step);
   exchange_.close();
   exchange_.membership().set_steps(position_.step);
-  if (!communicate) return;
+  if (!decision.communicates) return;
   if (!options_.is_paced) {
-    start_exchanges();
+    start_exchanges(decision.exchanges.value_or(options_.exchanges_per_step));
   } else if (!is_halted()) {
     start_paced();
   }
@@ -278,14 +289,15 @@ void PairWorker::pass_time() {
   }
 }
 
-void PairWorker::start_exchanges() {
+void PairWorker::start_exchanges(double per_step) {
   if (asked_.empty()) return;
+  const double own = per_step * share_;
   // A function of rank and step, so that a resumed run chooses as the first one did.
   auto random = SplitMix64::at(options_.seed, static_cast<std::uint64_t>(position_.step) << 16U |
                                                   static_cast<std::uint64_t>(rank_));
-  const double whole = std::floor(exchanges_per_step_);
+  const double whole = std::floor(own);
   const std::int64_t count =
-      static_cast<std::int64_t>(whole) + (random.unit() < exchanges_per_step_ - whole ? 1 : 0);
+      static_cast<std::int64_t>(whole) + (random.unit() < own - whole ? 1 : 0);
   for (std::int64_t i = 0; i < count; ++i) {
     exchange_.request(asked_[random.below(asked_.size())]);
   }

@@ -56,8 +56,9 @@ class PairWorker final : public Worker {
   ~PairWorker() override;
 
   [[nodiscard]] std::vector<VectorView> model_memory() override { return exchange_.model(); }
-  void prepare(bool communicate = true) override;
-  void finish(bool communicate = true) override;
+  void prepare(const policy::Decision& decision = {}) override;
+  void check_finish(const policy::Decision& decision) const override;
+  void finish(const policy::Decision& decision = {}) override;
   void leave() override;
   void come_back() override;
   void come_back_alone() override;
@@ -94,7 +95,7 @@ class PairWorker final : public Worker {
 
   [[nodiscard]] static std::vector<Edge> edges_of(const transport::Group& group,
                                                   const topology::Graph& graph, std::uint64_t seed);
-  void start_exchanges();
+  void start_exchanges(double per_step);
   void start_paced();
   void await_exchanges();
   [[nodiscard]] bool is_due(const Edge& edge) const;
@@ -110,13 +111,13 @@ class PairWorker final : public Worker {
   PairWorkerOptions options_;
   Rank rank_;
   std::vector<Rank> neighbors_;
-  std::vector<Rank> asked_;    // to choose from: neighbors that this rank starts exchanges with,
-                               // twice where it alone does
-  double exchanges_per_step_;  // that this rank starts
-  double events_per_edge_;     // and step
-  std::vector<Edge> edges_;    // of paced steps
-  double events_ = 0.0;        // up to the last step with communication
-  std::int64_t paced_ = 0;     // steps that events belong to
+  std::vector<Rank> asked_;  // to choose from: neighbors that this rank starts exchanges with,
+                             // twice where it alone does
+  double share_;             // of the exchanges of a step that this rank starts, 1 on average
+  double events_per_edge_;   // and step
+  std::vector<Edge> edges_;  // of paced steps
+  double events_ = 0.0;      // up to the last step with communication
+  std::int64_t paced_ = 0;   // steps that events belong to
   Position position_;
   bool is_open_ = true;  // the exchange
   PairExchange exchange_;

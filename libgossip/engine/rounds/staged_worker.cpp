@@ -164,9 +164,12 @@ const std::vector<VectorView>& StagedWorker::gradient_buckets() const {
 
 bool StagedWorker::needs_gradient() const { return algorithm::has<algorithm::Evaluate>(stages()); }
 
-void StagedWorker::prepare(bool communicate) {
+void StagedWorker::prepare(const policy::Decision& decision) {
+  if (!algorithm_->gives_with_gradient_only()) check_computes(decision);
+  computes_ = decision.computes;
+  communicates_ = decision.communicates;
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
-  run(algorithm::before_gradient(stages()), communicate);
+  run(algorithm::before_gradient(stages()));
 }
 
 void StagedWorker::set_position(const Position& position) {
@@ -177,30 +180,31 @@ void StagedWorker::set_position(const Position& position) {
   has_communicated_ = algorithm::has<Mix>(algorithm::before_gradient(stages()));
 }
 
-void StagedWorker::check_finish(bool communicate) const {
-  GOSSIP_CHECK(communicate || ranks_ == 1 || !algorithm::relies_on_mean(stages()),
+void StagedWorker::check_finish(const policy::Decision& decision) const {
+  GOSSIP_CHECK(decision.communicates || ranks_ == 1 || !algorithm::relies_on_mean(stages()),
                "'{}' ends a round with step {}, for which it needs the other ranks: accumulate "
                "gradients under no_sync(), but call this step() outside of it.",
                algorithm_->name(), position_.step);
   if (uses_rate_ && algorithm::has<LocalUpdate>(stages())) static_cast<void>(learning_rate());
 }
 
-void StagedWorker::finish(bool communicate) {
-  check_finish(communicate);
+void StagedWorker::finish(const policy::Decision& decision) {
+  check_finish(decision);
+  communicates_ = decision.communicates;
   needed_step_ = position_.step;
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages step = stages();
   settle();
-  open_messages(step, communicate);
+  open_messages(step);
   const LocalUpdate* update = algorithm::find<LocalUpdate>(step);
   if (uses_rate_ && update != nullptr) {
     position_.rates += learning_rate();
     ++position_.rated;
   }
-  if (!communicate && algorithm::has<Compress>(step)) {
-    run(*update, communicate);  // what others do not hear of must not be counted as sent
+  if (!communicates_ && algorithm::has<Compress>(step)) {
+    run(*update);  // what others do not hear of must not be counted as sent
   } else {
-    run(algorithm::after_gradient(step), communicate);
+    run(algorithm::after_gradient(step));
   }
   // All mixings of a step take the same round.
   const bool uses_round = has_communicated_ || algorithm_->skips_rounds();
@@ -213,11 +217,11 @@ void StagedWorker::finish(bool communicate) {
   membership_->set_steps(++position_.step);
 }
 
-void StagedWorker::run(Stages stages, bool communicate) {
-  algorithm::walk(stages, [&](const auto& stage) { run(stage, communicate); });
+void StagedWorker::run(Stages stages) {
+  algorithm::walk(stages, [&](const auto& stage) { run(stage); });
 }
 
-void StagedWorker::run(const LocalUpdate& stage, bool /*communicate*/) {
+void StagedWorker::run(const LocalUpdate& stage) {
   const bool is_along_gradient = stage.along == kGradient;
   if (is_along_gradient && !is_gradient_changed_) {
     caller_.local_update();
@@ -236,21 +240,21 @@ void StagedWorker::run(const LocalUpdate& stage, bool /*communicate*/) {
   caller_.local_update();
 }
 
-void StagedWorker::run(const Combinations& stages, bool /*communicate*/) {
+void StagedWorker::run(const Combinations& stages) {
   load_gradient(stages);
   const double rate = stages.uses_rate() ? mean_rate() : 0.0;
   combiner_.combine(stages, {rate, position_.weight}, is_gradient_loaded_ ? gradient_ : nullptr);
 }
 
-void StagedWorker::run(const Compress& stage, bool /*communicate*/) {
+void StagedWorker::run(const Compress& stage) {
   const auto sends_it = [&](const Exchange& exchange) {
     return exchange.mix.is_compressed && exchange.mix.pulled.front() == stage.vector;
   };
   std::ranges::find_if(exchanges_, sends_it)->mixer->compress();
 }
 
-void StagedWorker::run(const Mix& stage, bool communicate) {
-  if (!communicate) return;
+void StagedWorker::run(const Mix& stage) {
+  if (!communicates_) return;
   Mixer& mixer = *exchange_of(stage)->mixer;
   const bool gives = !algorithm_->gives_with_gradient_only() || needs_gradient();
   const double weight = gives ? mixer.mix(position_.round, position_.weight)
@@ -259,8 +263,8 @@ void StagedWorker::run(const Mix& stage, bool communicate) {
   has_communicated_ = true;
 }
 
-void StagedWorker::run(const Mean& stage, bool communicate) {
-  if (!communicate) return;
+void StagedWorker::run(const Mean& stage) {
+  if (!communicates_) return;
   if (stage.vector == kGradient && caller_.average_gradient) {
     caller_.average_gradient();
   } else {
@@ -275,13 +279,13 @@ void StagedWorker::settle() {
 }
 
 /// Vectors that are only sent are written straight into the message.
-void StagedWorker::open_messages(Stages stages, bool communicate) {
+void StagedWorker::open_messages(Stages stages) {
   for (const Stage& stage : stages) {
     const auto* mix = std::get_if<Mix>(&stage);
     if (mix == nullptr || !mix->correction) continue;
     Mixer& mixer = *exchange_of(*mix)->mixer;
     vectors_[static_cast<std::size_t>(mix->correction->sent)] =
-        communicate ? mixer.outgoing(position_.round) : mixer.outgoing_kept();
+        communicates_ ? mixer.outgoing(position_.round) : mixer.outgoing_kept();
   }
 }
 

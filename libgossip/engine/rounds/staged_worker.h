@@ -76,17 +76,17 @@ class StagedWorker final : public Worker {
                const Matrices& matrices, Vectors vectors, Caller caller,
                const StagedWorkerOptions& options = {});
 
-  /// The stages of the next step that come before the gradient. Without `communicate` only the
-  /// local ones: no round is used.
-  void prepare(bool communicate = true) override;
+  /// The stages of the next step that come before the gradient. Where it does not communicate only
+  /// the local ones: no round is used.
+  void prepare(const policy::Decision& decision = {}) override;
 
   /// Of a step without communication that a method cannot make: the end of a round whose mean goes
   /// into other vectors; and of a learning rate that is none, where the method needs it.
-  void check_finish(bool communicate) const override;
+  void check_finish(const policy::Decision& decision) const override;
 
   /// The stages after the gradient, which end the step. Throws what check_finish() does, before
   /// anything is changed.
-  void finish(bool communicate = true) override;
+  void finish(const policy::Decision& decision = {}) override;
 
   void leave() override { membership_->leave(); }
   void come_back() override { membership_->come_back(); }
@@ -128,7 +128,7 @@ class StagedWorker final : public Worker {
   using Stages = algorithm::Stages;
 
   /// The stages of the next step.
-  [[nodiscard]] Stages stages() const { return algorithm_->stages(position_.step); }
+  [[nodiscard]] Stages stages() const { return algorithm_->stages(position_.step, computes_); }
   void make_state(const std::vector<VectorView>& shapes);
   void make_membership(transport::Group& group, const Matrices& matrices,
                        const StagedWorkerOptions& options);
@@ -139,15 +139,15 @@ class StagedWorker final : public Worker {
   [[nodiscard]] Exchange* exchange_of(const algorithm::Mix& stage);
   [[nodiscard]] MeanOf* mean_of(const algorithm::Mean& stage);
   [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;
-  void run(Stages stages, bool communicate);
-  void run(const algorithm::Evaluate& /*stage*/, bool /*communicate*/) {}  // the caller has done it
-  void run(const algorithm::LocalUpdate& stage, bool communicate);
-  void run(const algorithm::Combinations& stages, bool communicate);
-  void run(const algorithm::Compress& stage, bool communicate);
-  void run(const algorithm::Mix& stage, bool communicate);
-  void run(const algorithm::Mean& stage, bool communicate);
+  void run(Stages stages);
+  void run(const algorithm::Evaluate& /*stage*/) {}  // the caller has done it
+  void run(const algorithm::LocalUpdate& stage);
+  void run(const algorithm::Combinations& stages);
+  void run(const algorithm::Compress& stage);
+  void run(const algorithm::Mix& stage);
+  void run(const algorithm::Mean& stage);
   void settle();
-  void open_messages(Stages stages, bool communicate);
+  void open_messages(Stages stages);
   void load_gradient(const algorithm::Combinations& stages);
   [[nodiscard]] double learning_rate() const;
   [[nodiscard]] double mean_rate() const;
@@ -166,6 +166,8 @@ class StagedWorker final : public Worker {
   std::vector<Exchange> exchanges_;
   std::vector<MeanOf> means_;
   Counters counters_;              // of bringing the gradient up to date
+  bool computes_ = true;           // in this step
+  bool communicates_ = true;       // in what is under way of it
   bool has_communicated_ = false;  // in this step
   bool is_gradient_loaded_ = false;
   bool is_gradient_changed_ = false;
