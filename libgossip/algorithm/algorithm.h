@@ -69,6 +69,10 @@ class Algorithm {
     return rules_.gives_with_gradient_only;
   }
 
+  /// Whether it bears that a round leaves out some neighbors' values, so that rows of the matrix sum
+  /// to 1 and columns do not.
+  [[nodiscard]] bool bears_late_values() const noexcept { return rules_.bears_late_values; }
+
   /// All kinds of steps that there are.
   [[nodiscard]] std::span<const std::vector<Stage>> kinds() const noexcept { return rules_.kinds; }
 
@@ -91,6 +95,8 @@ class Algorithm {
     bool skips_rounds = false;
     /// A step without a gradient gives nothing in its round. What others give it takes.
     bool gives_with_gradient_only = false;
+    /// Rounds may go without a neighbor's value: no sum over the ranks has to be kept.
+    bool bears_late_values = false;
   };
 
   explicit Algorithm(Rules rules) : rules_(std::move(rules)) {}

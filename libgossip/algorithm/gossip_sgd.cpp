@@ -19,8 +19,9 @@ std::vector<Stage> mixing_step(MixingOrder order) {
 }  // namespace
 
 GossipSGD::GossipSGD(MixingOrder order, std::int64_t local_steps)
-    : Algorithm(
-          {.name = "gossip-sgd", .kinds = {{evaluate(), local_update()}, mixing_step(order)}}),
+    : Algorithm({.name = "gossip-sgd",
+                 .kinds = {{evaluate(), local_update()}, mixing_step(order)},
+                 .bears_late_values = true}),
       order_(order),
       local_steps_(local_steps) {
   check_local_steps(local_steps);

@@ -34,6 +34,7 @@ Counters& Counters::operator+=(const Counters& other) {
   bytes_touched += other.bytes_touched;
   bytes_touched_least += other.bytes_touched_least;
   skipped += other.skipped;
+  left_out += other.left_out;
   neighbors_lost += other.neighbors_lost;
   suspected += other.suspected;
   false_suspicions += other.false_suspicions;

@@ -41,6 +41,7 @@ struct Counters {
   /// Messages or exchanges not started because the last was under way, and exchanges that did
   /// nothing because the other rank had left.
   std::int64_t skipped = 0;
+  std::int64_t left_out = 0;          ///< values that rounds closed without, by a wait policy
   std::int64_t neighbors_lost = 0;    ///< neighbors dropped
   std::int64_t suspected = 0;         ///< times that a neighbor gave no sign of life for long
   std::int64_t false_suspicions = 0;  ///< of them, those that ended soon

@@ -91,7 +91,16 @@ class Worker {
   [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
 
  protected:
-  /// Throws gossip::Error for a decision not to compute, which this method cannot follow.
+  /// Throws gossip::Error for a decision not to compute, or when to close rounds, which this method
+  /// cannot follow.
+  static void check_plain(const policy::Decision& decision) {
+    GOSSIP_CHECK(decision.wait == nullptr,
+                 "A rank was to close rounds by a wait policy, but this method has no rounds that "
+                 "wait.");
+    check_computes(decision);
+  }
+
+  /// Throws gossip::Error for a decision not to compute.
   static void check_computes(const policy::Decision& decision) {
     GOSSIP_CHECK(decision.computes,
                  "A rank was to compute no gradient in a step, but the method needs one of every "

@@ -8,6 +8,8 @@
 
 namespace gossip::policy {
 
+class WaitPolicy;
+
 /// What the driver of a worker has decided for one step, by whatever it has measured; by default
 /// all that the method does.
 struct Decision {
@@ -20,6 +22,10 @@ struct Decision {
   /// Exchanges that this rank starts, on average over the ranks; without: as many as the worker's
   /// options say. Of methods of pairs that are not paced. At least 0.
   std::optional<double> exchanges = {};
+  /// When the rounds of the step close; without: when all neighbors' values are there. Of methods
+  /// that bear a neighbor's value being left out (docs/waiting.md). It must outlive the step, and
+  /// learns from it; ranks may have different ones.
+  WaitPolicy* wait = nullptr;
 };
 
 }  // namespace gossip::policy

@@ -9,6 +9,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/policy/wait.h>
 #include <libgossip/topology/directed.h>
 
 #include "engine/engine_test_support.h"
@@ -396,6 +397,106 @@ TEST_P(MixerTest, EachRankDecidesByItselfWhatItGivesAndTheMeanIsKept) {
       for (std::size_t k = 0; k < own.size(); ++k) EXPECT_NEAR(after[k], before[k], 1e-12);
       const double spread = std::abs(own[0] - after[0]);
       EXPECT_LT(spread, 0.2) << "the ranks do average";
+    }
+  });
+}
+
+/// Waits for some neighbors, which it chooses by the round, and takes no others.
+class Chosen final : public policy::WaitPolicy {
+ public:
+  explicit Chosen(Rank self) : self_(self) {}
+
+  static bool takes(Rank self, Rank neighbor, std::int64_t round) {
+    return (self + 2 * neighbor + round) % 3 != 0;
+  }
+
+  [[nodiscard]] Verdict decide(const policy::RoundView& view) const override {
+    const bool has_all = std::ranges::all_of(view.neighbors, [&](const auto& neighbor) {
+      return neighbor.has_arrived || !is_chosen(neighbor.rank);
+    });
+    return {has_all, policy::kForever};
+  }
+  void accept(const policy::RoundView& view, policy::Mask& accepted) const override {
+    accepted.clear();
+    for (const auto& neighbor : view.neighbors) accepted.push_back(is_chosen(neighbor.rank));
+  }
+  void learn(std::span<const double> offsets) override {
+    for (const double offset : offsets) EXPECT_GE(offset, 0.0);
+    learned += offsets.size();
+  }
+
+  std::int64_t round = 0;  // the mixer's
+  bool takes_all = false;
+  std::size_t learned = 0;
+
+ private:
+  [[nodiscard]] bool is_chosen(Rank neighbor) const {
+    return takes_all || takes(self_, neighbor, round);
+  }
+
+  Rank self_;
+};
+
+/// Ranks run ahead of those that they do not wait for; values stay those of their rounds.
+TEST_P(MixerTest, WaitsForWhomThePolicyWantsAndReleasesTheOthersUnread) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : all_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own{start_value(group.rank(), 0, 0)};
+      std::vector<double> expected;
+      for (Rank rank = 0; rank < group.size(); ++rank) {
+        expected.push_back(start_value(rank, 0, 0));
+      }
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong);
+      Chosen policy(group.rank());
+      std::size_t sent_to_this = 0;
+      std::int64_t left_out = 0;
+      constexpr std::int64_t kRounds = 30;
+      for (std::int64_t round = 0; round <= kRounds; ++round) {
+        policy.round = round;
+        policy.takes_all = round == kRounds;
+        EXPECT_EQ(mixer.mix(round, 1.0, &policy), 1.0);
+        const auto rows = schedule.matrix(round).rows();
+        const std::vector<double> last = expected;
+        for (Rank i = 0; i < group.size(); ++i) {
+          for (Rank j = 0; j < group.size(); ++j) {
+            const auto at = [](Rank rank) { return static_cast<std::size_t>(rank); };
+            const double weight = rows[at(i)][at(j)];
+            const bool is_arc = i != j && weight != 0.0;
+            const bool is_taken = round == kRounds || Chosen::takes(i, j, round);
+            if (is_arc && is_taken) expected[at(i)] += weight * (last[at(j)] - last[at(i)]);
+            if (is_arc && i == group.rank()) {
+              ++sent_to_this;
+              left_out += is_taken ? 0 : 1;
+            }
+          }
+        }
+        EXPECT_NEAR(own[0], expected[static_cast<std::size_t>(group.rank())], 1e-12) << round;
+      }
+      EXPECT_EQ(mixer.counters().left_out, left_out);
+      if (schedule.period() == 1) {
+        EXPECT_EQ(policy.learned, sent_to_this) << "of each value once, late ones too";
+      }
+    }
+  });
+}
+
+TEST_P(MixerTest, ARoundWithoutAPolicyWaitsForAllAlsoAfterSomeThatDidNot) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own{static_cast<double>(group.rank())};
+    const double mean = (group.size() - 1) / 2.0;
+    Mixer mixer(group, topology::complete(group.size()), {{std::span<double>(own)}}, kLong);
+    policy::Deadline at_once(0.0);
+    for (std::int64_t round = 0; round < 40; ++round) {
+      own[0] = static_cast<double>(group.rank());
+      if (round % 4 == 3) {
+        mixer.mix(round);
+        EXPECT_NEAR(own[0], mean, 1e-13) << "round " << round;
+      } else {
+        mixer.mix(round, 1.0, &at_once);
+        EXPECT_GE(own[0], 0.0);
+        EXPECT_LE(own[0], group.size() - 1.0);
+      }
     }
   });
 }

@@ -10,6 +10,7 @@
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/slowmo.h>
 #include <libgossip/engine/rounds/staged_worker.h>
+#include <libgossip/policy/wait.h>
 #include <libgossip/topology/directed.h>
 #include <libgossip/topology/weights.h>
 
@@ -147,6 +148,25 @@ TEST_P(StagedWorkerTest, WhoDrivesAWorkerMayDecideWhetherItIsActive) {
     };
     const auto always = [](std::int64_t) { return true; };
     EXPECT_EQ(last_model(is_active, always), last_model(always, is_active));
+  });
+}
+
+TEST_P(StagedWorkerTest, ClosesRoundsByThePolicyOfTheStep) {
+  on_ranks(GetParam(), [](Group& group) {
+    Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine));
+    policy::Fastest one(1);
+    own.worker.prepare();
+    own.worker.finish({.wait = &one});
+    own.worker.prepare();
+    own.worker.finish();
+    const std::int64_t others = group.size() - 1;
+    EXPECT_EQ(own.worker.counters().left_out, std::max<std::int64_t>(0, others - 1));
+
+    policy::BoundedStaleness newest(2);
+    expect_throw<Error>([&] { own.worker.prepare({.wait = &newest}); }, {"newest values"});
+    Counting tracking(group, std::make_unique<algorithm::GradientTracking>());
+    expect_throw<Error>([&] { tracking.worker.prepare({.wait = &one}); },
+                        {"gradient-tracking", "all neighbors"});
   });
 }
 

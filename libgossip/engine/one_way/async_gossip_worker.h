@@ -54,7 +54,7 @@ class AsyncGossipWorker final : public Worker {
                     std::vector<VectorView> model, std::function<void()> local_update,
                     const AsyncGossipWorkerOptions& options = {});
 
-  void prepare(const policy::Decision& decision = {}) override { check_computes(decision); }
+  void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
   void finish(const policy::Decision& decision = {}) override;
   void leave() override;
   void come_back() override;

@@ -57,7 +57,7 @@ class OverlapWorker final : public Worker {
                 std::function<void()> local_update, const PushSumWorkerOptions& options = {});
   ~OverlapWorker() override;
 
-  void prepare(const policy::Decision& decision = {}) override { check_computes(decision); }
+  void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
   void finish(const policy::Decision& decision = {}) override;
   void leave() override;
   void come_back() override;

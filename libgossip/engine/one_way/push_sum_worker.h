@@ -50,7 +50,7 @@ class PushSumWorker final : public Worker {
   PushSumWorker(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> model,
                 std::function<void()> local_update, const PushSumWorkerOptions& options = {});
 
-  void prepare(const policy::Decision& decision = {}) override { check_computes(decision); }
+  void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
   void finish(const policy::Decision& decision = {}) override;
   void leave() override { membership_.leave(); }
   void come_back() override { membership_.come_back(); }

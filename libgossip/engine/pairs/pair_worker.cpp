@@ -140,7 +140,7 @@ std::vector<PairWorker::Edge> PairWorker::edges_of(const transport::Group& group
 }
 
 void PairWorker::prepare(const policy::Decision& decision) {
-  check_computes(decision);
+  check_plain(decision);
   if (is_open_) come_back();
   if (!options_.is_paced || !decision.communicates) return;
   exchange_.forget_absence();  // who is still away is met again

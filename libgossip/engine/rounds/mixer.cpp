@@ -147,13 +147,15 @@ void Mixer::compress() {
   }
 }
 
-double Mixer::mix(std::int64_t round, double weight) {
+double Mixer::mix(std::int64_t round, double weight, policy::WaitPolicy* wait) {
+  GOSSIP_ASSERT(wait == nullptr || (!used().push && !codec_ && corrections_.empty() && !may_drop_),
+                "only what is pulled as it is may be left out");
   ++counters_.gossip_rounds;
   if (exchange_->is_alone()) return weight;
   exchange_->open(round);
   const std::size_t bytes = exchange_->has_receivers() ? write(exchange_->slot()) : 0;
   exchange_->send(bytes, weight);
-  exchange_->receive();
+  exchange_->receive(wait);
   return finish(weight);
 }
 

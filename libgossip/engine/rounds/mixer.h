@@ -70,8 +70,11 @@ class Mixer {
   /// \sum_j W_{ij} s_j - s_i \f$ is added, where s is outgoing() and W is R or C. Blocks until the
   /// in-neighbors' values of this round are there, in whatever order they come. Returns \f$ \sum_j
   /// C_{ij} w_j \f$, where w_i is `weight`; 1 where nothing is pushed. Throws TimeoutError naming
-  /// the neighbor, the first of several.
-  double mix(std::int64_t round, double weight = 1.0);
+  /// the neighbor, the first of several. With `wait`, where values are only pulled as they are, it
+  /// blocks until that closes the round; who is not accepted is left out, and the own value keeps
+  /// its weight: rows sum to 1, columns do not. Each rank may have a policy of its own, another one
+  /// in each round.
+  double mix(std::int64_t round, double weight = 1.0, policy::WaitPolicy* wait = nullptr);
 
   /// In place of mix(), of a rank that decides by itself to give nothing in this round: its
   /// neighbors learn it from a message without values and go on without. What is pushed to it is

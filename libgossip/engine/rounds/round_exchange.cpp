@@ -34,6 +34,7 @@ RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
       matrices_(matrices),
       used_(used),
       membership_(membership),
+      closing_(group.size()),
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
   if (group.size() == 1) return;
   peers_ = neighbors_of(group.rank(), matrices_, used_);
@@ -192,9 +193,12 @@ transport::Header RoundExchange::header_of_round() {
   return header;
 }
 
-void RoundExchange::receive() {
+void RoundExchange::receive(policy::WaitPolicy* wait) {
   const Clock::time_point start = Clock::now();
-  if (may_drop()) {
+  if (wait == nullptr && closing_.is_owed_any()) wait = &all_;
+  if (wait != nullptr) {
+    receive_until_closed(*wait);
+  } else if (may_drop()) {
     receive_from_the_living();
   } else {
     for (const Sender& sender : senders_) take(channel_->next(sender.rank));
@@ -216,6 +220,62 @@ void RoundExchange::receive_from_the_living() {
     std::optional<transport::Message> message = channel_->next_any(late_, deadline, kLossesEvery);
     message ? take(std::move(*message)) : give_up_late(deadline);
   }
+}
+
+/// Each look at the policy sees all that has come until then.
+void RoundExchange::receive_until_closed(policy::WaitPolicy& wait) {
+  const Deadline deadline(channel_->options().timeout);
+  closing_.open(number_);
+  release_owed(wait);
+  late_.clear();
+  for (const Sender& sender : senders_) {
+    closing_.add(sender.rank);
+    late_.push_back(sender.rank);
+  }
+  std::chrono::milliseconds at_most{0};
+  for (;;) {
+    while (!late_.empty()) {
+      std::optional<transport::Message> message = channel_->next_any(late_, deadline, at_most);
+      if (!message) break;
+      take_or_release(std::move(*message), wait);
+      at_most = std::chrono::milliseconds(0);
+    }
+    const policy::WaitPolicy::Verdict verdict = closing_.ask(wait);
+    if (verdict.closes) break;
+    GOSSIP_CHECK(!late_.empty(), "The wait policy does not close a round in which all came.");
+    if (deadline.has_passed()) throw channel_->lateness_of(late_.front());
+    at_most = RoundClosing::wait_time(verdict.ask_again);
+  }
+  const policy::Mask& accepted = closing_.close(wait);
+  for (std::size_t m = 0; m < senders_.size(); ++m) {
+    if (accepted[m]) continue;
+    ++counters_.left_out;
+    std::erase_if(messages_, [rank = senders_[m].rank](const transport::Message& message) {
+      return message.from() == rank;
+    });
+  }
+}
+
+/// Also of those that are no neighbors in this round: their senders need the room.
+void RoundExchange::release_owed(policy::WaitPolicy& wait) {
+  for (const Rank peer : peers_) {
+    while (closing_.is_owed(peer)) {
+      const std::optional<transport::Message> message = channel_->try_next(peer);
+      if (!message) break;
+      closing_.note_late(peer, message->header().round, wait);
+    }
+  }
+}
+
+/// What comes from a neighbor whose last rounds were closed without it belongs to them first.
+void RoundExchange::take_or_release(transport::Message message, policy::WaitPolicy& wait) {
+  const Rank sender = message.from();
+  if (closing_.is_owed(sender)) {
+    closing_.note_late(sender, message.header().round, wait);
+    return;
+  }
+  take(std::move(message));
+  closing_.note_arrival(sender);
 }
 
 /// Keeps it in the order of the ranks, however they came, unless its sender skips the round or does

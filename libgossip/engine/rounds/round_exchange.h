@@ -14,6 +14,7 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/engine/rounds/round_closing.h>
 #include <libgossip/engine/rounds/round_numbers.h>
 #include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
@@ -76,8 +77,9 @@ class RoundExchange {
   /// Blocks until the in-neighbors' messages of this round are there. Throws TimeoutError naming
   /// the neighbor, the first of several. Of those who skip, or are lost, nothing is mixed: where
   /// values are pushed as well, the others and this rank share their part of the row in proportion;
-  /// else the own value gets it.
-  void receive();
+  /// else the own value gets it. With `wait` it blocks until that says that the round closes, and
+  /// values that it does not accept are left out, too: they are released unread when they come.
+  void receive(policy::WaitPolicy* wait = nullptr);
 
   /// What came in this round: of the senders, in the order of their ranks.
   [[nodiscard]] const std::vector<transport::Message>& messages() const noexcept {
@@ -106,6 +108,9 @@ class RoundExchange {
   [[nodiscard]] transport::Header header_of_round();
   void commit(transport::Header header);
   void receive_from_the_living();
+  void receive_until_closed(policy::WaitPolicy& wait);
+  void release_owed(policy::WaitPolicy& wait);
+  void take_or_release(transport::Message message, policy::WaitPolicy& wait);
   void take(transport::Message message);
   void forget_silent();
   void give_up_late(const Deadline& deadline);
@@ -120,6 +125,8 @@ class RoundExchange {
   std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;
   RoundNumbers numbers_;
+  RoundClosing closing_;
+  policy::All all_;  // of rounds without a policy after some that closed early
   Counters counters_;
   std::span<std::byte> slot_;         // acquired, not yet committed
   std::int64_t round_ = 0;            // that is open

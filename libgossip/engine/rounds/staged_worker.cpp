@@ -167,7 +167,7 @@ bool StagedWorker::needs_gradient() const { return algorithm::has<algorithm::Eva
 void StagedWorker::prepare(const policy::Decision& decision) {
   if (!algorithm_->gives_with_gradient_only()) check_computes(decision);
   computes_ = decision.computes;
-  communicates_ = decision.communicates;
+  follow(decision);
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
   run(algorithm::before_gradient(stages()));
 }
@@ -180,6 +180,21 @@ void StagedWorker::set_position(const Position& position) {
   has_communicated_ = algorithm::has<Mix>(algorithm::before_gradient(stages()));
 }
 
+void StagedWorker::follow(const policy::Decision& decision) {
+  if (decision.wait != nullptr) {
+    GOSSIP_CHECK(algorithm_->bears_late_values(),
+                 "A rank was to close a round of '{}' by a wait policy, but the method needs the "
+                 "values of all neighbors: take gossip-sgd, or no policy.",
+                 algorithm_->name());
+    GOSSIP_CHECK(
+        !decision.wait->reads_latest() && !membership_->may_drop(),
+        "A wait policy that reads the newest values, or one together with on_lost_neighbor "
+        "'drop', is not there yet: take another policy, or async-gossip.");
+  }
+  communicates_ = decision.communicates;
+  wait_ = decision.wait;
+}
+
 void StagedWorker::check_finish(const policy::Decision& decision) const {
   GOSSIP_CHECK(decision.communicates || ranks_ == 1 || !algorithm::relies_on_mean(stages()),
                "'{}' ends a round with step {}, for which it needs the other ranks: accumulate "
@@ -190,7 +205,7 @@ void StagedWorker::check_finish(const policy::Decision& decision) const {
 
 void StagedWorker::finish(const policy::Decision& decision) {
   check_finish(decision);
-  communicates_ = decision.communicates;
+  follow(decision);
   needed_step_ = position_.step;
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages step = stages();
@@ -257,7 +272,7 @@ void StagedWorker::run(const Mix& stage) {
   if (!communicates_) return;
   Mixer& mixer = *exchange_of(stage)->mixer;
   const bool gives = !algorithm_->gives_with_gradient_only() || needs_gradient();
-  const double weight = gives ? mixer.mix(position_.round, position_.weight)
+  const double weight = gives ? mixer.mix(position_.round, position_.weight, wait_)
                               : mixer.skip(position_.round, position_.weight);
   if (stage.carries_weight) position_.weight = weight;
   has_communicated_ = true;

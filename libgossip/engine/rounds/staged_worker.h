@@ -146,6 +146,7 @@ class StagedWorker final : public Worker {
   void run(const algorithm::Compress& stage);
   void run(const algorithm::Mix& stage);
   void run(const algorithm::Mean& stage);
+  void follow(const policy::Decision& decision);
   void settle();
   void open_messages(Stages stages);
   void load_gradient(const algorithm::Combinations& stages);
@@ -165,10 +166,11 @@ class StagedWorker final : public Worker {
   std::vector<std::vector<std::byte>> memory_;  // of the method's own vectors
   std::vector<Exchange> exchanges_;
   std::vector<MeanOf> means_;
-  Counters counters_;              // of bringing the gradient up to date
-  bool computes_ = true;           // in this step
-  bool communicates_ = true;       // in what is under way of it
-  bool has_communicated_ = false;  // in this step
+  Counters counters_;                   // of bringing the gradient up to date
+  bool computes_ = true;                // in this step
+  bool communicates_ = true;            // in what is under way of it
+  policy::WaitPolicy* wait_ = nullptr;  // in the same
+  bool has_communicated_ = false;       // in this step
   bool is_gradient_loaded_ = false;
   bool is_gradient_changed_ = false;
   const std::vector<VectorPiece>* gradient_ = nullptr;  // where it lies, if in pieces
