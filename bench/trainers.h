@@ -36,7 +36,7 @@ struct Walk {
   double steps = 0.0;
   double pass_seconds = 0.0;
   double update_seconds = 0.0;  ///< writing all parameters once
-  double wait_seconds = 0.0;    ///< gossip: for pieces that an event holds; all-reduce: all of it
+  double wait_seconds = 0.0;    ///< gossip: for chunks that an event holds; all-reduce: all of it
   double merge_seconds = 0.0;   ///< gossip: taking in what events did
   double exchanges = 0.0;       ///< started
   double skipped = 0.0;         ///< not started: the last with that neighbor was under way

@@ -30,7 +30,7 @@ struct ADPSGDOptions {
 /// used as an undirected graph: the pairs that are neighbors in any round. The sum over all ranks
 /// of models and of what is on its way changes by the ranks' own updates only.
 ///
-/// step() never waits for a neighbor, only for a piece (512 KB) that is being changed. The gradient
+/// step() never waits for a neighbor, only for a chunk (512 KB) that is being changed. The gradient
 /// is taken at the model as it was at the end of the last step; what exchanges did since is added
 /// in the next.
 ///
@@ -39,7 +39,7 @@ struct ADPSGDOptions {
 /// meanwhile.
 ///
 /// Memory besides module and local optimizer: one copy of the model, and between hosts up to 64 MB
-/// of pieces. The module's parameters lie in the host's shared memory as long as this object lives.
+/// of chunks. The module's parameters lie in the host's shared memory as long as this object lives.
 class ADPSGD final : public Decentralized {
  public:
   ADPSGD(transport::Group& group, torch::nn::Module& module,

@@ -24,8 +24,8 @@ using transport::Group;
 constexpr std::size_t kElements = 200'000;
 constexpr double kModelBytes = kElements * sizeof(double);
 
-/// Pieces for exchanges between hosts, in copies of this model.
-constexpr double kPieces = 64.0 * 1024 * 1024 / kModelBytes;
+/// Chunks for exchanges between hosts, in copies of this model.
+constexpr double kChunks = 64.0 * 1024 * 1024 / kModelBytes;
 
 class MemoryTest : public testing::TestWithParam<int> {};
 
@@ -77,12 +77,12 @@ TEST_P(MemoryTest, IsWhatTheDocumentationSays) {
     in_turn(std::make_unique<AsyncGossipWorker>(group, ring, model, [] {}), {3, 3 + 2 * neighbors});
     in_turn(std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(), ring, shapes,
                                          [] {}),
-            {1, 1 + kPieces});
+            {1, 1 + kChunks});
     if (group.size() == 1) return;
     in_turn(std::make_unique<PairWorker>(
                 group, std::make_shared<algorithm::A2CiD2>(algorithm::a2cid2_constants(ring)), ring,
                 shapes, [] {}),
-            {2, 2 + kPieces});
+            {2, 2 + kChunks});
   });
 }
 

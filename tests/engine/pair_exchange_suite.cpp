@@ -25,7 +25,7 @@ using test::start_value;
 using transport::Group;
 
 constexpr std::chrono::seconds kLong{30};
-constexpr std::size_t kPieceOfDoubles = SharedPieces::kPieceBytes / sizeof(double);
+constexpr std::size_t kChunkOfDoubles = SharedChunks::kChunkBytes / sizeof(double);
 
 std::vector<Rank> all_others(const Group& group) {
   std::vector<Rank> others;
@@ -71,7 +71,7 @@ class PairExchangeTest : public testing::TestWithParam<int> {};
 
 TEST_P(PairExchangeTest, BothRanksOfAnEventTakeTheirAverage) {
   on_ranks(GetParam(), [](Group& group) {
-    const std::size_t size = 2 * kPieceOfDoubles + 3;
+    const std::size_t size = 2 * kChunkOfDoubles + 3;
     const Rank rank = group.rank();
     const Rank peer = rank ^ 1;
     const bool has_peer = peer < group.size();
@@ -103,7 +103,7 @@ TEST_P(PairExchangeTest, PairsThatMeetTakeTheirAverage) {
   on_ranks(GetParam(), [](Group& group) {
     const Rank rank = group.rank();
     const Rank peer = rank ^ 1;
-    const std::size_t size = kPieceOfDoubles + 5;
+    const std::size_t size = kChunkOfDoubles + 5;
     PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(size),
                           options_for(group, {}));
     fill(exchange, rank);
@@ -154,7 +154,7 @@ void check_conservation(Group& group, MakeAlgorithm make_algorithm, int steps) {
   const auto graph = topology::ring(group.size());
   const auto algorithm = make_algorithm(graph);
   const std::vector<Rank> peers = graph.out_neighbors(group.rank());
-  const std::size_t size = kPieceOfDoubles + 17;
+  const std::size_t size = kChunkOfDoubles + 17;
   PairExchange exchange(group, algorithm, doubles(size), options_for(group, peers));
   fill(exchange, group.rank());
   const auto total = [&] {
@@ -314,7 +314,7 @@ TEST_P(PairExchangeTest, AnEventFlowsBothRanksByTheirTimesAndMovesThem) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     const Rank rank = group.rank();
-    const std::size_t size = kPieceOfDoubles + 3;
+    const std::size_t size = kChunkOfDoubles + 3;
     const auto method = std::make_shared<algorithm::DADAO>(
         algorithm::dadao_constants(1.0, 10.0, topology::complete(2)));
     PairExchangeOptions options =
@@ -358,7 +358,7 @@ TEST_P(PairExchangeTest, AnEventFlowsBothRanksByTheirTimesAndMovesThem) {
   });
 }
 
-TEST_P(PairExchangeTest, APieceThatWaitsForItsAnswerTakesPartInNoOtherEvent) {
+TEST_P(PairExchangeTest, AChunkThatWaitsForItsAnswerTakesPartInNoOtherEvent) {
   on_ranks(GetParam(), [](Group& group) {
     const Rank rank = group.rank();
     const bool is_near = rank == 0 && group.size() > 2 && group.shares_memory_with(2);
@@ -401,7 +401,7 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
     const std::vector<Rank> peers = rank < 2 ? std::vector{1 - rank} : std::vector<Rank>{};
     const auto method = std::make_shared<algorithm::DADAO>(
         algorithm::dadao_constants(1.0, 10.0, topology::complete(2)));
-    PairExchange exchange(group, method, doubles(kPieceOfDoubles + 3), options_for(group, peers));
+    PairExchange exchange(group, method, doubles(kChunkOfDoubles + 3), options_for(group, peers));
     const auto have_one = [&] {
       exchange.want(1);
       EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(1); }));
@@ -443,7 +443,7 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
   });
 }
 
-/// An event whose second, small piece takes until it is released.
+/// An event whose second, small chunk takes until it is released.
 class Holding final : public algorithm::PairAlgorithm {
  public:
   [[nodiscard]] std::string_view name() const override { return "holding"; }
@@ -467,13 +467,13 @@ TEST_P(PairExchangeTest, WhatCannotBeOpenedWholeIsClosed) {
     PairExchangeOptions options =
         options_for(group, rank < 2 ? std::vector{1 - rank} : std::vector<Rank>{});
     options.timeout = std::chrono::milliseconds(200);
-    PairExchange exchange(group, method, doubles(kPieceOfDoubles + 1), options);
+    PairExchange exchange(group, method, doubles(kChunkOfDoubles + 1), options);
     exchange.close();
     group.barrier();
     if (rank == 0) {
       EXPECT_TRUE(exchange.request(1));
       EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return method->is_holding.load(); }));
-      test::expect_throw<TimeoutError>([&] { exchange.open(); }, {"for piece 1 of its model"});
+      test::expect_throw<TimeoutError>([&] { exchange.open(); }, {"for chunk 1 of its model"});
       method->is_released = true;
       finish(exchange, 1);
       exchange.open();

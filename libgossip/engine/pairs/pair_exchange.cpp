@@ -14,7 +14,7 @@
 namespace gossip::engine {
 namespace {
 
-/// Slots of a channel for pieces, whatever the number of peers.
+/// Slots of a channel for chunks, whatever the number of peers.
 constexpr int kMostSlots = 32;
 
 }  // namespace
@@ -27,7 +27,7 @@ PairExchange::PairExchange(transport::Group& group,
       rank_(group.rank()),
       membership_(group, options_.peers,
                   {.timeout = options_.timeout, .on_lost_neighbor = options_.on_lost_neighbor}),
-      pieces_(group, std::move(algorithm), shapes, options_.elapsed, options_.timeout),
+      chunks_(group, std::move(algorithm), shapes, options_.elapsed, options_.timeout),
       meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
       random_(SplitMix64::at(0, static_cast<std::uint64_t>(rank_))) {
   meetings_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Meeting));
@@ -40,7 +40,7 @@ PairExchange::PairExchange(transport::Group& group,
   }
   if (!transport::is_one_host(group)) {
     const int slots = std::clamp(static_cast<int>(far.size() * kWindow), 1, kMostSlots);
-    const transport::ChannelOptions channel{.capacity_bytes = pieces_.largest_bytes(),
+    const transport::ChannelOptions channel{.capacity_bytes = chunks_.largest_bytes(),
                                             .slots = slots,
                                             .timeout = options_.timeout,
                                             .receive_slots = slots,
@@ -90,9 +90,9 @@ void PairExchange::open() {
   const Clock::time_point start = Clock::now();
   std::size_t opened = 0;
   try {
-    for (; opened < pieces_.count(); ++opened) pieces_.open(opened);
-  } catch (...) {  // who holds the next piece does not come back; others go on with these
-    while (opened > 0) pieces_.unlock(rank_, --opened);
+    for (; opened < chunks_.count(); ++opened) chunks_.open(opened);
+  } catch (...) {  // who holds the next chunk does not come back; others go on with these
+    while (opened > 0) chunks_.unlock(--opened);
     throw;
   }
   is_open_ = true;
@@ -103,15 +103,15 @@ void PairExchange::open() {
 void PairExchange::close() {
   if (!is_open_) return;  // an error came before open()
   is_open_ = false;
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.close(piece);
+  for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.close(chunk);
 }
 
 void PairExchange::take_in() {
   check();
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) {
-    pieces_.lock_own(piece);
-    pieces_.take_in(piece);
-    pieces_.unlock(rank_, piece);
+  for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) {
+    chunks_.lock(chunk);
+    chunks_.take_in(chunk);
+    chunks_.unlock(chunk);
   }
 }
 
@@ -173,7 +173,7 @@ bool PairExchange::is_busy(Rank peer) const {
 void PairExchange::settle() {
   want_no_more();
   is_settling_ = true;
-  for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.leave(piece);
+  for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.pause(chunk);
   for (const std::unique_ptr<Stream>& stream : streams_) {
     meeting(rank_, stream->peer).most = std::numeric_limits<std::int64_t>::max();
   }
@@ -189,7 +189,7 @@ void PairExchange::settle() {
     is_settling_ = false;
     has_met_absence_ = false;
     open();
-    for (std::size_t piece = 0; piece < pieces_.count(); ++piece) pieces_.take_in(piece);
+    for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.take_in(chunk);
   };
   try {
     group_.barrier();
@@ -222,12 +222,12 @@ void PairExchange::meet(Rank peer, double alpha) {
   };
   own.arrived.store(number, std::memory_order_release);
   wait_for(theirs.arrived);
-  const std::size_t half = (pieces_.count() + 1) / 2;
+  const std::size_t half = (chunks_.count() + 1) / 2;
   const std::size_t begin = rank_ < peer ? 0 : half;
-  const std::size_t end = rank_ < peer ? half : pieces_.count();
-  for (std::size_t piece = begin; piece < end; ++piece) {
-    const VectorView other = pieces_.model(peer, piece);
-    visit(pieces_.model(rank_, piece),
+  const std::size_t end = rank_ < peer ? half : chunks_.count();
+  for (std::size_t chunk = begin; chunk < end; ++chunk) {
+    const VectorView other = chunks_.model(peer, chunk);
+    visit(chunks_.model(rank_, chunk),
           [&]<class T>(std::span<T> values) { kernels::pair_event(values, other.as<T>(), alpha); });
   }
   own.done.store(number, std::memory_order_release);
@@ -242,7 +242,7 @@ Counters PairExchange::counters() const {
 }
 
 std::size_t PairExchange::memory_bytes() const {
-  std::size_t bytes = pieces_.memory_bytes();
+  std::size_t bytes = chunks_.memory_bytes();
   for (const VectorView& vector : model()) bytes -= vector.bytes();
   if (requests_) bytes += requests_->memory_bytes() + answers_->memory_bytes();
   return bytes;

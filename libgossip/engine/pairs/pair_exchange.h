@@ -21,7 +21,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/pairs/pair_pieces.h>
+#include <libgossip/engine/pairs/pair_chunks.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
@@ -31,7 +31,7 @@ struct PairExchangeOptions {
   std::vector<Rank> peers;
   /// By rank: the model time between two events of that rank.
   std::vector<double> elapsed;
-  /// Whether a rank that waits for the answer to a piece takes part in no other event of that piece
+  /// Whether a rank that waits for the answer to a chunk takes part in no other event of that chunk
   /// meanwhile, so that both halves of an event happen at once. It needs an order of the ranks in
   /// which each asks, between hosts, only those behind it (levels_of()).
   bool is_atomic = false;
@@ -42,20 +42,20 @@ struct PairExchangeOptions {
 /// The pair events of a PairAlgorithm, while the ranks compute. An event of i and j moves the state
 /// of both by the same difference m, so sums are kept whatever happens at the same time:
 ///
-/// - on one host the communication thread of the rank that asked changes both ranks' memory, piece
-///   by piece (512 KB), under the locks of both;
-/// - between hosts i sends a piece of its model, j computes m, applies its half and answers m, and
-///   i applies its own. Unless events are atomic, nobody waits, a few pieces are on their way at a
+/// - on one host the communication thread of the rank that asked changes both ranks' memory, chunk
+///   by chunk (512 KB), under the locks of both;
+/// - between hosts i sends a chunk of its model, j computes m, applies its half and answers m, and
+///   i applies its own. Unless events are atomic, nobody waits, a few chunks are on their way at a
 ///   time, and a rank serves while it asks.
 ///
 /// Events touch a *communication copy* only. Of a relative method what they change is kept relative
 /// to the model, and added to it when its owner takes it in, between open() and close(); of another
 /// one the copy is the state itself, and open() copies it to the model. A forward or backward pass
-/// never sees a moving model. Pieces that no event touched cost the owner of a relative method
+/// never sees a moving model. Chunks that no event touched cost the owner of a relative method
 /// nothing.
 ///
 /// Memory: the model itself, a copy for each vector of the algorithm's state, and for edges between
-/// hosts up to 128 pieces.
+/// hosts up to 128 chunks.
 ///
 /// Collective: construction, settle() and destruction. Threads: the owner's functions one at a
 /// time; events run in the group's communication thread.
@@ -71,22 +71,22 @@ class PairExchange {
   ~PairExchange();
 
   /// This rank's model; its owner reads it at any time and changes it while the exchange is open.
-  [[nodiscard]] std::vector<VectorView> model() const { return pieces_.model(); }
+  [[nodiscard]] std::vector<VectorView> model() const { return chunks_.model(); }
 
   /// A further vector of this rank's state, from 1, while the exchange is open. Of a relative
   /// method it is relative to the model.
-  [[nodiscard]] std::vector<VectorView> state(int index) const { return pieces_.state(index); }
+  [[nodiscard]] std::vector<VectorView> state(int index) const { return chunks_.state(index); }
 
   /// Keeps events away from this rank's memory until close(). Blocks while one is in the middle of
-  /// a piece. Throws what the communication thread could not go on with, and TimeoutError naming
-  /// who holds a piece for too long; then it is closed.
+  /// a chunk. Throws what the communication thread could not go on with, and TimeoutError naming
+  /// who holds a chunk for too long; then it is closed.
   void open();
 
-  /// Adds to the model what events did, of a relative method, or takes it over as the state; piece
-  /// by piece; and lets events go on. Local.
+  /// Adds to the model what events did, of a relative method, or takes it over as the state; chunk
+  /// by chunk; and lets events go on. Local.
   void close();
 
-  /// Brings the model up to date with what events did, piece by piece. Local.
+  /// Brings the model up to date with what events did, chunk by chunk. Local.
   void take_in();
 
   /// Asks for one event with `peer`; it begins when the last one with it is over. Of two ranks on
@@ -129,7 +129,7 @@ class PairExchange {
 
   /// Waits until all events of all ranks are over, and takes them in; the exchange is open then.
   /// It must be closed before. Collective and blocking; this rank serves others meanwhile, as
-  /// PairPieces::leave() says.
+  /// PairChunks::pause() says.
   void settle();
 
   /// Throws what the communication thread could not go on with.
@@ -150,7 +150,7 @@ class PairExchange {
   /// Events with a peer that are asked for and not over: the next one waits behind the present one,
   /// so that there is no gap between them.
   static constexpr int kMostEvents = 2;
-  /// Pieces that a rank has asked for and that were not answered yet, for each event: enough to
+  /// Chunks that a rank has asked for and that were not answered yet, for each event: enough to
   /// fill the wire, few enough for the second half of an event to come soon.
   static constexpr std::size_t kWindow = 16;
   static constexpr std::size_t kCacheLine = 64;
@@ -165,10 +165,10 @@ class PairExchange {
     bool is_written_off = false;  // lost, and what was under way given up
     int started = 0;              // of them
     bool is_void = false;         // of them, one met a rank that is away
-    std::size_t first = 0;        // piece that these begin with
-    std::size_t next = 0;         // pieces asked for, of all started events
+    std::size_t first = 0;        // chunk that these begin with
+    std::size_t next = 0;         // chunks asked for, of all started events
     std::size_t answered = 0;     // of them
-    std::size_t served = 0;       // pieces of the peer's events
+    std::size_t served = 0;       // chunks of the peer's events
     std::optional<RunningClock::time_point> asked_since;   // when an event began to wait for room
     std::optional<RunningClock::time_point> served_since;  // the same of the peer's
     std::array<std::int64_t, kMostEvents> started_at{};    // of each, the step
@@ -197,7 +197,7 @@ class PairExchange {
   void watch(Stream& stream, bool has_moved);
   void write_off(Stream& stream);
   void begin_wanted(Stream& stream);
-  [[nodiscard]] std::optional<std::span<std::byte>> slot_for(Rank peer, std::size_t piece,
+  [[nodiscard]] std::optional<std::span<std::byte>> slot_for(Rank peer, std::size_t chunk,
                                                              transport::Channel& channel) const;
   [[nodiscard]] Stream* find(Rank peer) const;
   [[nodiscard]] Meeting& meeting(Rank of, Rank with) const;
@@ -211,7 +211,7 @@ class PairExchange {
   PairExchangeOptions options_;
   Rank rank_;
   Membership membership_;
-  PairPieces pieces_;
+  PairChunks chunks_;
   std::unique_ptr<transport::Region> meetings_;
   std::vector<std::uint64_t> meetings_so_far_;
   std::vector<std::unique_ptr<Stream>> streams_;

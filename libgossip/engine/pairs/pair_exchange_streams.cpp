@@ -15,8 +15,8 @@ namespace {
 using transport::Activity;
 using transport::MessageKind;
 
-/// Pieces of one event inside a host between two looks at everything else.
-constexpr int kNearPieces = 4;
+/// Chunks of one event inside a host between two looks at everything else.
+constexpr int kNearChunks = 4;
 
 VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
   return {dtype, const_cast<std::byte*>(payload.data()), payload.size() / size_of(dtype)};
@@ -69,11 +69,11 @@ bool PairExchange::advance(Stream& stream) {
     has_moved |= ask(stream);
   }
   watch(stream, stream.answered != answered);
-  if (stream.started > 0 && stream.answered >= pieces_.count()) finish(stream);
+  if (stream.started > 0 && stream.answered >= chunks_.count()) finish(stream);
   return has_moved;
 }
 
-/// The pieces of an event follow those of the one before without a gap.
+/// The chunks of an event follow those of the one before without a gap.
 void PairExchange::start(Stream& stream) {
   if (membership_.is_lost(stream.peer)) {
     stream.events = stream.wanted = stream.started = 0;
@@ -86,9 +86,9 @@ void PairExchange::start(Stream& stream) {
     return;
   }
   if (stream.started == 0) {
-    // Ranks that start together must not go through the pieces in step: where a rank asks with a
-    // piece that it is being asked for, both exchanges average less.
-    stream.first = random_.below(pieces_.count());
+    // Ranks that start together must not go through the chunks in step: where a rank asks with a
+    // chunk that it is being asked for, both exchanges average less.
+    stream.first = random_.below(chunks_.count());
     membership_.note_progress(stream.peer);
   }
   stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
@@ -127,8 +127,8 @@ void PairExchange::finish(Stream& stream) {
   }
   if (stream.started == 1) stream.is_void = false;
   stream.started_at.front() = stream.started_at.back();
-  stream.next -= pieces_.count();
-  stream.answered -= pieces_.count();
+  stream.next -= chunks_.count();
+  stream.answered -= chunks_.count();
   --stream.started;
   --stream.events;
 }
@@ -147,64 +147,54 @@ void PairExchange::write_off(Stream& stream) {
   stream.is_written_off = true;
   const std::lock_guard lock(mutex_);
   counters_.mass_lost +=
-      static_cast<double>(stream.next - stream.answered) / static_cast<double>(pieces_.count());
+      static_cast<double>(stream.next - stream.answered) / static_cast<double>(chunks_.count());
   stream.started = 0;
   stream.events = 0;
 }
 
 bool PairExchange::advance_near(Stream& stream) {
-  const Rank first = std::min(rank_, stream.peer);
-  const Rank second = std::max(rank_, stream.peer);
   int done = 0;
-  const std::size_t end = static_cast<std::size_t>(stream.started) * pieces_.count();
-  for (; stream.next < end && done < kNearPieces; ++done) {
-    const std::size_t piece = (stream.first + stream.next) % pieces_.count();
-    if (!pieces_.try_lock(first, piece)) break;
-    if (!pieces_.try_lock(second, piece)) {
-      pieces_.unlock(first, piece);
-      break;
-    }
-    const bool is_free = pieces_.is_free(first, piece) && pieces_.is_free(second, piece);
-    const bool is_done = is_free && pieces_.event(stream.peer, piece);
-    pieces_.unlock(second, piece);
-    pieces_.unlock(first, piece);
-    if (!is_free) break;
+  const std::size_t end = static_cast<std::size_t>(stream.started) * chunks_.count();
+  for (; stream.next < end && done < kNearChunks; ++done) {
+    const std::size_t chunk = (stream.first + stream.next) % chunks_.count();
+    const PairChunks::Event event = chunks_.try_event(stream.peer, chunk);
+    if (event == PairChunks::Event::kBusy) break;
     stream.answered = ++stream.next;
-    if (!is_done) {
+    if (event == PairChunks::Event::kPaused) {
       note_absence(stream);
       continue;
     }
     const std::lock_guard lock(mutex_);
-    counters_.bytes_averaged += pieces_.model(rank_, piece).bytes();
+    counters_.bytes_averaged += chunks_.model(rank_, chunk).bytes();
   }
   return done > 0;
 }
 
-/// For a message of this rank's piece, unless that takes no event now.
-std::optional<std::span<std::byte>> PairExchange::slot_for(Rank peer, std::size_t piece,
+/// For a message of this rank's chunk, unless that takes no event now.
+std::optional<std::span<std::byte>> PairExchange::slot_for(Rank peer, std::size_t chunk,
                                                            transport::Channel& channel) const {
-  if (!pieces_.is_free(rank_, piece)) return std::nullopt;
+  if (!chunks_.is_free(chunk)) return std::nullopt;
   Rank blocking = -1;
   return channel.try_acquire(std::span(&peer, 1), blocking);
 }
 
 bool PairExchange::ask(Stream& stream) {
   bool has_moved = false;
-  // No piece twice at the same time: the second answer would count what the first one changed.
-  const std::size_t window = std::min(kWindow, pieces_.count());
-  const std::size_t end = static_cast<std::size_t>(stream.started) * pieces_.count();
+  // No chunk twice at the same time: the second answer would count what the first one changed.
+  const std::size_t window = std::min(kWindow, chunks_.count());
+  const std::size_t end = static_cast<std::size_t>(stream.started) * chunks_.count();
   while (stream.next < end && stream.next - stream.answered < window) {
-    const std::size_t piece = (stream.first + stream.next) % pieces_.count();
-    if (!pieces_.try_lock(rank_, piece)) break;
-    const auto slot = slot_for(stream.peer, piece, *requests_);
+    const std::size_t chunk = (stream.first + stream.next) % chunks_.count();
+    if (!chunks_.try_lock(chunk)) break;
+    const auto slot = slot_for(stream.peer, chunk, *requests_);
     if (!slot) {
-      pieces_.unlock(rank_, piece);
+      chunks_.unlock(chunk);
       break;
     }
-    const VectorView model = pieces_.model(rank_, piece);
-    pieces_.write_request(piece, {model.dtype, slot->data(), model.size}, options_.is_atomic);
-    pieces_.unlock(rank_, piece);
-    requests_->commit({.round = static_cast<std::int64_t>(piece), .bytes = model.bytes()});
+    const VectorView model = chunks_.model(rank_, chunk);
+    chunks_.write_request(chunk, {model.dtype, slot->data(), model.size}, options_.is_atomic);
+    chunks_.unlock(chunk);
+    requests_->commit({.round = static_cast<std::int64_t>(chunk), .bytes = model.bytes()});
     ++stream.next;
     has_moved = true;
     const std::lock_guard lock(mutex_);
@@ -218,26 +208,26 @@ bool PairExchange::serve(Stream& stream) {
   for (;;) {
     if (!stream.request) stream.request = requests_->try_next(stream.peer);
     if (!stream.request) return has_moved;
-    if (stream.served % pieces_.count() == 0 && must_wait(stream, stream.served_since)) {
+    if (stream.served % chunks_.count() == 0 && must_wait(stream, stream.served_since)) {
       return has_moved;
     }
-    const auto piece = static_cast<std::size_t>(stream.request->header().round);
-    if (!pieces_.try_lock(rank_, piece)) return has_moved;
-    const auto slot = slot_for(stream.peer, piece, *answers_);
+    const auto chunk = static_cast<std::size_t>(stream.request->header().round);
+    if (!chunks_.try_lock(chunk)) return has_moved;
+    const auto slot = slot_for(stream.peer, chunk, *answers_);
     if (!slot) {
-      pieces_.unlock(rank_, piece);
+      chunks_.unlock(chunk);
       return has_moved;
     }
-    const VectorView model = pieces_.model(rank_, piece);
-    const bool is_done = pieces_.answer(piece, view_of(stream.request->payload(), model.dtype),
+    const VectorView model = chunks_.model(rank_, chunk);
+    const bool is_done = chunks_.answer(chunk, view_of(stream.request->payload(), model.dtype),
                                         {model.dtype, slot->data(), model.size});
-    pieces_.unlock(rank_, piece);
+    chunks_.unlock(chunk);
     const std::size_t bytes = is_done ? model.bytes() : 0;
     answers_->commit({.kind = is_done ? MessageKind::kData : MessageKind::kSkip,
                       .round = stream.request->header().round,
                       .bytes = bytes});
     stream.request.reset();
-    if (++stream.served % pieces_.count() == 0 && is_done) ++events_of(stream);
+    if (++stream.served % chunks_.count() == 0 && is_done) ++events_of(stream);
     has_moved = true;
     const std::lock_guard lock(mutex_);
     counters_.bytes_sent += bytes;
@@ -251,25 +241,25 @@ bool PairExchange::collect(Stream& stream) {
   for (;;) {
     if (!stream.answer) stream.answer = answers_->try_next(stream.peer);
     if (!stream.answer) return has_moved;
-    const auto piece = static_cast<std::size_t>(stream.answer->header().round);
-    if (!pieces_.try_lock(rank_, piece)) return has_moved;
+    const auto chunk = static_cast<std::size_t>(stream.answer->header().round);
+    if (!chunks_.try_lock(chunk)) return has_moved;
     const std::size_t bytes = stream.answer->payload().size();
     if (stream.answer->header().kind == MessageKind::kSkip) {
-      pieces_.end_request(piece);
+      chunks_.end_request(chunk);
       note_absence(stream);
     } else {
-      pieces_.apply_answer(piece,
-                           view_of(stream.answer->payload(), pieces_.model(rank_, piece).dtype));
+      chunks_.apply_answer(chunk,
+                           view_of(stream.answer->payload(), chunks_.model(rank_, chunk).dtype));
     }
-    pieces_.unlock(rank_, piece);
+    chunks_.unlock(chunk);
     stream.answer.reset();
     ++stream.answered;
     has_moved = true;
     const std::lock_guard lock(mutex_);
     counters_.bytes_received += bytes;
     counters_.bytes_averaged += bytes;
-    // Late, but not lost: both halves of the piece have happened.
-    if (stream.is_written_off) counters_.mass_lost -= 1.0 / static_cast<double>(pieces_.count());
+    // Late, but not lost: both halves of the chunk have happened.
+    if (stream.is_written_off) counters_.mass_lost -= 1.0 / static_cast<double>(chunks_.count());
   }
 }
 

@@ -8,7 +8,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/notice.h>
-#include <libgossip/engine/pairs/shared_pieces.h>
+#include <libgossip/engine/pairs/shared_chunks.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -26,51 +26,48 @@ std::string description_of(const std::vector<VectorView>& shapes) {
 
 }  // namespace
 
-struct alignas(kCacheLine) SharedPieces::Lock {
+struct alignas(kCacheLine) SharedChunks::Lock {
   std::atomic<Rank> holder{-1};
-  bool is_changed = false;
-  bool is_owed = false;
-  bool is_away = false;
 };
 
-SharedPieces::SharedPieces(transport::Group& group, const std::vector<VectorView>& shapes,
+SharedChunks::SharedChunks(transport::Group& group, const std::vector<VectorView>& shapes,
                            int copies, std::chrono::milliseconds timeout)
     : rank_(group.rank()), timeout_(timeout), shapes_(shapes) {
   transport::require_agreement(group, "vectors to exchange", description_of(shapes));
   for (const VectorView& shape : shapes_) {
     offsets_.push_back(copy_bytes_);
-    const std::size_t step = kPieceBytes / size_of(shape.dtype);
+    const std::size_t step = kChunkBytes / size_of(shape.dtype);
     for (std::size_t begin = 0; begin < shape.size; begin += step) {
       const std::size_t size = std::min(step, shape.size - begin);
-      pieces_.push_back({shape.dtype, copy_bytes_ + begin * size_of(shape.dtype), size});
+      chunks_.push_back({shape.dtype, copy_bytes_ + begin * size_of(shape.dtype), size});
       largest_bytes_ = std::max(largest_bytes_, size * size_of(shape.dtype));
     }
     copy_bytes_ += (shape.bytes() + kCacheLine - 1) / kCacheLine * kCacheLine;
   }
-  region_ = group.make_region(pieces_.size() * sizeof(Lock) +
+  region_ = group.make_region(chunks_.size() * sizeof(Lock) +
                               static_cast<std::size_t>(copies) * copy_bytes_);
-  for (std::size_t index = 0; index < pieces_.size(); ++index) {
+  for (std::size_t index = 0; index < chunks_.size(); ++index) {
     (new (&lock_of(rank_, index)) Lock)->holder = rank_;
   }
   std::memset(start_of(rank_, 0), 0, static_cast<std::size_t>(copies) * copy_bytes_);
   group.barrier();
 }
 
-SharedPieces::Lock& SharedPieces::lock_of(Rank of, std::size_t index) const {
+SharedChunks::Lock& SharedChunks::lock_of(Rank of, std::size_t index) const {
   return reinterpret_cast<Lock*>(region_->of(of).data())[index];
 }
 
-std::byte* SharedPieces::start_of(Rank of, int copy) const {
-  return region_->of(of).data() + pieces_.size() * sizeof(Lock) +
+std::byte* SharedChunks::start_of(Rank of, int copy) const {
+  return region_->of(of).data() + chunks_.size() * sizeof(Lock) +
          static_cast<std::size_t>(copy) * copy_bytes_;
 }
 
-VectorView SharedPieces::piece(Rank of, int copy, std::size_t index) const {
-  const Piece& piece = pieces_[index];
-  return {piece.dtype, start_of(of, copy) + piece.offset, piece.size};
+VectorView SharedChunks::chunk(Rank of, int copy, std::size_t index) const {
+  const Chunk& chunk = chunks_[index];
+  return {chunk.dtype, start_of(of, copy) + chunk.offset, chunk.size};
 }
 
-std::vector<VectorView> SharedPieces::copy(int copy) const {
+std::vector<VectorView> SharedChunks::copy(int copy) const {
   std::vector<VectorView> vectors;
   for (std::size_t v = 0; v < shapes_.size(); ++v) {
     vectors.emplace_back(shapes_[v].dtype, start_of(rank_, copy) + offsets_[v], shapes_[v].size);
@@ -78,7 +75,7 @@ std::vector<VectorView> SharedPieces::copy(int copy) const {
   return vectors;
 }
 
-bool SharedPieces::try_lock(Rank of, std::size_t index) const {
+bool SharedChunks::try_lock(Rank of, std::size_t index) const {
   std::atomic<Rank>& holder = lock_of(of, index).holder;
   Rank nobody = -1;
   return holder.load(std::memory_order_relaxed) == nobody &&
@@ -86,11 +83,11 @@ bool SharedPieces::try_lock(Rank of, std::size_t index) const {
                                         std::memory_order_relaxed);
 }
 
-void SharedPieces::unlock(Rank of, std::size_t index) const noexcept {
+void SharedChunks::unlock(Rank of, std::size_t index) const noexcept {
   lock_of(of, index).holder.store(-1, std::memory_order_release);
 }
 
-void SharedPieces::lock_own(std::size_t index) const {
+void SharedChunks::lock_own(std::size_t index) const {
   const auto attempt = [&] { return try_lock(rank_, index); };
   if (attempt()) return;
   const auto holder_of = [&] { return lock_of(rank_, index).holder.load(); };
@@ -102,19 +99,11 @@ void SharedPieces::lock_own(std::size_t index) const {
   if (wait_until(deadline, attempt, std::cref(while_waiting))) return;
   const Rank holder = holder_of();
   throw TimeoutError(holder,
-                     fmt::format("Rank {} waited {} ms for piece {} of its model, which rank {} "
+                     fmt::format("Rank {} waited {} ms for chunk {} of its model, which rank {} "
                                  "holds for an exchange: that rank has ended or hangs.",
                                  rank_, timeout_.count(), index, holder));
 }
 
-bool& SharedPieces::is_changed(Rank of, std::size_t index) const {
-  return lock_of(of, index).is_changed;
-}
-
-bool& SharedPieces::is_owed(Rank of, std::size_t index) const { return lock_of(of, index).is_owed; }
-
-bool& SharedPieces::is_away(Rank of, std::size_t index) const { return lock_of(of, index).is_away; }
-
-std::size_t SharedPieces::memory_bytes() const { return region_->of(rank_).size(); }
+std::size_t SharedChunks::memory_bytes() const { return region_->of(rank_).size(); }
 
 }  // namespace gossip::engine
