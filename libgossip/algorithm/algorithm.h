@@ -69,8 +69,8 @@ class Algorithm {
     return rules_.gives_with_gradient_only;
   }
 
-  /// Whether it bears that a round leaves out some neighbors' values, so that rows of the matrix sum
-  /// to 1 and columns do not.
+  /// Whether it bears that a round leaves out some neighbors' values, so that rows of the matrix
+  /// sum to 1 and columns do not.
   [[nodiscard]] bool bears_late_values() const noexcept { return rules_.bears_late_values; }
 
   /// All kinds of steps that there are.

@@ -37,9 +37,10 @@ class PushPull final : public Algorithm {
 
   explicit PushPull(PushPullOrder order = PushPullOrder::kPushPull);
 
-  /// With device sampling. Each rank knows `is_active` of itself only. Where the same sampling holds
-  /// on all ranks, R and C may say so, too (topology::sampled_rows() and sampled_columns()): that
-  /// gives the same without messages from those who are not active, and is what a simulation needs.
+  /// With device sampling. Each rank knows `is_active` of itself only. Where the same sampling
+  /// holds on all ranks, R and C may say so, too (topology::sampled_rows() and sampled_columns()):
+  /// that gives the same without messages from those who are not active, and is what a simulation
+  /// needs.
   explicit PushPull(IsActive is_active, Stepping stepping = Stepping::kActive);
 
  private:

@@ -23,7 +23,8 @@ namespace gossip::topology {
 [[nodiscard]] Schedule with_column_weights(const Schedule& schedule);
 
 /// Which ranks take part in which round: a pure function. For matrices it must be the same on every
-/// rank; an optimizer asks it only of its own rank. Cheap to copy; immutable. Threads: const member functions may run at the same time.
+/// rank; an optimizer asks it only of its own rank. Cheap to copy; immutable. Threads: const member
+/// functions may run at the same time.
 class Sampling {
  public:
   using Function = std::function<bool(std::int64_t round, Rank rank)>;

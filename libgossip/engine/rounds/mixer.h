@@ -37,8 +37,8 @@ namespace gossip::engine {
 ///
 /// With a membership that may drop a run goes on without lost neighbors (see RoundExchange): the
 /// rest of their weight goes to the own value, so that rows and columns stay stochastic however the
-/// ranks' views differ. Where values are pulled, neighbors must be mutual in every round, at most 64
-/// of them; nothing may be compressed, and not both pulled and pushed. A message that a lost
+/// ranks' views differ. Where values are pulled, neighbors must be mutual in every round, and at
+/// most 64; nothing may be compressed, and not both pulled and pushed. A message that a lost
 /// neighbor never reads keeps its memory: up to two copies each.
 ///
 /// Collective: construction and destruction. mix() is local, but its neighbors must come to the

@@ -16,8 +16,8 @@
 
 namespace gossip::engine {
 
-/// The one place in which a policy::WaitPolicy is asked: keeps the clock and what the policy gets to
-/// see, and remembers which values are still to come of rounds that closed without them. Local;
+/// The one place in which a policy::WaitPolicy is asked: keeps the clock and what the policy gets
+/// to see, and remembers which values are still to come of rounds that closed without them. Local;
 /// allocates nothing once it has seen the most neighbors.
 class RoundClosing {
  public:

@@ -48,7 +48,7 @@ RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
 }
 
 void RoundExchange::open(std::int64_t round) {
-  if (slot_.empty()) {
+  if (!slot_) {
     messages_.clear();  // of a round that failed, too
     find_neighbors(round);
   }
@@ -122,8 +122,8 @@ void RoundExchange::discard_late() {
 }
 
 std::span<std::byte> RoundExchange::slot() {
-  if (slot_.empty()) slot_ = acquire();
-  return slot_;
+  if (!slot_) slot_ = acquire();
+  return *slot_;
 }
 
 /// A slot for `receivers_`, less those that turn out to be lost.
@@ -176,7 +176,7 @@ void RoundExchange::skip() {
 
 void RoundExchange::commit(transport::Header header) {
   static_cast<void>(slot());
-  slot_ = {};
+  slot_.reset();
   header.round = number_;
   channel_->commit(header);
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -128,12 +129,12 @@ class RoundExchange {
   RoundClosing closing_;
   policy::All all_;  // of rounds without a policy after some that closed early
   Counters counters_;
-  std::span<std::byte> slot_;         // acquired, not yet committed
-  std::int64_t round_ = 0;            // that is open
-  std::int64_t number_ = 0;           // of it
-  bool is_skipping_ = false;          // it
-  std::uint16_t degree_ = 0;          // edges used in the last round
-  std::vector<double> last_weights_;  // by rank: what the last message to it carried
+  std::optional<std::span<std::byte>> slot_;  // acquired, not yet committed
+  std::int64_t round_ = 0;                    // that is open
+  std::int64_t number_ = 0;                   // of it
+  bool is_skipping_ = false;                  // it
+  std::uint16_t degree_ = 0;                  // edges used in the last round
+  std::vector<double> last_weights_;          // by rank: what the last message to it carried
   // Kept between rounds so that a round allocates nothing.
   topology::Neighborhood pull_;
   topology::Neighborhood push_;
