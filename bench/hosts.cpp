@@ -182,12 +182,12 @@ class Measurement {
                 {{"exchange both ways, every second rank asks",
                   [&] {
                     if (session_.rank() % 2 == 0) exchange.request(peer);
-                    const auto is_over = [&] { return !exchange.is_busy(peer); };
+                    const auto is_over = [&] { return !exchange.is_pending(peer); };
                     GOSSIP_CHECK(wait_until(Deadline(std::chrono::minutes(1)), is_over),
                                  "The exchange hangs.");
                   }}},
                 std::max(options_.repetitions, kExchanges));
-    exchange.settle();
+    exchange.drain();
     print_table(session_, times);
     if (wire_seconds() > 0) {
       report("exchange_over_wire", wire_seconds() / times[0].median(), "ratio");

@@ -27,7 +27,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
   const auto exchange_and_wait = [&] {
     exchange.close();
     exchange.request(peer);
-    const auto is_over = [&] { return !exchange.is_busy(peer); };
+    const auto is_over = [&] { return !exchange.is_pending(peer); };
     GOSSIP_CHECK(wait_until(Deadline(std::chrono::minutes(1)), is_over), "The exchange hangs.");
     session.world().barrier();  // the peer's event needs this rank's model, too
     exchange.open();
@@ -41,7 +41,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
   };
   reset();
   session.world().barrier();
-  exchange.meet(peer);
+  exchange.average_with(peer);
   for (std::size_t k = 0; k < size; ++k) {
     GOSSIP_CHECK(live[k] == 0.5F + static_cast<float>(k % 7),
                  "The average of element {} is {}, which is wrong.", k, live[k]);
@@ -50,7 +50,7 @@ void pair_command(Session& session, std::size_t bytes, int repetitions) {
   const auto times = measure(
       session,
       {{"memcpy, both ranks at once", [&] { std::memcpy(target.data(), source.data(), bytes); }},
-       {"fused average, PairExchange::meet", [&] { exchange.meet(peer); }},
+       {"fused average, PairExchange::average_with", [&] { exchange.average_with(peer); }},
        {"MPI_Allreduce and division",
         [&] {
           MPI_Allreduce(source.data(), reduced.data(), count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <functional>
 #include <numeric>
+#include <string>
 #include <thread>
 
 #include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/engine/one_way/push_sum_worker.h>
@@ -15,6 +17,7 @@
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"
+#include "support/said.h"
 #include "support/thread_ranks.h"
 
 namespace gossip::engine {
@@ -376,6 +379,36 @@ TEST(OverlapUnderFaults, AReceiverThatTakesNothingIsAnErrorThatNamesIt) {
       if (rank == 0) group->barrier();
     }
     EXPECT_EQ(named, rank == 0 ? 1 : -1);
+  });
+}
+
+/// Two waits at once, as each is spoken of after ten seconds only.
+TEST(PairExchangeUnderFaults, ARankThatWaitsForLongSaysForWhom) {
+  const Cluster averaging(2);
+  const Cluster draining(2);
+  const test::Said said;
+  const auto await = [&](const std::string& text) {
+    EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(60)), [&] {
+      return said.text().find(text) != std::string::npos;
+    })) << text;
+  };
+  run_ranks(4, [&](int thread) {
+    const auto group = (thread < 2 ? averaging : draining).group(thread % 2);
+    const Rank peer = 1 - group->rank();
+    PairExchange exchange(
+        *group, std::make_shared<algorithm::ADPSGD>(), {{Dtype::kFloat64, nullptr, 3}},
+        {.peers = {peer}, .elapsed = {1.0, 1.0}, .timeout = std::chrono::seconds(60)});
+    if (thread < 2) {
+      if (peer == 0) await("waiting for rank 1 to average with");
+      exchange.average_with(peer);
+      return;
+    }
+    if (peer == 0) await("waiting for exchanges with ranks 1 to end");
+    exchange.close();
+    if (peer == 1) {
+      EXPECT_TRUE(exchange.request(peer));
+    }
+    exchange.drain();
   });
 }
 

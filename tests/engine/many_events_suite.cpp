@@ -91,7 +91,7 @@ void check_sums(Group& group, const std::shared_ptr<const algorithm::PairAlgorit
     added += increment * static_cast<double>(kSize);
     exchange.close();
   }
-  exchange.settle();
+  exchange.drain();
 
   const double moved = vectors * transport::mean_of(group, added) * group.size();
   // Relative to what was moved about: each event rounds every element.

@@ -55,7 +55,7 @@ void fill(PairExchange& exchange, Rank rank) {
 }
 
 void finish(PairExchange& exchange, Rank peer) {
-  ASSERT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_busy(peer); }));
+  ASSERT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_pending(peer); }));
 }
 
 /// Of this rank's vector, in double precision.
@@ -85,7 +85,7 @@ TEST_P(PairExchangeTest, BothRanksOfAnEventTakeTheirAverage) {
       EXPECT_TRUE(exchange.request(peer));
       finish(exchange, peer);
     }
-    exchange.settle();
+    exchange.drain();
 
     const std::span<double> model = exchange.model()[0].as<double>();
     for (std::size_t k = 0; k < size; ++k) {
@@ -109,7 +109,7 @@ TEST_P(PairExchangeTest, PairsThatMeetTakeTheirAverage) {
     fill(exchange, rank);
     if (peer >= group.size() || !group.shares_memory_with(peer)) return;
 
-    for (int meeting = 0; meeting < 3; ++meeting) exchange.meet(peer);
+    for (int meeting = 0; meeting < 3; ++meeting) exchange.average_with(peer);
 
     const std::span<double> model = exchange.model()[0].as<double>();
     for (std::size_t k = 0; k < size; ++k) {
@@ -143,7 +143,7 @@ TEST_P(PairExchangeTest, TheModelStaysUntilItsOwnerTakesTheEventsIn) {
     for (std::size_t k = 0; k < 100; ++k) {
       ASSERT_NEAR(model[k], 1.0 + 0.5 * (start_value(rank, 0, k) + start_value(peer, 0, k)), 1e-14);
     }
-    exchange.settle();
+    exchange.drain();
   });
 }
 
@@ -177,7 +177,7 @@ void check_conservation(Group& group, MakeAlgorithm make_algorithm, int steps) {
     added += increment * static_cast<double>(size);
     exchange.close();
   }
-  exchange.settle();
+  exchange.drain();
   const double expected = before + algorithm->num_vectors() * transport::mean_of(group, added);
   EXPECT_NEAR(total(), expected, 1e-12 * static_cast<double>(size) * 100);
 }
@@ -216,7 +216,7 @@ TEST_P(PairExchangeTest, AveragesToTheMean) {
         finish(exchange, peer);
       }
     }
-    exchange.settle();
+    exchange.drain();
 
     for (std::size_t k = 0; k < 64; ++k) {
       double mean = 0.0;
@@ -290,7 +290,7 @@ TEST_P(PairExchangeTest, ASilentNeighborMayBeDropped) {
     const auto has_lost_nothing = [&] { return std::abs(exchange.counters().mass_lost) < 1e-9; };
     EXPECT_TRUE(wait_until(Deadline(kLong), has_lost_nothing));
     group.barrier();
-    exchange.settle();
+    exchange.drain();
     EXPECT_NEAR(transport::mean_of(group, sum_of(exchange.model()[0])), before, 1e-12);
   });
 }
@@ -333,11 +333,11 @@ TEST_P(PairExchangeTest, AnEventFlowsBothRanksByTheirTimesAndMovesThem) {
     group.barrier();
 
     if (rank == 0) {
-      exchange.want(1);
-      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(1); }));
+      exchange.enqueue(1);
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_pending(1); }));
     }
     group.barrier();
-    exchange.settle();
+    exchange.drain();
 
     std::vector<double> payloads[2] = {std::vector<double>(size), std::vector<double>(size)};
     for (const std::size_t r : {0U, 1U}) {
@@ -369,19 +369,19 @@ TEST_P(PairExchangeTest, AChunkThatWaitsForItsAnswerTakesPartInNoOtherEvent) {
     options.is_atomic = true;
     PairExchange exchange(group, std::make_shared<algorithm::ADPSGD>(), doubles(10), options);
     const auto is_done = [&](Rank peer) {
-      return wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(peer); });
+      return wait_until(Deadline(kLong), [&] { return !exchange.is_pending(peer); });
     };
     if (rank != 2) exchange.close();  // rank 2 does not answer
 
     if (rank == 0) {
-      exchange.want(2);
+      exchange.enqueue(2);
       EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return exchange.counters().bytes_sent > 0; }));
     }
     group.barrier();
     if (rank == 1) {
-      exchange.want(0);
+      exchange.enqueue(0);
       const Deadline deadline(std::chrono::milliseconds(100));
-      EXPECT_FALSE(wait_until(deadline, [&] { return !exchange.is_wanting(0); }));
+      EXPECT_FALSE(wait_until(deadline, [&] { return !exchange.is_pending(0); }));
     }
     group.barrier();
     if (rank == 2) exchange.close();
@@ -390,7 +390,7 @@ TEST_P(PairExchangeTest, AChunkThatWaitsForItsAnswerTakesPartInNoOtherEvent) {
       EXPECT_TRUE(is_done(rank == 0 ? 2 : 0));
     }
     group.barrier();
-    exchange.settle();
+    exchange.drain();
   });
 }
 
@@ -403,8 +403,8 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
         algorithm::dadao_constants(1.0, 10.0, topology::complete(2)));
     PairExchange exchange(group, method, doubles(kChunkOfDoubles + 3), options_for(group, peers));
     const auto have_one = [&] {
-      exchange.want(1);
-      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_wanting(1); }));
+      exchange.enqueue(1);
+      EXPECT_TRUE(wait_until(Deadline(kLong), [&] { return !exchange.is_pending(1); }));
     };
     exchange.close();
     group.barrier();
@@ -412,14 +412,14 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
     if (rank == 0) {
       have_one();
       EXPECT_EQ(exchange.events_with(1), 1);
-      EXPECT_FALSE(exchange.has_met_absence());
+      EXPECT_FALSE(exchange.has_met_paused());
     }
     group.barrier();
     // Rank 1 leaves; rank 0 finds out.
     if (rank == 0) {
       const Deadline deadline(kLong);
-      while (!exchange.has_met_absence() && !deadline.has_passed()) have_one();
-      EXPECT_TRUE(exchange.has_met_absence());
+      while (!exchange.has_met_paused() && !deadline.has_passed()) have_one();
+      EXPECT_TRUE(exchange.has_met_paused());
       const std::int64_t events = exchange.events_with(1);
       const std::int64_t skipped = exchange.counters().skipped;
       const std::uint64_t bytes = exchange.counters().bytes_averaged;
@@ -428,9 +428,9 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
       EXPECT_EQ(exchange.counters().skipped, skipped + 1);
       EXPECT_EQ(exchange.counters().bytes_averaged, bytes);
     }
-    exchange.settle();
+    exchange.drain();
 
-    EXPECT_FALSE(exchange.has_met_absence());
+    EXPECT_FALSE(exchange.has_met_paused());
     exchange.close();
     group.barrier();
     if (rank == 0) {
@@ -439,7 +439,7 @@ TEST_P(PairExchangeTest, EventsWithARankThatHasLeftDoNotCount) {
       EXPECT_EQ(exchange.events_with(1), events + 1);
     }
     group.barrier();
-    exchange.settle();
+    exchange.drain();
   });
 }
 

@@ -2,12 +2,14 @@
 // The owner's side; pair_exchange_streams.cpp has the communication thread's.
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/engine/pairs/pair_exchange.h>
 #include <libgossip/kernels/vector.h>
 
@@ -28,31 +30,30 @@ PairExchange::PairExchange(transport::Group& group,
       membership_(group, options_.peers,
                   {.timeout = options_.timeout, .on_lost_neighbor = options_.on_lost_neighbor}),
       chunks_(group, std::move(algorithm), shapes, options_.elapsed, options_.timeout),
-      meetings_so_far_(static_cast<std::size_t>(group.size()), 0),
+      averages_(static_cast<std::size_t>(group.size()), 0),
       random_(SplitMix64::at(0, static_cast<std::uint64_t>(rank_))) {
-  meetings_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Meeting));
-  for (Rank other = 0; other < group.size(); ++other) new (&meeting(rank_, other)) Meeting;
-  std::vector<Rank> far;
+  ledgers_ = group.make_region(static_cast<std::size_t>(group.size()) * sizeof(Ledger));
+  for (Rank other = 0; other < group.size(); ++other) new (&ledger(rank_, other)) Ledger;
+  std::vector<Rank> elsewhere;
   for (const Rank peer : options_.peers) {
-    streams_.push_back(std::make_unique<Stream>(peer));
-    streams_.back()->is_near = group.shares_memory_with(peer);
-    if (!streams_.back()->is_near) far.push_back(peer);
+    streams_.push_back(std::make_unique<Stream>(peer, group.shares_memory_with(peer)));
+    if (!streams_.back()->shares_memory) elsewhere.push_back(peer);
   }
   if (!transport::is_one_host(group)) {
-    const int slots = std::clamp(static_cast<int>(far.size() * kWindow), 1, kMostSlots);
+    const int slots = std::clamp(static_cast<int>(elsewhere.size() * kWindow), 1, kMostSlots);
     const transport::ChannelOptions channel{.capacity_bytes = chunks_.largest_bytes(),
                                             .slots = slots,
                                             .timeout = options_.timeout,
                                             .receive_slots = slots,
                                             .has_rounds = false,
-                                            .peers = far,
+                                            .peers = elsewhere,
                                             .only_between_hosts = true};
     requests_ = group.make_channel(channel);
     answers_ = group.make_channel(channel);
   }
   group.barrier();
   if (streams_.empty()) return;
-  work_ = group.background().add([this] { return look(); },
+  work_ = group.background().add([this] { return poll(); },
                                  [this](std::exception_ptr error) {
                                    const std::lock_guard lock(mutex_);
                                    error_ = std::move(error);
@@ -74,10 +75,12 @@ PairExchange::~PairExchange() {
   }
 }
 
-PairExchange::Stream* PairExchange::find(Rank peer) const {
+PairExchange::Stream& PairExchange::stream_to(Rank peer) const {
   const auto stream = std::ranges::find_if(
       streams_, [&](const std::unique_ptr<Stream>& candidate) { return candidate->peer == peer; });
-  return stream == streams_.end() ? nullptr : stream->get();
+  GOSSIP_CHECK(stream != streams_.end(),
+               "Rank {} cannot exchange with rank {}, which is no peer of it.", rank_, peer);
+  return **stream;
 }
 
 void PairExchange::check() const {
@@ -116,13 +119,11 @@ void PairExchange::take_in() {
 }
 
 bool PairExchange::request(Rank peer) {
-  Stream* stream = find(peer);
-  GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
-               rank_, peer);
-  int events = stream->events;
-  while (events < kMostEvents && !stream->events.compare_exchange_weak(events, events + 1)) {
+  Stream& stream = stream_to(peer);
+  int pending = stream.pending;
+  while (pending < kMostPending && !stream.pending.compare_exchange_weak(pending, pending + 1)) {
   }
-  const bool is_new = events < kMostEvents && !membership_.is_lost(peer);
+  const bool is_new = pending < kMostPending && !membership_.is_lost(peer);
   {
     const std::lock_guard lock(mutex_);
     ++(is_new ? counters_.gossip_rounds : counters_.skipped);
@@ -131,63 +132,74 @@ bool PairExchange::request(Rank peer) {
   return is_new;
 }
 
-void PairExchange::want(Rank peer) {
-  Stream* stream = find(peer);
-  GOSSIP_CHECK(stream != nullptr, "Rank {} cannot exchange with rank {}, which is no peer of it.",
-               rank_, peer);
+void PairExchange::enqueue(Rank peer) {
+  Stream& stream = stream_to(peer);
   if (membership_.is_lost(peer)) return;
-  ++stream->wanted;
+  ++stream.queued;
   group_.background().wake();
 }
 
-void PairExchange::want_no_more() {
-  for (const std::unique_ptr<Stream>& stream : streams_) stream->wanted = 0;
+void PairExchange::cancel_queued() {
+  for (const std::unique_ptr<Stream>& stream : streams_) stream->queued = 0;
 }
 
-bool PairExchange::is_wanting(Rank peer) const {
-  const Stream* stream = find(peer);
-  return stream != nullptr && !membership_.is_lost(peer) &&
-         (stream->wanted > 0 || stream->events > 0);
+/// In this order: begin_queued() counts an event among the pending ones first.
+bool PairExchange::is_pending(Rank peer) const {
+  const Stream& stream = stream_to(peer);
+  return !membership_.is_lost(peer) && (stream.queued > 0 || stream.pending > 0);
+}
+
+PairExchange::Ledger& PairExchange::ledger(Rank of, Rank with) const {
+  return reinterpret_cast<Ledger*>(ledgers_->of(of).data())[with];
 }
 
 /// Two ranks that share memory have one number together.
 std::atomic<std::int64_t>& PairExchange::events_of(const Stream& stream) const {
-  return stream.is_near ? meeting(std::min(rank_, stream.peer), std::max(rank_, stream.peer)).events
-                        : meeting(rank_, stream.peer).events;
+  const Rank of = stream.shares_memory ? std::min(rank_, stream.peer) : rank_;
+  const Rank with = stream.shares_memory ? std::max(rank_, stream.peer) : stream.peer;
+  return ledger(of, with).events;
 }
 
-std::int64_t PairExchange::events_with(Rank peer) const {
-  const Stream* stream = find(peer);
-  return stream == nullptr ? 0 : events_of(*stream).load();
+std::int64_t PairExchange::events_with(Rank peer) const { return events_of(stream_to(peer)); }
+
+void PairExchange::set_credit(Rank peer, std::int64_t events) {
+  ledger(rank_, peer).limit = events_with(peer) + events;
 }
 
-void PairExchange::allow(Rank peer, std::int64_t events) {
-  meeting(rank_, peer).most = events_with(peer) + events;
-}
-
-bool PairExchange::is_busy(Rank peer) const {
-  const Stream* stream = find(peer);
-  return stream != nullptr && stream->events > 0;
-}
-
-void PairExchange::settle() {
-  want_no_more();
-  is_settling_ = true;
-  for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.pause(chunk);
+std::string PairExchange::pending_peers() const {
+  std::vector<Rank> peers;
   for (const std::unique_ptr<Stream>& stream : streams_) {
-    meeting(rank_, stream->peer).most = std::numeric_limits<std::int64_t>::max();
+    if (stream->pending > 0) peers.push_back(stream->peer);
   }
+  return fmt::format("{}", fmt::join(peers, ", "));
+}
+
+void PairExchange::wait_until_idle() const {
   const auto is_idle = [this] {
-    return std::ranges::none_of(streams_, [](const auto& stream) { return stream->events > 0; });
+    return std::ranges::none_of(streams_, [](const auto& stream) { return stream->pending > 0; });
   };
   const Deadline deadline(twice(options_.timeout));  // the streams' own come first
-  if (!wait_until(deadline, is_idle, [this] { check(); })) {
-    throw TimeoutError(-1, fmt::format("Rank {}'s exchanges did not end within {} ms.", rank_,
-                                       deadline.timeout().count()));
+  Notice notice(rank_, deadline);
+  const auto while_waiting = [&] {
+    check();
+    notice.look([&] { return fmt::format("exchanges with ranks {} to end", pending_peers()); });
+  };
+  if (wait_until(deadline, is_idle, std::cref(while_waiting))) return;
+  throw TimeoutError(-1, fmt::format("Rank {}'s exchanges with ranks {} did not end within {} ms.",
+                                     rank_, pending_peers(), deadline.timeout().count()));
+}
+
+void PairExchange::drain() {
+  cancel_queued();
+  is_draining_ = true;
+  for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.pause(chunk);
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    ledger(rank_, stream->peer).limit = std::numeric_limits<std::int64_t>::max();
   }
+  wait_until_idle();
   const auto take_over = [this] {
-    is_settling_ = false;
-    has_met_absence_ = false;
+    is_draining_ = false;
+    has_met_paused_ = false;
     open();
     for (std::size_t chunk = 0; chunk < chunks_.count(); ++chunk) chunks_.take_in(chunk);
   };
@@ -201,27 +213,31 @@ void PairExchange::settle() {
   group_.barrier();
 }
 
-PairExchange::Meeting& PairExchange::meeting(Rank of, Rank with) const {
-  return reinterpret_cast<Meeting*>(meetings_->of(of).data())[with];
+void PairExchange::wait_for(Rank peer, const std::atomic<std::uint64_t>& count,
+                            std::uint64_t number) const {
+  const Deadline deadline(options_.timeout);
+  Notice notice(rank_, deadline);
+  const auto has_come = [&] { return count.load(std::memory_order_acquire) >= number; };
+  const auto while_waiting = [&] {
+    notice.look([&] { return fmt::format("rank {} to average with", peer); });
+  };
+  if (wait_until(deadline, has_come, std::cref(while_waiting))) return;
+  throw TimeoutError(peer, fmt::format("Rank {} did not come to average with rank {} within {} ms "
+                                       "(average {} of the two).",
+                                       peer, rank_, options_.timeout.count(), number));
 }
 
-void PairExchange::meet(Rank peer, double alpha) {
+void PairExchange::average_with(Rank peer, double alpha) {
   GOSSIP_CHECK(
       peer >= 0 && peer < group_.size() && peer != rank_ && group_.shares_memory_with(peer),
-      "Rank {} cannot meet rank {}: a peer is another rank of the same host.", rank_, peer);
-  GOSSIP_ASSERT(is_open_, "rank {} met rank {} while its exchange was closed", rank_, peer);
-  const std::uint64_t number = ++meetings_so_far_[static_cast<std::size_t>(peer)];
-  Meeting& own = meeting(rank_, peer);
-  const Meeting& theirs = meeting(peer, rank_);
-  const auto wait_for = [&](const std::atomic<std::uint64_t>& word) {
-    if (wait_until(Deadline(options_.timeout),
-                   [&] { return word.load(std::memory_order_acquire) >= number; }))
-      return;
-    throw TimeoutError(peer, fmt::format("Rank {} did not meet rank {} within {} ms (meeting {}).",
-                                         peer, rank_, options_.timeout.count(), number));
-  };
+      "Rank {} cannot average with rank {}: a peer is another rank of the same host.", rank_, peer);
+  GOSSIP_ASSERT(is_open_, "rank {} averaged with rank {} while its exchange was closed", rank_,
+                peer);
+  const std::uint64_t number = ++averages_[static_cast<std::size_t>(peer)];
+  Ledger& own = ledger(rank_, peer);
+  const Ledger& theirs = ledger(peer, rank_);
   own.arrived.store(number, std::memory_order_release);
-  wait_for(theirs.arrived);
+  wait_for(peer, theirs.arrived, number);
   const std::size_t half = (chunks_.count() + 1) / 2;
   const std::size_t begin = rank_ < peer ? 0 : half;
   const std::size_t end = rank_ < peer ? half : chunks_.count();
@@ -231,7 +247,7 @@ void PairExchange::meet(Rank peer, double alpha) {
           [&]<class T>(std::span<T> values) { kernels::pair_event(values, other.as<T>(), alpha); });
   }
   own.done.store(number, std::memory_order_release);
-  wait_for(theirs.done);
+  wait_for(peer, theirs.done, number);
 }
 
 Counters PairExchange::counters() const {

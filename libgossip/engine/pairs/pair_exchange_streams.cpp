@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
@@ -15,28 +16,38 @@ namespace {
 using transport::Activity;
 using transport::MessageKind;
 
-/// Chunks of one event inside a host between two looks at everything else.
-constexpr int kNearChunks = 4;
+/// Chunks of one event inside a host in one poll, so that everything else has its turn.
+constexpr int kMostChunks = 4;
 
 VectorView view_of(std::span<const std::byte> payload, Dtype dtype) {
   return {dtype, const_cast<std::byte*>(payload.data()), payload.size() / size_of(dtype)};
 }
 
+/// A message says with its round which chunk it belongs to.
+transport::Header header_of(std::size_t chunk, std::size_t bytes,
+                            MessageKind kind = MessageKind::kData) {
+  return {.kind = kind, .round = static_cast<std::int64_t>(chunk), .bytes = bytes};
+}
+
+std::size_t chunk_of(const transport::Message& message) {
+  return static_cast<std::size_t>(message.header().round);
+}
+
 }  // namespace
 
 /// Whether both ranks, as far as they share memory, take part in one more event.
-bool PairExchange::has_room(const Stream& stream) const {
+bool PairExchange::has_credit(const Stream& stream) const {
   const std::int64_t events = events_of(stream);
-  return events < meeting(rank_, stream.peer).most &&
-         (!stream.is_near || events < meeting(stream.peer, rank_).most);
+  return events < ledger(rank_, stream.peer).limit &&
+         (!stream.shares_memory || events < ledger(stream.peer, rank_).limit);
 }
 
-/// An event waits for room; not for ever, since what a rank waits for may wait for this event.
+/// An event waits for credit; not for ever, since what a rank waits for may wait for this event.
 /// `since`: it began to.
 bool PairExchange::must_wait(const Stream& stream,
                              std::optional<RunningClock::time_point>& since) const {
   constexpr double kMostSeconds = 1.0;
-  if (has_room(stream)) {
+  if (has_credit(stream)) {
     since.reset();
     return false;
   }
@@ -46,23 +57,23 @@ bool PairExchange::must_wait(const Stream& stream,
   return false;
 }
 
-Activity PairExchange::look() {
+Activity PairExchange::poll() {
   bool has_moved = false;
-  bool is_under_way = false;
+  bool is_in_flight = false;
   for (const std::unique_ptr<Stream>& stream : streams_) {
     has_moved |= advance(*stream);
-    is_under_way |= stream->events > 0 || stream->request || stream->answer;
+    is_in_flight |= stream->pending > 0 || stream->request || stream->answer;
   }
   if (has_moved) return Activity::kMoved;
-  return is_under_way ? Activity::kUnderWay : Activity::kIdle;
+  return is_in_flight ? Activity::kUnderWay : Activity::kIdle;
 }
 
 bool PairExchange::advance(Stream& stream) {
   start(stream);
   const std::size_t answered = stream.answered;
   bool has_moved = false;
-  if (stream.is_near) {
-    has_moved = advance_near(stream);
+  if (stream.shares_memory) {
+    has_moved = advance_in_memory(stream);
   } else {
     has_moved = serve(stream);
     has_moved |= collect(stream);
@@ -76,13 +87,13 @@ bool PairExchange::advance(Stream& stream) {
 /// The chunks of an event follow those of the one before without a gap.
 void PairExchange::start(Stream& stream) {
   if (membership_.is_lost(stream.peer)) {
-    stream.events = stream.wanted = stream.started = 0;
+    give_up(stream);
     return;
   }
-  begin_wanted(stream);
-  if (stream.started == stream.events) return;
+  begin_queued(stream);
+  if (stream.started == stream.pending) return;
   if (must_wait(stream, stream.asked_since)) {
-    if (is_settling_) stream.events = stream.started;  // nobody needs it any more
+    if (is_draining_) stream.pending = stream.started;  // nobody needs it any more
     return;
   }
   if (stream.started == 0) {
@@ -94,14 +105,23 @@ void PairExchange::start(Stream& stream) {
   stream.started_at[static_cast<std::size_t>(stream.started++)] = step_;
 }
 
-/// Counted among the events before it is taken off, so that the owner sees it all the time.
-void PairExchange::begin_wanted(Stream& stream) {
-  while (stream.events < kMostEvents) {
-    int wanted = stream.wanted;
-    if (wanted == 0) return;
-    ++stream.events;
-    if (!stream.wanted.compare_exchange_strong(wanted, wanted - 1)) {
-      --stream.events;
+/// The peer is lost: what was in flight is so, too, unless an answer comes later; see collect().
+void PairExchange::give_up(Stream& stream) {
+  stream.pending = stream.queued = stream.started = 0;
+  if (std::exchange(stream.is_given_up, true)) return;
+  const std::lock_guard lock(mutex_);
+  counters_.mass_lost +=
+      static_cast<double>(stream.next - stream.answered) / static_cast<double>(chunks_.count());
+}
+
+/// Counted among the pending events before it is taken off, so that the owner sees it all the time.
+void PairExchange::begin_queued(Stream& stream) {
+  while (stream.pending < kMostPending) {
+    int queued = stream.queued;
+    if (queued == 0) return;
+    ++stream.pending;
+    if (!stream.queued.compare_exchange_strong(queued, queued - 1)) {
+      --stream.pending;
       continue;
     }
     const std::lock_guard lock(mutex_);
@@ -109,59 +129,49 @@ void PairExchange::begin_wanted(Stream& stream) {
   }
 }
 
-/// What is started with a rank that is away does nothing, up to the end of it.
-void PairExchange::note_absence(Stream& stream) {
-  stream.is_void = true;
-  has_met_absence_ = true;
+/// What is started with a rank that is paused does nothing, up to the end of it.
+void PairExchange::note_paused(Stream& stream) {
+  stream.has_met_paused = true;
+  has_met_paused_ = true;
 }
 
 void PairExchange::finish(Stream& stream) {
-  if (!stream.is_void) ++events_of(stream);
+  if (!stream.has_met_paused) ++events_of(stream);
   {
     const std::lock_guard lock(mutex_);
-    if (stream.is_void) {
+    if (stream.has_met_paused) {
       ++counters_.skipped;
     } else {
       counters_.ages.add(step_ - stream.started_at.front());
     }
   }
-  if (stream.started == 1) stream.is_void = false;
+  if (stream.started == 1) stream.has_met_paused = false;
   stream.started_at.front() = stream.started_at.back();
   stream.next -= chunks_.count();
   stream.answered -= chunks_.count();
   --stream.started;
-  --stream.events;
+  --stream.pending;
 }
 
-void PairExchange::watch(Stream& stream, bool has_moved) {
+/// A peer that is lost by this is given up by the next start().
+void PairExchange::watch(const Stream& stream, bool has_moved) {
   if (has_moved || stream.started == 0) {
     membership_.note_progress(stream.peer);
-  } else if (!membership_.is_lost(stream.peer) && membership_.is_overdue(stream.peer)) {
+  } else if (membership_.is_overdue(stream.peer)) {
     membership_.lose(stream.peer, "answer an exchange");
   }
-  if (membership_.is_lost(stream.peer) && !stream.is_written_off) write_off(stream);
 }
 
-/// What was under way with a rank that is lost.
-void PairExchange::write_off(Stream& stream) {
-  stream.is_written_off = true;
-  const std::lock_guard lock(mutex_);
-  counters_.mass_lost +=
-      static_cast<double>(stream.next - stream.answered) / static_cast<double>(chunks_.count());
-  stream.started = 0;
-  stream.events = 0;
-}
-
-bool PairExchange::advance_near(Stream& stream) {
+bool PairExchange::advance_in_memory(Stream& stream) {
   int done = 0;
   const std::size_t end = static_cast<std::size_t>(stream.started) * chunks_.count();
-  for (; stream.next < end && done < kNearChunks; ++done) {
+  for (; stream.next < end && done < kMostChunks; ++done) {
     const std::size_t chunk = (stream.first + stream.next) % chunks_.count();
     const PairChunks::Event event = chunks_.try_event(stream.peer, chunk);
     if (event == PairChunks::Event::kBusy) break;
     stream.answered = ++stream.next;
     if (event == PairChunks::Event::kPaused) {
-      note_absence(stream);
+      note_paused(stream);
       continue;
     }
     const std::lock_guard lock(mutex_);
@@ -194,7 +204,7 @@ bool PairExchange::ask(Stream& stream) {
     const VectorView model = chunks_.model(rank_, chunk);
     chunks_.write_request(chunk, {model.dtype, slot->data(), model.size}, options_.is_atomic);
     chunks_.unlock(chunk);
-    requests_->commit({.round = static_cast<std::int64_t>(chunk), .bytes = model.bytes()});
+    requests_->commit(header_of(chunk, model.bytes()));
     ++stream.next;
     has_moved = true;
     const std::lock_guard lock(mutex_);
@@ -211,7 +221,7 @@ bool PairExchange::serve(Stream& stream) {
     if (stream.served % chunks_.count() == 0 && must_wait(stream, stream.served_since)) {
       return has_moved;
     }
-    const auto chunk = static_cast<std::size_t>(stream.request->header().round);
+    const std::size_t chunk = chunk_of(*stream.request);
     if (!chunks_.try_lock(chunk)) return has_moved;
     const auto slot = slot_for(stream.peer, chunk, *answers_);
     if (!slot) {
@@ -223,9 +233,7 @@ bool PairExchange::serve(Stream& stream) {
                                         {model.dtype, slot->data(), model.size});
     chunks_.unlock(chunk);
     const std::size_t bytes = is_done ? model.bytes() : 0;
-    answers_->commit({.kind = is_done ? MessageKind::kData : MessageKind::kSkip,
-                      .round = stream.request->header().round,
-                      .bytes = bytes});
+    answers_->commit(header_of(chunk, bytes, is_done ? MessageKind::kData : MessageKind::kSkip));
     stream.request.reset();
     if (++stream.served % chunks_.count() == 0 && is_done) ++events_of(stream);
     has_moved = true;
@@ -241,12 +249,12 @@ bool PairExchange::collect(Stream& stream) {
   for (;;) {
     if (!stream.answer) stream.answer = answers_->try_next(stream.peer);
     if (!stream.answer) return has_moved;
-    const auto chunk = static_cast<std::size_t>(stream.answer->header().round);
+    const std::size_t chunk = chunk_of(*stream.answer);
     if (!chunks_.try_lock(chunk)) return has_moved;
     const std::size_t bytes = stream.answer->payload().size();
     if (stream.answer->header().kind == MessageKind::kSkip) {
       chunks_.end_request(chunk);
-      note_absence(stream);
+      note_paused(stream);
     } else {
       chunks_.apply_answer(chunk,
                            view_of(stream.answer->payload(), chunks_.model(rank_, chunk).dtype));
@@ -259,7 +267,7 @@ bool PairExchange::collect(Stream& stream) {
     counters_.bytes_received += bytes;
     counters_.bytes_averaged += bytes;
     // Late, but not lost: both halves of the chunk have happened.
-    if (stream.is_written_off) counters_.mass_lost -= 1.0 / static_cast<double>(chunks_.count());
+    if (stream.is_given_up) counters_.mass_lost -= 1.0 / static_cast<double>(chunks_.count());
   }
 }
 

@@ -143,7 +143,7 @@ void PairWorker::prepare(const policy::Decision& decision) {
   check_plain(decision);
   if (is_open_) come_back();
   if (!options_.is_paced || !decision.communicates) return;
-  exchange_.forget_absence();  // who is still away is met again
+  exchange_.forget_paused();  // who is still away is met again
   await_exchanges();
   exchange_.take_in();  // the gradient is to be that of the model as it is now
 }
@@ -175,7 +175,7 @@ void PairWorker::await_exchanges() {
     for (const Edge& edge : edges_) {
       if (!is_due(edge)) continue;
       result = false;
-      if (edge.may_ask && !exchange_.is_wanting(edge.peer)) exchange_.want(edge.peer);
+      if (edge.may_ask && !exchange_.is_pending(edge.peer)) exchange_.enqueue(edge.peer);
     }
     return result;
   };
@@ -194,7 +194,7 @@ void PairWorker::await_exchanges() {
                                        "timeout.",
                                        rank_, deadline.timeout().count(), late_peers()));
   }
-  exchange_.want_no_more();
+  exchange_.cancel_queued();
 }
 
 void PairWorker::check_finish(const policy::Decision& decision) const {
@@ -258,8 +258,8 @@ void PairWorker::count_events() {
 void PairWorker::allow_events(double times) {
   for (Edge& edge : edges_) {
     edge.spare += times * events_per_edge_ - std::floor(edge.spare);
-    exchange_.allow(edge.peer, static_cast<std::int64_t>(
-                                   std::max(std::floor(edge.spare), std::floor(edge.due))));
+    exchange_.set_credit(edge.peer, static_cast<std::int64_t>(
+                                        std::max(std::floor(edge.spare), std::floor(edge.due))));
   }
 }
 
@@ -270,14 +270,14 @@ void PairWorker::start_paced() {
     const auto theirs = static_cast<double>(exchange_.membership().steps_of(edge.peer));
     const double pace = std::clamp(theirs / static_cast<double>(position_.step), 1.0, kMostPace);
     const double count = std::floor(edge.due + (pace - 1.0) * events_per_edge_);
-    for (double i = 0; i < count; ++i) exchange_.want(edge.peer);
+    for (double i = 0; i < count; ++i) exchange_.enqueue(edge.peer);
   }
 }
 
 /// Whether time stands still for a paced method: where ranks have left, the others would go on
 /// towards an optimum without them. A neighbor that left is met before it is reported.
 bool PairWorker::is_halted() const {
-  return exchange_.membership().has_anyone_left() || exchange_.has_met_absence();
+  return exchange_.membership().has_anyone_left() || exchange_.has_met_paused();
 }
 
 /// Where there are no events ever, a step is the unit of time. Of relative methods all vectors are
@@ -320,7 +320,7 @@ std::vector<VectorView> PairWorker::local_state(std::size_t vector) const {
 void PairWorker::leave() {
   if (is_open_) return;
   exchange_.membership().leave();
-  exchange_.settle();
+  exchange_.drain();
   is_open_ = true;
 }
 
