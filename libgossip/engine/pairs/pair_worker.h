@@ -4,34 +4,19 @@
 /// @file
 /// The driver of methods whose workers meet in pairs.
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
-#include <libgossip/base/random.h>
-#include <libgossip/engine/pairs/pair_exchange.h>
+#include <libgossip/engine/pairs/pacing.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
-
-struct PairWorkerOptions {
-  /// Exchanges that a rank starts per step, on average over the ranks. When the network is slower,
-  /// those that it has no time for are left out. At most 1e6.
-  double exchanges_per_step = 1.0;
-  /// Whether a step waits until this rank has taken part in as many exchanges as belong to a step:
-  /// a slow network then stretches time, and none are left out.
-  bool is_paced = false;
-  /// Of the choice of neighbors; of paced steps, of the steps in which an edge has its turn.
-  std::uint64_t seed = 0;
-  std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
-};
 
 /// Drives a PairAlgorithm: ranks step at their own pace, and after each step ask random neighbors
 /// for exchanges, which run in the background. All edges of the graph are used alike. Inside a host
@@ -74,53 +59,23 @@ class PairWorker final : public Worker {
 
   [[nodiscard]] PairExchange& exchange() noexcept { return exchange_; }
 
-  /// The events that this rank took part in since the start, over those that belong to its steps,
-  /// those without communication included. Of paced steps; 1 before the first.
-  [[nodiscard]] double events_over_planned() const;
+  /// As Pacing says: of paced steps; 1 before the first.
+  [[nodiscard]] double events_over_planned() const { return pacing_->events_over_planned(); }
 
   /// All vectors of the method, the model first, for one of the model's vectors: for
   /// `local_update`.
   [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
 
  private:
-  /// To a neighbor, where steps are paced.
-  struct Edge {
-    Rank peer;
-    bool is_first;            // of the two; begins what belongs to a step
-    bool may_ask;             // between hosts the first one only
-    double due;               // events that the next step waits for
-    double spare;             // events that this rank takes part in before it
-    std::int64_t events = 0;  // at the last step
-  };
-
-  [[nodiscard]] static std::vector<Edge> edges_of(const transport::Group& group,
-                                                  const topology::Graph& graph, std::uint64_t seed);
-  void start_exchanges(double per_step);
-  void start_paced();
-  void await_exchanges();
-  [[nodiscard]] bool is_due(const Edge& edge) const;
-  [[nodiscard]] std::string late_peers() const;
-  void count_step(bool communicate);
-  void count_events();
-  void allow_events(double times);
-  [[nodiscard]] bool is_halted() const;
   void pass_time();
 
   std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
   std::function<void()> local_update_;
-  PairWorkerOptions options_;
-  Rank rank_;
-  std::vector<Rank> neighbors_;
-  std::vector<Rank> asked_;  // to choose from: neighbors that this rank starts exchanges with,
-                             // twice where it alone does
-  double share_;             // of the exchanges of a step that this rank starts, 1 on average
-  double events_per_edge_;   // and step
-  std::vector<Edge> edges_;  // of paced steps
-  double events_ = 0.0;      // up to the last step with communication
-  std::int64_t paced_ = 0;   // steps that events belong to
+  bool is_alone_;  // in its group
   Position position_;
   bool is_open_ = true;  // the exchange
   PairExchange exchange_;
+  std::unique_ptr<Pacing> pacing_;
 };
 
 }  // namespace gossip::engine
