@@ -16,7 +16,7 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/one_way/push_sum_vectors.h>
-#include <libgossip/engine/rounds/round_numbers.h>
+#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>

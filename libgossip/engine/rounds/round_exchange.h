@@ -14,9 +14,9 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
+#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/engine/rounds/round_closing.h>
-#include <libgossip/engine/rounds/round_numbers.h>
 #include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
 
