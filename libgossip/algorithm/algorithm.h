@@ -90,8 +90,8 @@ class Algorithm {
     int num_sent = 0;  ///< vectors that live in messages, with the numbers behind the state's
     std::vector<std::vector<Stage>> kinds = {};
     double eigenvalue_bound = -1.0;
-    /// Rounds go with the steps, because who takes part in a round is known by the step: where a
-    /// step does not communicate, its round is skipped. Otherwise it is left to a later step.
+    /// Rounds go with the steps: where a step does not communicate, its round is skipped, as
+    /// matrices need that say by the step who takes part. Otherwise it is left to a later step.
     bool skips_rounds = false;
     /// A step without a gradient gives nothing in its round. What others give it takes.
     bool gives_with_gradient_only = false;

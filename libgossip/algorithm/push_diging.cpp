@@ -20,6 +20,7 @@ PushDIGing::PushDIGing()
                       // grow with w.
                       combine(kModel, {{kModel, 1.0, Scale::kWeight}}), local_update(kTracker),
                       with_sent(with_weight(push({}, {kModel})), kTracker, kCorrection, true),
-                      combine(kModel, {{kModel, 1.0, Scale::kPerWeight}})}}}) {}
+                      combine(kModel, {{kModel, 1.0, Scale::kPerWeight}})}},
+           .skips_rounds = true}) {}
 
 }  // namespace gossip::algorithm

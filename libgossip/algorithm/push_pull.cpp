@@ -40,7 +40,8 @@ PushPull::PushPull(PushPullOrder order)
                  .mixing_needs = MixingNeeds::kDirected,
                  .state = {"correction"},
                  .num_sent = 1,
-                 .kinds = {step(order)}}) {}
+                 .kinds = {step(order)},
+                 .skips_rounds = true}) {}
 
 PushPull::PushPull(IsActive is_active, Stepping stepping)
     : Algorithm({.name = "push-pull-device-sampling",

@@ -61,8 +61,9 @@ class Worker {
   virtual void finish(const policy::Decision& decision = {}) = 0;
 
   /// This rank leaves the training loop, for a collective call or for good, and comes back to it.
-  /// Synchronous methods: local; a rank that waits for this one's next step gets an error instead
-  /// of waiting on. Asynchronous ones: collective; waits until all ranks leave, serving them
+  /// Synchronous methods: a rank that waits for this one's next step gets an error instead of
+  /// waiting on; local, but where a wait policy has closed rounds without values: it waits until
+  /// they have come. Asynchronous ones: collective; waits until all ranks leave, serving them
   /// meanwhile, and until nothing is on its way; then nobody touches the model before come_back().
   virtual void leave() = 0;
   virtual void come_back() = 0;

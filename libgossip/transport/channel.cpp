@@ -97,7 +97,7 @@ std::optional<Message> Channel::next_any(std::span<const Rank> ranks, const Dead
                fmt::join(ranks, ", "));
   const auto attempt = [&] { return try_next_any(ranks); };
   std::optional<Message> result = attempt();
-  if (result) return result;
+  if (result || at_most <= std::chrono::milliseconds::zero()) return result;
   const auto whom = [&] {
     return ranks.size() == 1
                ? fmt::format("rank {} to {}", ranks.front(), kSend)

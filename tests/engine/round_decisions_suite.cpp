@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <numeric>
+#include <thread>
 
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/policy/wait.h>
@@ -182,6 +183,29 @@ TEST_P(RoundDecisionsTest, WaitsForWhomThePolicyWantsAndReleasesTheOthersUnread)
       if (schedule.period() == 1) {
         EXPECT_EQ(policy.learned, sent_to_this) << "of each value once, late ones too";
       }
+    }
+  });
+}
+
+/// Neighbors change with the round, and a value that comes late needs room that others wait for.
+TEST_P(RoundDecisionsTest, LateValuesOfOtherNeighborsHoldUpNobody) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : {topology::one_peer_exponential(group.size()),
+                                               topology::random_matching(group.size(), 3)}) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own(1 << 18, start_value(group.rank(), 0, 0));  // 2 MB: one slot
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong);
+      policy::Deadline at_once(0.0);
+      const bool is_hasty = group.rank() % 2 == 0;
+      for (std::int64_t round = 0; round < 12; ++round) {
+        if (group.rank() == round % group.size()) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        }
+        mixer.mix(round, 1.0, is_hasty ? &at_once : nullptr);
+        EXPECT_EQ(own.front(), own.back());
+      }
+      mixer.drain();  // else the last senders would wait for room
+      group.barrier();
     }
   });
 }

@@ -152,10 +152,10 @@ double Mixer::mix(std::int64_t round, double weight, policy::WaitPolicy* wait) {
                 "only what is pulled as it is may be left out");
   ++counters_.gossip_rounds;
   if (exchange_->is_alone()) return weight;
-  exchange_->open(round);
+  exchange_->begin(round, wait);
   const std::size_t bytes = exchange_->has_receivers() ? write(exchange_->slot()) : 0;
   exchange_->send(bytes, weight);
-  exchange_->receive(wait);
+  exchange_->receive();
   return finish(weight);
 }
 
@@ -163,7 +163,7 @@ double Mixer::skip(std::int64_t round, double weight) {
   GOSSIP_ASSERT(!codec_ && corrections_.empty(), "who compresses or corrects cannot skip a round");
   ++counters_.gossip_rounds;
   if (exchange_->is_alone()) return weight;
-  exchange_->open(round);
+  exchange_->begin(round);
   exchange_->skip();
   exchange_->receive();
   return finish(weight);

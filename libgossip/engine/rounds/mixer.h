@@ -94,6 +94,10 @@ class Mixer {
   /// Blocks until the corrections are complete.
   void settle();
 
+  /// Before a rank stops to make rounds: blocks until all has come that rounds have closed without.
+  /// Throws TimeoutError naming the neighbor.
+  void drain() { exchange_->drain(); }
+
   [[nodiscard]] Counters counters() const;
 
   /// Bytes of memory that this rank's side takes.

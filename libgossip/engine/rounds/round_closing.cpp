@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/rounds/round_closing.h>
@@ -10,7 +11,8 @@ namespace gossip::engine {
 RoundClosing::RoundClosing(int ranks)
     : owed_(static_cast<std::size_t>(ranks), 0), silence_(static_cast<std::size_t>(ranks), 0) {}
 
-void RoundClosing::open(std::int64_t number) {
+void RoundClosing::open(std::int64_t round, std::int64_t number) {
+  round_ = round;
   number_ = number;
   const Time now = RunningClock::now();
   ready_[static_cast<std::size_t>(number) % kRemembered] = now;
@@ -51,12 +53,16 @@ void RoundClosing::note_late(Rank neighbor, std::int64_t number, policy::WaitPol
   policy.learn(std::span(&offset, 1));
 }
 
+void RoundClosing::forget(Rank neighbor) {
+  num_owed_ -= std::exchange(owed_[static_cast<std::size_t>(neighbor)], 0);
+}
+
 policy::WaitPolicy::Verdict RoundClosing::ask(const policy::WaitPolicy& policy) {
   const double now = elapsed();
   for (policy::NeighborView& view : views_) {
     if (!view.has_arrived) view.offset = now;
   }
-  view_ = {.round = number_, .elapsed = now, .step_seconds = step_seconds_, .neighbors = views_};
+  view_ = {.round = round_, .elapsed = now, .step_seconds = step_seconds_, .neighbors = views_};
   return policy.decide(view_);
 }
 

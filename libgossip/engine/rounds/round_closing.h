@@ -24,9 +24,9 @@ class RoundClosing {
   /// For neighbors with ranks below `ranks`.
   explicit RoundClosing(int ranks);
 
-  /// The own value of round `number` is ready. Its in-neighbors are to be added then, in the order
-  /// of their ranks.
-  void open(std::int64_t number);
+  /// The own value of round `round` is ready, whose messages have the number `number`. Its
+  /// in-neighbors are to be added then, in the order of their ranks.
+  void open(std::int64_t round, std::int64_t number);
   void add(Rank neighbor);
 
   /// The value of this round is there.
@@ -43,6 +43,12 @@ class RoundClosing {
 
   /// One of them, of round `number`, has come: `policy` learns of it.
   void note_late(Rank neighbor, std::int64_t number, policy::WaitPolicy& policy);
+
+  /// Nothing is to come from a neighbor any more.
+  void forget(Rank neighbor);
+
+  /// A round went without a policy: what passed since the last one with it is no step.
+  void rest() noexcept { closed_ = Time(); }
 
   /// What the policy says of the round as it is now.
   [[nodiscard]] policy::WaitPolicy::Verdict ask(const policy::WaitPolicy& policy);
@@ -62,6 +68,7 @@ class RoundClosing {
   [[nodiscard]] double elapsed() const;
   void note_step(Time now);
 
+  std::int64_t round_ = 0;
   std::int64_t number_ = 0;
   std::int64_t num_owed_ = 0;
   std::array<Time, kRemembered> ready_{};  // when the own value was, by number of the round

@@ -38,11 +38,16 @@ RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
   if (group.size() == 1) return;
   peers_ = neighbors_of(group.rank(), matrices_, used_);
+  std::ranges::sort(peers_);
+  const auto while_waiting = [this, outer = patience.while_waiting] {
+    release_owed();  // whose senders may be those that this rank waits for
+    if (outer) outer();
+  };
   const int senders = most_senders(matrices_, used_);
   channel_ = group.make_channel({.capacity_bytes = bytes,
                                  .slots = slots_of(bytes, senders, may_drop()),
                                  .timeout = patience.timeout,
-                                 .while_waiting = patience.while_waiting,
+                                 .while_waiting = while_waiting,
                                  .receive_slots = senders,
                                  .peers = peers_});
 }
@@ -54,6 +59,13 @@ void RoundExchange::open(std::int64_t round) {
   }
   round_ = round;
   if (may_drop()) leave_out_lost();
+}
+
+void RoundExchange::begin(std::int64_t round, policy::WaitPolicy* wait) {
+  open(round);
+  number_ = numbers_.next(round);
+  wait_ = wait;
+  is_skipping_ = false;
 }
 
 /// Of the matrices in use, merged.
@@ -96,7 +108,7 @@ void RoundExchange::leave_out_lost() {
   std::erase_if(receivers_, is_lost);
   std::erase_if(senders_, [&](const Sender& sender) { return is_lost(sender.rank); });
   std::erase_if(push_.out, [&](const topology::Neighbor& receiver) {
-    if (!is_lost(receiver.rank)) return false;
+    if (std::ranges::find(receivers_, receiver.rank) != receivers_.end()) return false;
     push_.self_weight += receiver.weight;
     return true;
   });
@@ -145,8 +157,6 @@ std::span<std::byte> RoundExchange::acquire() {
 }
 
 void RoundExchange::send(std::size_t bytes, double weight) {
-  is_skipping_ = false;
-  number_ = numbers_.next(round_);
   if (receivers_.empty()) {
     // Also who sends nothing says that it is in this round.
     if (!senders_.empty()) commit({.kind = transport::MessageKind::kSkip});
@@ -165,7 +175,6 @@ void RoundExchange::send(std::size_t bytes, double weight) {
 
 void RoundExchange::skip() {
   is_skipping_ = true;
-  number_ = numbers_.next(round_);
   if (!has_neighbors()) return;
   transport::Header header = may_drop() ? membership_->header() : transport::Header{};
   header.kind = transport::MessageKind::kSkip;
@@ -193,11 +202,10 @@ transport::Header RoundExchange::header_of_round() {
   return header;
 }
 
-void RoundExchange::receive(policy::WaitPolicy* wait) {
+void RoundExchange::receive() {
   const Clock::time_point start = Clock::now();
-  if (wait == nullptr && closing_.is_owed_any()) wait = &all_;
-  if (wait != nullptr) {
-    receive_until_closed(*wait);
+  if (wait_ != nullptr || closing_.is_owed_any()) {
+    receive_until_closed();
   } else if (may_drop()) {
     receive_from_the_living();
   } else {
@@ -207,6 +215,7 @@ void RoundExchange::receive(policy::WaitPolicy* wait) {
   if (is_skipping_ && !used_.push) {
     for (Sender& sender : senders_) sender.pull = 0.0;
   }
+  if (wait_ == nullptr) closing_.rest();
   counters_.wait_seconds += seconds_between(start, Clock::now());
   degree_ = static_cast<std::uint16_t>(std::min<std::size_t>(senders_.size(), UINT16_MAX));
 }
@@ -223,30 +232,35 @@ void RoundExchange::receive_from_the_living() {
 }
 
 /// Each look at the policy sees all that has come until then.
-void RoundExchange::receive_until_closed(policy::WaitPolicy& wait) {
+void RoundExchange::receive_until_closed() {
   const Deadline deadline(channel_->options().timeout);
-  closing_.open(number_);
-  release_owed(wait);
+  closing_.open(round_, number_);
   late_.clear();
   for (const Sender& sender : senders_) {
     closing_.add(sender.rank);
     late_.push_back(sender.rank);
   }
   std::chrono::milliseconds at_most{0};
-  for (;;) {
-    while (!late_.empty()) {
-      std::optional<transport::Message> message = channel_->next_any(late_, deadline, at_most);
-      if (!message) break;
-      take_or_release(std::move(*message), wait);
+  for (list_polled(); !polled_.empty(); list_polled()) {
+    std::optional<transport::Message> message = channel_->next_any(polled_, deadline, at_most);
+    if (message) {
+      take_or_release(std::move(*message));
       at_most = std::chrono::milliseconds(0);
+      continue;
     }
-    const policy::WaitPolicy::Verdict verdict = closing_.ask(wait);
-    if (verdict.closes) break;
+    const policy::WaitPolicy::Verdict verdict = closing_.ask(wait_policy());
+    if (verdict.closes) return close_round();
     GOSSIP_CHECK(!late_.empty(), "The wait policy does not close a round in which all came.");
     if (deadline.has_passed()) throw channel_->lateness_of(late_.front());
     at_most = RoundClosing::wait_time(verdict.ask_again);
   }
-  const policy::Mask& accepted = closing_.close(wait);
+  static_cast<void>(closing_.ask(wait_policy()));
+  close_round();
+}
+
+/// Leaves out whom the policy does not accept.
+void RoundExchange::close_round() {
+  const policy::Mask& accepted = closing_.close(wait_policy());
   for (std::size_t m = 0; m < senders_.size(); ++m) {
     if (accepted[m]) continue;
     ++counters_.left_out;
@@ -256,26 +270,57 @@ void RoundExchange::receive_until_closed(policy::WaitPolicy& wait) {
   }
 }
 
-/// Also of those that are no neighbors in this round: their senders need the room.
-void RoundExchange::release_owed(policy::WaitPolicy& wait) {
+void RoundExchange::list_polled() {
+  polled_.clear();
+  for (const Rank peer : peers_) {
+    const bool is_late = std::ranges::binary_search(late_, peer);
+    if (is_late || closing_.is_owed(peer)) polled_.push_back(peer);
+  }
+}
+
+/// What has come of it, of neighbors in any round. Those that are owed have no message here yet.
+void RoundExchange::release_owed() {
+  if (!closing_.is_owed_any()) return;
   for (const Rank peer : peers_) {
     while (closing_.is_owed(peer)) {
       const std::optional<transport::Message> message = channel_->try_next(peer);
       if (!message) break;
-      closing_.note_late(peer, message->header().round, wait);
+      counters_.bytes_received += message->header().bytes;
+      closing_.note_late(peer, message->header().round, wait_policy());
     }
   }
 }
 
 /// What comes from a neighbor whose last rounds were closed without it belongs to them first.
-void RoundExchange::take_or_release(transport::Message message, policy::WaitPolicy& wait) {
+void RoundExchange::take_or_release(transport::Message message) {
   const Rank sender = message.from();
-  if (closing_.is_owed(sender)) {
-    closing_.note_late(sender, message.header().round, wait);
+  const transport::Header& header = message.header();
+  if (closing_.is_owed(sender) && header.round < number_) {
+    counters_.bytes_received += header.bytes;
+    closing_.note_late(sender, header.round, wait_policy());
     return;
   }
+  closing_.forget(sender);  // nothing, or what a step that failed there has never sent
   take(std::move(message));
   closing_.note_arrival(sender);
+}
+
+void RoundExchange::drain() {
+  if (!channel_ || !closing_.is_owed_any()) return;
+  messages_.clear();
+  late_.clear();
+  const Deadline deadline(channel_->options().timeout);
+  try {
+    for (list_polled(); !polled_.empty(); list_polled()) {
+      const std::optional<transport::Message> message = channel_->next_any(polled_, deadline);
+      if (!message) throw channel_->lateness_of(polled_.front());
+      counters_.bytes_received += message->header().bytes;
+      closing_.note_late(message->from(), message->header().round, wait_policy());
+    }
+  } catch (...) {
+    for (const Rank peer : peers_) closing_.forget(peer);
+    throw;
+  }
 }
 
 /// Keeps it in the order of the ranks, however they came, unless its sender skips the round or does

@@ -56,6 +56,10 @@ class RoundExchange {
   /// lost; lets the messages of the last round go.
   void open(std::int64_t round);
 
+  /// Begins the messages of a round, once: opens it, gives it its number, and says by what it
+  /// closes; without `wait` when all are there.
+  void begin(std::int64_t round, policy::WaitPolicy* wait = nullptr);
+
   /// Whether this rank sends anything in the round that is open.
   [[nodiscard]] bool has_receivers() const noexcept { return !receivers_.empty(); }
   [[nodiscard]] bool has_neighbors() const noexcept {
@@ -78,9 +82,15 @@ class RoundExchange {
   /// Blocks until the in-neighbors' messages of this round are there. Throws TimeoutError naming
   /// the neighbor, the first of several. Of those who skip, or are lost, nothing is mixed: where
   /// values are pushed as well, the others and this rank share their part of the row in proportion;
-  /// else the own value gets it. With `wait` it blocks until that says that the round closes, and
-  /// values that it does not accept are left out, too: they are released unread when they come.
-  void receive(policy::WaitPolicy* wait = nullptr);
+  /// else the own value gets it. With a wait policy it blocks until that says that the round
+  /// closes, and values that it does not accept are left out, too: they are released unread when
+  /// they come.
+  void receive();
+
+  /// Blocks until all values have come and are released of rounds that closed without them: before
+  /// this rank stops to make rounds, since their senders need the room. Throws TimeoutError naming
+  /// the neighbor; nothing is waited for any more then.
+  void drain();
 
   /// What came in this round: of the senders, in the order of their ranks.
   [[nodiscard]] const std::vector<transport::Message>& messages() const noexcept {
@@ -109,9 +119,12 @@ class RoundExchange {
   [[nodiscard]] transport::Header header_of_round();
   void commit(transport::Header header);
   void receive_from_the_living();
-  void receive_until_closed(policy::WaitPolicy& wait);
-  void release_owed(policy::WaitPolicy& wait);
-  void take_or_release(transport::Message message, policy::WaitPolicy& wait);
+  void receive_until_closed();
+  void close_round();
+  void release_owed();
+  void list_polled();
+  void take_or_release(transport::Message message);
+  [[nodiscard]] policy::WaitPolicy& wait_policy() noexcept { return wait_ ? *wait_ : all_; }
   void take(transport::Message message);
   void forget_silent();
   void give_up_late(const Deadline& deadline);
@@ -127,7 +140,8 @@ class RoundExchange {
   std::unique_ptr<transport::Channel> channel_;
   RoundNumbers numbers_;
   RoundClosing closing_;
-  policy::All all_;  // of rounds without a policy after some that closed early
+  policy::WaitPolicy* wait_ = nullptr;  // of the round that is open
+  policy::All all_;                     // of rounds without a policy after some that closed early
   Counters counters_;
   std::optional<std::span<std::byte>> slot_;  // acquired, not yet committed
   std::int64_t round_ = 0;                    // that is open
@@ -140,7 +154,8 @@ class RoundExchange {
   topology::Neighborhood push_;
   topology::Neighborhood theirs_;
   std::vector<Sender> senders_;
-  std::vector<Rank> late_;  // whose messages are waited for
+  std::vector<Rank> late_;    // whose messages of this round are waited for
+  std::vector<Rank> polled_;  // they and those whose messages of earlier rounds are to come
   std::vector<Rank> receivers_;
   std::vector<transport::Message> messages_;
 };

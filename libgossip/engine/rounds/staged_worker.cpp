@@ -166,8 +166,10 @@ bool StagedWorker::needs_gradient() const { return algorithm::has<algorithm::Eva
 
 void StagedWorker::prepare(const policy::Decision& decision) {
   if (!algorithm_->gives_with_gradient_only()) check_computes(decision);
+  check_wait(decision);
   computes_ = decision.computes;
-  follow(decision);
+  communicates_ = decision.communicates;
+  wait_ = decision.wait;
   needed_step_ = position_.step - 1;  // others prepare at the end of the step before
   run(algorithm::before_gradient(stages()));
 }
@@ -175,27 +177,31 @@ void StagedWorker::prepare(const policy::Decision& decision) {
 void StagedWorker::set_position(const Position& position) {
   settle();
   position_ = position;
+  computes_ = true;
   membership_->set_steps(position.step);
   // Which the state has behind it.
   has_communicated_ = algorithm::has<Mix>(algorithm::before_gradient(stages()));
 }
 
-void StagedWorker::follow(const policy::Decision& decision) {
-  if (decision.wait != nullptr) {
-    GOSSIP_CHECK(algorithm_->bears_late_values(),
-                 "A rank was to close a round of '{}' by a wait policy, but the method needs the "
-                 "values of all neighbors: take gossip-sgd, or no policy.",
-                 algorithm_->name());
-    GOSSIP_CHECK(
-        !decision.wait->reads_latest() && !membership_->may_drop(),
-        "A wait policy that reads the newest values, or one together with on_lost_neighbor "
-        "'drop', is not there yet: take another policy, or async-gossip.");
-  }
-  communicates_ = decision.communicates;
-  wait_ = decision.wait;
+/// Others may wait for this rank to take what it has closed rounds without.
+void StagedWorker::leave() {
+  for (const Exchange& exchange : exchanges_) exchange.mixer->drain();
+  membership_->leave();
+}
+
+void StagedWorker::check_wait(const policy::Decision& decision) const {
+  if (decision.wait == nullptr) return;
+  GOSSIP_CHECK(algorithm_->bears_late_values(),
+               "A rank was to close a round of '{}' by a wait policy, but the method needs the "
+               "values of all neighbors: take gossip-sgd, or no policy.",
+               algorithm_->name());
+  GOSSIP_CHECK(!decision.wait->reads_latest() && !membership_->may_drop(),
+               "A wait policy that reads the newest values, or one together with on_lost_neighbor "
+               "'drop', is not there yet: take another policy, or async-gossip.");
 }
 
 void StagedWorker::check_finish(const policy::Decision& decision) const {
+  check_wait(decision);
   GOSSIP_CHECK(decision.communicates || ranks_ == 1 || !algorithm::relies_on_mean(stages()),
                "'{}' ends a round with step {}, for which it needs the other ranks: accumulate "
                "gradients under no_sync(), but call this step() outside of it.",
@@ -205,7 +211,8 @@ void StagedWorker::check_finish(const policy::Decision& decision) const {
 
 void StagedWorker::finish(const policy::Decision& decision) {
   check_finish(decision);
-  follow(decision);
+  communicates_ = decision.communicates;
+  wait_ = decision.wait;
   needed_step_ = position_.step;
   is_gradient_loaded_ = is_gradient_changed_ = false;
   const Stages step = stages();

@@ -88,7 +88,7 @@ class StagedWorker final : public Worker {
   /// anything is changed.
   void finish(const policy::Decision& decision = {}) override;
 
-  void leave() override { membership_->leave(); }
+  void leave() override;
   void come_back() override { membership_->come_back(); }
   void come_back_alone() override { membership_->come_back_alone(); }
 
@@ -146,7 +146,7 @@ class StagedWorker final : public Worker {
   void run(const algorithm::Compress& stage);
   void run(const algorithm::Mix& stage);
   void run(const algorithm::Mean& stage);
-  void follow(const policy::Decision& decision);
+  void check_wait(const policy::Decision& decision) const;
   void settle();
   void open_messages(Stages stages);
   void load_gradient(const algorithm::Combinations& stages);
