@@ -115,6 +115,9 @@ Fields RunRecord::more(const optim::Decentralized& optimizer) const {
           {"age_median", counters.ages.quantile(0.5)},
           {"age_p95", counters.ages.quantile(0.95)},
           {"neighbors_lost", counters.neighbors_lost},
+          {"suspected", counters.suspected},
+          {"false_suspicions", counters.false_suspicions},
+          {"halves_lost", counters.halves_lost},
           {"mass_lost", counters.mass_lost},
           {"communication_cpu_share", seconds > 0 ? cpu / seconds : 0.0}};
 }

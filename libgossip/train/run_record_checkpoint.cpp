@@ -56,6 +56,9 @@ model::StateDict RunRecord::state(const optim::Decentralized& optimizer) const {
   state.add("wait_seconds", Value(counters.wait_seconds));
   state.add("skipped", Value(counters.skipped));
   state.add("neighbors_lost", Value(counters.neighbors_lost));
+  state.add("suspected", Value(counters.suspected));
+  state.add("false_suspicions", Value(counters.false_suspicions));
+  state.add("halves_lost", Value(counters.halves_lost));
   state.add("mass_lost", Value(counters.mass_lost));
   return state;
 }
@@ -64,6 +67,9 @@ std::function<void()> RunRecord::plan(model::StateReader& saved) {
   const auto number = [&](const char* name) { return saved.value<double>(name); };
   const auto count = [&](const char* name) { return saved.value<std::int64_t>(name); };
   const auto bytes = [&](const char* name) { return static_cast<std::uint64_t>(count(name)); };
+  const auto newer_count = [&](const char* name) {  // older sets lack it
+    return saved.has_value(name) ? count(name) : 0;
+  };
   check_sampling(saved, options_.sampling);
   Earlier earlier{.steps = count("earlier_steps"),
                   .job_steps = count("earlier_job_steps"),
@@ -76,6 +82,9 @@ std::function<void()> RunRecord::plan(model::StateReader& saved) {
   earlier.counters.wait_seconds = number("wait_seconds");
   earlier.counters.skipped = count("skipped");
   earlier.counters.neighbors_lost = count("neighbors_lost");
+  earlier.counters.suspected = newer_count("suspected");
+  earlier.counters.false_suspicions = newer_count("false_suspicions");
+  earlier.counters.halves_lost = newer_count("halves_lost");
   earlier.counters.mass_lost = number("mass_lost");
   const std::chrono::duration<double> epoch(number("epoch_seconds"));
   return [this, earlier, epoch, training = number("training_seconds"),

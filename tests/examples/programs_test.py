@@ -113,6 +113,7 @@ class Programs(ExampleTest):
                 for field in ("test_accuracy_mean_model", "test_accuracy_local",
                               "consensus_distance", "age_p95",
                               "bytes_averaged", "skipped", "neighbors_lost",
+                              "suspected", "false_suspicions", "halves_lost", "mass_lost",
                               "communication_cpu_share"):
                     self.assertIn(field, epochs[0])
                 self.assertEqual(sum(line["event"] == "step" for line in lines), epochs[-1]["step"])
