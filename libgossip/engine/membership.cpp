@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <numeric>
@@ -53,6 +54,13 @@ std::vector<Rank> reported_to(transport::Group& group,
   return result;
 }
 
+/// The entry of `rank` in a list in the order of the ranks; null if there is none.
+template <class Entries, class Field>
+auto* find_by_rank(Entries& entries, Field rank_of, Rank rank) {
+  const auto entry = std::ranges::lower_bound(entries, rank, {}, rank_of);
+  return entry == entries.end() || std::invoke(rank_of, *entry) != rank ? nullptr : &*entry;
+}
+
 }  // namespace
 
 Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>> neighbors,
@@ -70,6 +78,7 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
       step_began_(RunningClock::now()),
       next_report_(Clock::now()) {
   for (const Rank peer : peer_ranks_) peers_.push_back({.rank = peer});
+  if (neighbors) std::ranges::sort(*neighbors);
   for (const Rank neighbor : neighbors.value_or(std::vector<Rank>())) {
     edges_.push_back({.neighbor = neighbor});
     neighbors_.push_back(
@@ -122,15 +131,15 @@ std::int64_t Membership::job_steps() const {
 
 void Membership::set_taken(Rank peer, std::int64_t count) {
   const std::lock_guard lock(mutex_);
-  const auto edge = std::ranges::find(edges_, peer, &ReportedEdge::neighbor);
-  GOSSIP_ASSERT(edge != edges_.end(), "rank {} is no neighbor of rank {}", peer, rank_);
+  ReportedEdge* edge = find_by_rank(edges_, &ReportedEdge::neighbor, peer);
+  GOSSIP_ASSERT(edge != nullptr, "rank {} is no neighbor of rank {}", peer, rank_);
   edge->taken = count;
 }
 
 std::int64_t Membership::taken_by(Rank peer) const {
   const std::lock_guard lock(mutex_);
-  const auto known = std::ranges::find(peers_, peer, &Peer::rank);
-  return known == peers_.end() ? 0 : known->taken;
+  const Peer* known = find_by_rank(peers_, &Peer::rank, peer);
+  return known == nullptr ? 0 : known->taken;
 }
 
 // --- the training loop ---------------------------------------------------------------------------
@@ -196,16 +205,15 @@ void Membership::find_who_left() {
 // --- life and loss -------------------------------------------------------------------------------
 
 Membership::Neighbor* Membership::find(Rank rank) {
-  const auto neighbor = std::ranges::find(neighbors_, rank, &Neighbor::rank);
-  return neighbor == neighbors_.end() ? nullptr : &*neighbor;
+  return find_by_rank(neighbors_, &Neighbor::rank, rank);
 }
 
 MemberState Membership::state_of(Rank rank) const {
   if (is_lost(rank)) return MemberState::kLost;
   const std::lock_guard lock(mutex_);
   if (has_left(static_cast<std::size_t>(rank))) return MemberState::kLeft;
-  const auto neighbor = std::ranges::find(neighbors_, rank, &Neighbor::rank);
-  const bool is_suspect = neighbor != neighbors_.end() && neighbor->is_suspect;
+  const Neighbor* neighbor = find_by_rank(neighbors_, &Neighbor::rank, rank);
+  const bool is_suspect = neighbor != nullptr && neighbor->is_suspect;
   return is_suspect ? MemberState::kSuspect : MemberState::kAlive;
 }
 
@@ -256,7 +264,7 @@ void Membership::give_up(Neighbor& neighbor, std::string_view why) {
   if (is_lost(rank)) return;
   log(LogLevel::kWarning, rank_, "goes on without rank {}, which {}", rank, why);
   is_lost_[static_cast<std::size_t>(rank)] = true;
-  std::ranges::find(edges_, rank, &ReportedEdge::neighbor)->is_given_up = true;
+  find_by_rank(edges_, &ReportedEdge::neighbor, rank)->is_given_up = true;
   ++neighbors_lost_;
 }
 

@@ -189,8 +189,8 @@ class Membership {
   std::vector<std::atomic<bool>> is_lost_;  // by rank
   mutable std::mutex mutex_;                // of what follows
   Progress progress_;
-  Progress reported_;  // by the peer that is being read
-  std::vector<Neighbor> neighbors_;
+  Progress reported_;                // by the peer that is being read
+  std::vector<Neighbor> neighbors_;  // all three lists in the order of the ranks
   std::vector<ReportedEdge> edges_;  // to the neighbors, in the same order
   std::vector<Peer> peers_;
   std::int64_t neighbors_lost_ = 0;
