@@ -73,7 +73,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
                                  .receive_slots = slots_of(bytes, 0, false),
                                  .has_rounds = false,
                                  .peers = peers_});
-  work_ = group.background().add([this] { return look(); },
+  work_ = group.background().add([this] { return poll(); },
                                  [this](std::exception_ptr error) {
                                    const std::lock_guard lock(mutex_);
                                    error_ = std::move(error);
@@ -289,7 +289,7 @@ void OverlapWorker::send_to(Rank receiver) {
 
 // --- the communication thread's side -------------------------------------------------------------
 
-Activity OverlapWorker::look() {
+Activity OverlapWorker::poll() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return Activity::kUnderWay;  // the owner is in the middle of a step
   if (mode_ == Mode::kAway) return Activity::kIdle;

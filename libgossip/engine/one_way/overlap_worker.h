@@ -91,7 +91,7 @@ class OverlapWorker final : public Worker {
     bool is_written_off = false;                // it is lost
   };
 
-  transport::Activity look();
+  transport::Activity poll();
   bool absorb_arrived();
   bool absorb_from(Rank sender);
   void send();
