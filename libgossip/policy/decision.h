@@ -23,8 +23,8 @@ struct Decision {
   /// options say. Of methods of pairs that are not paced. At least 0.
   std::optional<double> exchanges = {};
   /// When the rounds of the step close; without: when all neighbors' values are there. Of methods
-  /// that bear a neighbor's value being left out (docs/waiting.md). It must outlive the step, and
-  /// learns from it; ranks may have different ones.
+  /// that bear a neighbor's value being left out (docs/waiting.md). It must outlive the
+  /// steps up to leave(), of which it learns late; ranks may have different ones.
   WaitPolicy* wait = nullptr;
 };
 
