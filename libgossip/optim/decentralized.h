@@ -212,6 +212,10 @@ class Decentralized : public torch::optim::Optimizer {
                 const std::function<StagedMethod()>& make_method,
                 const topology::Schedule& schedule, const Settings& settings);
 
+  /// What makes the worker of a synchronous method. Throws gossip::Error where the local optimizer
+  /// does not tell the learning rate that the method needs.
+  [[nodiscard]] MakeWorker make_staged(const StagedMethod& method, const Settings& settings);
+
   /// What the collective calls of a constructor belong to while the result lives.
   [[nodiscard]] static CollectiveCall construction(std::chrono::milliseconds timeout);
 
@@ -261,7 +265,6 @@ class Decentralized : public torch::optim::Optimizer {
   /// Where this rank is while it does not train.
   enum class Away { kNo, kPaused, kMean };
 
-  [[nodiscard]] MakeWorker make_staged(const StagedMethod& method, const Settings& settings);
   [[nodiscard]] engine::StagedWorker::Caller make_caller(
       const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
       const std::function<void()>& local_update);

@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
 #include <utility>
 
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/optim/push_sum.h>
+#include <libgossip/topology/directed.h>
 
 namespace gossip::optim {
 namespace {
 
-std::unique_ptr<engine::Worker> make_worker(transport::Group& group,
-                                            const topology::Schedule& schedule,
-                                            model::FlatModel& model,
-                                            std::function<void()> local_update,
-                                            const PushSumOptions& options) {
-  const engine::PushSumWorkerOptions worker{.timeout = options.timeout(),
-                                            .on_lost_neighbor = options.on_lost_neighbor()};
-  if (options.overlap()) {
-    return std::make_unique<engine::OverlapWorker>(group, schedule, model.parameters(),
-                                                   std::move(local_update), worker);
-  }
-  return std::make_unique<engine::PushSumWorker>(group, schedule, model.parameters(),
-                                                 std::move(local_update), worker);
+StagedMethod in_rounds(const topology::Schedule& schedule) {
+  return {std::make_shared<const algorithm::PushSumSGD>(),
+          {topology::with_row_weights(schedule), topology::with_column_weights(schedule)}};
 }
 
 }  // namespace
+
+Decentralized::Settings PushSum::settings_of(const PushSumOptions& options) {
+  return {.initial = options.initial(),
+          .timeout = options.timeout(),
+          .on_lost_neighbor = options.on_lost_neighbor(),
+          .name = "push-sum",
+          .text = fmt::format("overlap {}, on_lost_neighbor {}, initial {}", options.overlap(),
+                              static_cast<int>(options.on_lost_neighbor()),
+                              static_cast<int>(options.initial()))};
+}
 
 PushSum::PushSum(transport::Group& group, torch::nn::Module& module,
                  std::unique_ptr<torch::optim::Optimizer> local, const topology::Schedule& schedule,
                  const PushSumOptions& options)
     : Decentralized(
           group, module, std::move(local),
-          [&group, schedule, options]() -> MakeWorker {
+          [&]() -> MakeWorker {
+            if (!options.overlap()) return make_staged(in_rounds(schedule), settings_of(options));
             return [&group, schedule, options](model::FlatModel& model,
                                                std::function<void()> local_update) {
-              return make_worker(group, schedule, model, std::move(local_update), options);
+              return std::make_unique<engine::OverlapWorker>(
+                  group, schedule, model.parameters(), std::move(local_update),
+                  engine::OverlapWorkerOptions{.timeout = options.timeout(),
+                                               .on_lost_neighbor = options.on_lost_neighbor()});
             };
           },
-          schedule,
-          {.initial = options.initial(),
-           .timeout = options.timeout(),
-           .name = "push-sum",
-           .text = fmt::format("overlap {}, on_lost_neighbor {}, initial {}", options.overlap(),
-                               static_cast<int>(options.on_lost_neighbor()),
-                               static_cast<int>(options.initial()))}) {}
+          schedule, settings_of(options)) {}
 
 }  // namespace gossip::optim

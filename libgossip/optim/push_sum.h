@@ -23,17 +23,18 @@ struct PushSumOptions {
   TORCH_ARG(OnLostNeighbor, on_lost_neighbor) = OnLostNeighbor::kError;
 };
 
-/// SGP and, with `overlap`, overlapped SGP (algorithm::PushSum; Assran et al. 2019, arXiv
-/// 1811.10792): senders split what they have among receivers and themselves, and nobody needs to
-/// answer. \f$ U \leftarrow P (U - \eta G(Z)),\ w \leftarrow P w,\ z_i = u_i / w_i \f$; the module
-/// holds z. The topology may be any directed one whose rounds connect all ranks. Where all its
-/// matrices are column stochastic their columns say how a sender splits; otherwise it does so
-/// evenly.
+/// SGP (algorithm::PushSumSGD) and, with `overlap`, overlapped SGP (algorithm::PushSum; Assran et
+/// al. 2019, arXiv 1811.10792): senders split what they have among receivers and themselves, and
+/// nobody needs to answer. \f$ U \leftarrow P (U - \eta G(Z)),\ w \leftarrow P w,\ z_i = u_i / w_i
+/// \f$; the module holds z. The topology may be any directed one whose rounds connect all ranks.
+/// Where all its matrices are column stochastic their columns say how a sender splits; otherwise it
+/// does so evenly.
 ///
 /// Without `overlap` step() waits for the in-neighbors of the round, and all ranks make the same
-/// steps. With it step() never waits: see engine::OverlapWorker; ranks may make different numbers
-/// of steps, so end the loop when job_steps() reaches the budget. with_mean_model(), paused() and
-/// destruction then wait until all ranks come, and serve their neighbors meanwhile.
+/// steps; one under no_sync() moves u by the local update, and z with it. With `overlap` step()
+/// never waits: see engine::OverlapWorker; ranks may make different numbers of steps, so end the
+/// loop when job_steps() reaches the budget. with_mean_model(), paused() and destruction then wait
+/// until all ranks come, and serve their neighbors meanwhile.
 ///
 /// With `overlap` the update acts on z: \f$ u_i \leftarrow u_i - \eta w_i g_i(z_i) \f$. Weights
 /// change all the time there, and a full step on u would move z by \f$ 1 / w_i \f$ of its length.
@@ -54,6 +55,9 @@ class PushSum final : public Decentralized {
   PushSum(transport::Group& group, torch::nn::Module& module, Local local,
           const topology::Schedule& schedule, const PushSumOptions& options = {})
       : PushSum(group, module, std::make_unique<Local>(std::move(local)), schedule, options) {}
+
+ private:
+  [[nodiscard]] static Settings settings_of(const PushSumOptions& options);
 };
 
 }  // namespace gossip::optim

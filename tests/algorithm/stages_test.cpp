@@ -13,6 +13,7 @@
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/algorithm/push_diging.h>
 #include <libgossip/algorithm/push_pull.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/base/error.h>
 
 namespace gossip::algorithm {
@@ -137,6 +138,13 @@ TEST(PushDIGing, PushesTheWeightWithTheModel) {
   EXPECT_EQ(words(PushDIGing(), 3), "evaluate 3=+2+1 0=+0 update3 push0w+3 0=+0");
   EXPECT_TRUE(PushDIGing().pushes());
   EXPECT_TRUE(PushDIGing().skips_rounds());
+}
+
+TEST(PushSumSGD, PushesTheNumeratorBesideTheModel) {
+  EXPECT_EQ(words(PushSumSGD(), 3), "evaluate update 2=+2+0 push2w 0=+2 2=+2-0");
+  EXPECT_EQ(PushSumSGD().state().front(), "push-sum");
+  EXPECT_EQ(PushSumSGD().mixing_needs(), MixingNeeds::kDirected);
+  EXPECT_FALSE(PushSumSGD().skips_rounds()) << "a step without communication uses no round";
 }
 
 TEST(PushPull, SkipsTheRoundsOfStepsThatDoNotCommunicate) {

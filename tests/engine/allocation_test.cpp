@@ -9,11 +9,12 @@
 #include <thread>
 
 #include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"
@@ -116,8 +117,10 @@ long allocations_of_steps(int ranks, Make make) {
 using transport::Group;
 
 std::unique_ptr<Worker> push_sum(Group& group, std::vector<double>& model) {
-  return std::make_unique<PushSumWorker>(group, topology::directed_ring(group.size()),
-                                         std::vector<VectorView>{std::span<double>(model)}, [] {});
+  return std::make_unique<StagedWorker>(group, std::make_shared<algorithm::PushSumSGD>(),
+                                        topology::directed_ring(group.size()),
+                                        StagedWorker::Vectors{{std::span<double>(model)}, {}},
+                                        StagedWorker::Caller{.local_update = [] {}});
 }
 
 std::unique_ptr<Worker> overlapped(Group& group, std::vector<double>& model) {

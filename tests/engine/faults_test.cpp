@@ -8,12 +8,13 @@
 #include <thread>
 
 #include <libgossip/algorithm/ad_psgd.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
 #include "engine/engine_test_support.h"
@@ -290,8 +291,9 @@ TEST(PushSumUnderFaults, ASilentNeighborMayBeDropped) {
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank), 1.0};
-    PushSumWorker worker(*group, topology::complete(4), {std::span<double>(own)}, [] {},
-                         {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
+    StagedWorker worker(*group, std::make_shared<algorithm::PushSumSGD>(), topology::complete(4),
+                        {{std::span<double>(own)}, {}}, {.local_update = [] {}},
+                        {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
     worker.finish();
     group->barrier();
     if (rank == 2) cluster.faults().pause(2);

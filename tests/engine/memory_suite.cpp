@@ -3,13 +3,14 @@
 // transport/on_ranks.h.
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/algorithm/gossip_sgd.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 
@@ -67,12 +68,14 @@ TEST_P(MemoryTest, IsWhatTheDocumentationSays) {
       expect_copies(group, *worker, documented);
     };
 
-    in_turn(
-        std::make_unique<StagedWorker>(
-            group, std::make_shared<algorithm::GossipSGD>(), ring, StagedWorker::Vectors{model, {}},
-            StagedWorker::Caller{.local_update = [] {}, .average_gradient = {}}),
-        {1, 1 + neighbors});
-    in_turn(std::make_unique<PushSumWorker>(group, ring, model, [] {}), {2, 2 + neighbors});
+    const auto in_rounds = [&](std::shared_ptr<const algorithm::Algorithm> method) {
+      return std::make_unique<StagedWorker>(group, std::move(method), ring,
+                                            StagedWorker::Vectors{model, {}},
+                                            StagedWorker::Caller{.local_update = [] {}});
+    };
+
+    in_turn(in_rounds(std::make_shared<algorithm::GossipSGD>()), {1, 1 + neighbors});
+    in_turn(in_rounds(std::make_shared<algorithm::PushSumSGD>()), {2, 2 + neighbors});
     in_turn(std::make_unique<OverlapWorker>(group, ring, model, [] {}), {3, 5});
     in_turn(std::make_unique<AsyncGossipWorker>(group, ring, model, [] {}), {3, 3 + 2 * neighbors});
     in_turn(std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(), ring, shapes,

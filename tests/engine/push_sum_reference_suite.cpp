@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Push-sum's iterates against the reference on 8 ranks: see transport/on_ranks.h.
 #include <chrono>
+#include <memory>
 #include <string>
 
-#include <libgossip/engine/one_way/push_sum_worker.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
+#include <libgossip/engine/rounds/staged_worker.h>
+#include <libgossip/topology/directed.h>
 
 #include "engine/engine_test_support.h"
 #include "engine/quadratic.h"
@@ -44,8 +47,12 @@ TEST_P(PushSumReference, IteratesAgree) {
       const std::vector<double> gradient = problem.gradient(group.rank(), x);
       for (std::size_t k = 0; k < x.size(); ++k) x[k] -= method.rate * gradient[k];
     };
-    PushSumWorker worker(group, method.schedule(problem), {std::span<double>(x)}, update,
-                         {.timeout = std::chrono::seconds(30)});
+    const topology::Schedule schedule = method.schedule(problem);
+    StagedWorker worker(
+        group, std::make_shared<algorithm::PushSumSGD>(),
+        {topology::with_row_weights(schedule), topology::with_column_weights(schedule)},
+        {{std::span<double>(x)}, {}}, {.local_update = update},
+        {.timeout = std::chrono::seconds(30)});
 
     int step = 0;
     for (const int snapshot : test::kReferenceSteps) {

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
+#include <libgossip/engine/rounds/staged_worker.h>
+#include <libgossip/topology/directed.h>
 
 #include "engine/engine_test_support.h"
 
@@ -20,7 +24,7 @@ using test::on_ranks;
 using test::start_value;
 using transport::Group;
 
-const PushSumWorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
+const OverlapWorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
 
 /// Column stochastic at no rank when split by its rows: a directed ring with two shortcuts.
 topology::Graph uneven(int size) {
@@ -36,6 +40,16 @@ std::vector<double> start(Rank rank, std::size_t size) {
   std::vector<double> values(size);
   for (std::size_t k = 0; k < size; ++k) values[k] = start_value(rank, 0, k);
   return values;
+}
+
+StagedWorker in_rounds(Group& group, const topology::Schedule& schedule,
+                       std::vector<VectorView> model, std::function<void()> local_update) {
+  return {group,
+          std::make_shared<algorithm::PushSumSGD>(),
+          {topology::with_row_weights(schedule), topology::with_column_weights(schedule)},
+          {std::move(model), {}},
+          {.local_update = std::move(local_update)},
+          {.timeout = std::chrono::seconds(30)}};
 }
 
 double mean_start(int size, std::size_t k) {
@@ -55,9 +69,8 @@ TEST_P(PushSumTest, RoundsOnADirectedGraphAverage) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 3);
     std::vector<float> single(5, static_cast<float>(group.rank()));
-    PushSumWorker worker(
-        group, uneven(group.size()), {std::span<double>(own), std::span<float>(single)}, [] {},
-        kOptions);
+    StagedWorker worker = in_rounds(group, uneven(group.size()),
+                                    {std::span<double>(own), std::span<float>(single)}, [] {});
 
     for (int step = 0; step < 300; ++step) worker.finish();
 
@@ -77,14 +90,39 @@ TEST_P(PushSumTest, RoundsOnADirectedGraphAverage) {
   });
 }
 
+/// Also where weights differ: what a local update adds to z it adds to u.
+TEST_P(PushSumTest, RoundsKeepTheSumsOfNumeratorsAndWeights) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own = start(group.rank(), 2);
+    std::vector<float> single(3, static_cast<float>(group.rank()));
+    StagedWorker worker =
+        in_rounds(group, uneven(group.size()), {std::span<double>(own), std::span<float>(single)},
+                  [&] { own[1] += 0.5; });
+
+    for (int step = 1; step <= 50; ++step) {
+      worker.finish({.communicates = step % 5 != 0});
+      const double weight = worker.position().weight;
+      EXPECT_NEAR(transport::mean_of(group, weight), 1.0, 1e-12);
+      EXPECT_NEAR(transport::mean_of(group, weight * own[0]), mean_start(group.size(), 0), 1e-12);
+      EXPECT_NEAR(transport::mean_of(group, weight * own[1]),
+                  mean_start(group.size(), 1) + 0.5 * step, 1e-10);
+      EXPECT_NEAR(transport::mean_of(group, weight * single[2]), 0.5 * (group.size() - 1), 1e-4);
+      const double excess = worker.state()[0].vector.as<double>()[0];
+      EXPECT_NEAR(excess, (weight - 1.0) * own[0], 1e-12);
+    }
+    EXPECT_EQ(worker.position().round, 40);
+    EXPECT_EQ(worker.state()[0].name, "push-sum_0");
+  });
+}
+
 TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 4);
     std::vector<double> model;
     std::vector<double> excess;
     Position position;
-    PushSumWorker worker(
-        group, uneven(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; }, kOptions);
+    StagedWorker worker =
+        in_rounds(group, uneven(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; });
     for (int step = 0; step < 7; ++step) worker.finish();
     const auto state = worker.state()[0].vector.as<double>();
     model = own;
@@ -107,8 +145,8 @@ TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
 TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 2);
-    PushSumWorker worker(
-        group, uneven(group.size()), {std::span<double>(own)}, [&] { own[1] += 1.0; }, kOptions);
+    StagedWorker worker =
+        in_rounds(group, uneven(group.size()), {std::span<double>(own)}, [&] { own[1] += 1.0; });
 
     worker.finish({.communicates = false});
 
@@ -119,22 +157,20 @@ TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
   });
 }
 
-TEST_P(PushSumTest, ARoundThatFailsLeavesTheModelWithItsWeight) {
+TEST_P(PushSumTest, ARoundThatFailsLeavesTheModelAsTheLocalUpdateMadeIt) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     std::vector<double> own = start(group.rank(), 4);
-    PushSumWorker worker(
-        group, topology::complete(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; },
-        kOptions);
+    StagedWorker worker = in_rounds(group, topology::complete(group.size()),
+                                    {std::span<double>(own)}, [&] { own[0] += 0.25; });
     if (group.rank() == group.size() - 1) {
       worker.leave();
     } else {
       expect_throw<Error>([&] { worker.finish(); }, {"left the training loop"});
       EXPECT_EQ(worker.position().step, 0);
-      const std::span<const double> excess = worker.state()[0].vector.as<double>();
-      for (std::size_t k = 0; k < own.size(); ++k) {
-        EXPECT_NEAR(excess[k], (worker.position().weight - 1.0) * own[k], 1e-12);
-      }
+      std::vector<double> expected = start(group.rank(), 4);
+      expected[0] += 0.25;
+      EXPECT_EQ(own, expected);
     }
     group.barrier();
   });
@@ -143,13 +179,15 @@ TEST_P(PushSumTest, ARoundThatFailsLeavesTheModelWithItsWeight) {
 TEST_P(PushSumTest, ATopologyOfAnotherSizeIsRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};
-    const auto make = [&](auto* type) {
-      using Type = std::remove_pointer_t<decltype(type)>;
-      Type(
-          group, topology::ring(group.size() + 1), {std::span<double>(own)}, [] {}, kOptions);
-    };
-    expect_throw<Error>([&] { make(static_cast<PushSumWorker*>(nullptr)); }, {"is made for"});
-    expect_throw<Error>([&] { make(static_cast<OverlapWorker*>(nullptr)); }, {"is made for"});
+    const topology::Graph ring = topology::ring(group.size() + 1);
+    expect_throw<Error>([&] { in_rounds(group, ring, {std::span<double>(own)}, [] {}); },
+                        {"is made for"});
+    expect_throw<Error>(
+        [&] {
+          OverlapWorker(
+              group, ring, {std::span<double>(own)}, [] {}, kOptions);
+        },
+        {"is made for"});
   });
 }
 

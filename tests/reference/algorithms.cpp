@@ -6,7 +6,6 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/suggest.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/families.h>
 
@@ -32,11 +31,6 @@ class WorkerOfProblem {
         x_[k] -= plan_.rate * momentum_[k];
       }
     };
-    if (!plan.make) {
-      worker_ = std::make_unique<engine::PushSumWorker>(
-          group, plan.matrices->push, std::vector<VectorView>{std::span<double>(x_)}, update);
-      return;
-    }
     // The matrices are the file's, and may be what a method does not bear.
     worker_ = std::make_unique<engine::StagedWorker>(
         group, plan.make(group.rank()),

@@ -22,6 +22,7 @@
 #include <libgossip/algorithm/momentum_tracking.h>
 #include <libgossip/algorithm/push_diging.h>
 #include <libgossip/algorithm/push_pull.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/algorithm/qg_dsgdm.h>
 #include <libgossip/algorithm/scaffold.h>
 #include <libgossip/algorithm/slowmo.h>
@@ -181,7 +182,9 @@ ordered_json push_sum_arrays(const Snapshot& snapshot) {
 }
 
 Plan push_sum(const ReferenceProblem& problem, const std::string& name) {
-  Plan plan{.matrices = problem.matrices(name, "C"), .arrays = push_sum_arrays};
+  Plan plan{.make = maker<algorithm::PushSumSGD>(),
+            .matrices = problem.matrices(name, "C"),
+            .arrays = push_sum_arrays};
   plan.is_averaging_only = name == "push_sum_average";
   if (!plan.is_averaging_only) plan.rate = problem.number(name, "eta");
   return plan;

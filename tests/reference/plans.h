@@ -34,7 +34,7 @@ struct ReferenceSnapshot {
 
 /// How an algorithm of the file is run with this library.
 struct ReferencePlan {
-  /// Of one worker; empty: push-sum.
+  /// Of one worker.
   std::function<std::shared_ptr<const algorithm::Algorithm>(Rank rank)> make = {};
   std::optional<engine::Matrices> matrices = {};
   double rate = 0.0;

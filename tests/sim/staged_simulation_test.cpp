@@ -23,6 +23,7 @@
 #include <libgossip/algorithm/local_sgd.h>
 #include <libgossip/algorithm/push_diging.h>
 #include <libgossip/algorithm/push_pull.h>
+#include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/algorithm/scaffold.h>
 #include <libgossip/base/error.h>
 #include <libgossip/sim/staged_simulation.h>
@@ -133,6 +134,8 @@ std::vector<Case> cases() {
       {"extra", all_of<algorithm::EXTRA>(), w},
       {"led", all_of<algorithm::LED>(4, 0.25), lazy, "alpha", 4},
       {"kgt", all_of<algorithm::KGT>(4, 1.0), w, "eta_c", 4},
+      {"sgp", all_of<algorithm::PushSumSGD>(), directed()},
+      {"sgp_one_peer_exp", all_of<algorithm::PushSumSGD>(), matrices("sgp_one_peer_exp", "C")},
       {"push_diging", all_of<algorithm::PushDIGing>(), directed()},
       {"ab", all_of<PushPull>(PushPullOrder::kAB), directed()},
       {"push_pull", all_of<PushPull>(PushPullOrder::kPushPull), directed()},

@@ -46,7 +46,7 @@ int slots_of(std::size_t bytes, std::size_t peers, bool may_drop) {
 
 OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedule,
                              std::vector<VectorView> model, std::function<void()> local_update,
-                             const PushSumWorkerOptions& options)
+                             const OverlapWorkerOptions& options)
     : group_(group),
       schedule_(std::move(schedule)),
       local_update_(std::move(local_update)),
@@ -57,7 +57,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
                   {.timeout = options.timeout,
                    .on_lost_neighbor = options.on_lost_neighbor,
                    .counts_messages = true}),
-      vectors_(model, LocalStep::kOnModel),
+      vectors_(model),
       edges_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
   if (group.size() == 1) return;

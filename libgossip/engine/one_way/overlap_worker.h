@@ -5,6 +5,7 @@
 /// The driver of push-sum without rounds.
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -16,13 +17,18 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/one_way/push_sum_vectors.h>
-#include <libgossip/engine/one_way/push_sum_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
+
+/// Options of an OverlapWorker.
+struct OverlapWorkerOptions {
+  std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
+  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+};
 
 /// Overlapped SGP: nobody waits. After each step a rank sends half of what it has to a receiver of
 /// its round (one of them after the other, where there are several), if its weight allows (see
@@ -54,7 +60,7 @@ class OverlapWorker final : public Worker {
   /// `model` must outlive the worker. Throws gossip::Error on every rank when the schedule is for
   /// another number of ranks, is not consistent, or does not connect all ranks.
   OverlapWorker(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> model,
-                std::function<void()> local_update, const PushSumWorkerOptions& options = {});
+                std::function<void()> local_update, const OverlapWorkerOptions& options = {});
   ~OverlapWorker() override;
 
   void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
@@ -108,7 +114,7 @@ class OverlapWorker final : public Worker {
   transport::Group& group_;
   topology::Schedule schedule_;
   std::function<void()> local_update_;
-  PushSumWorkerOptions options_;
+  OverlapWorkerOptions options_;
   topology::Graph graph_;  // of all rounds; made by the checks, first
   std::vector<Rank> peers_;
   Membership membership_;

@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/one_way/push_sum_vectors.h>
 #include <libgossip/kernels/vector.h>
-#include <libgossip/topology/checks.h>
 
 namespace gossip::engine {
-namespace {
 
-bool is_column_stochastic(const topology::Schedule& schedule) {
-  try {
-    topology::validate_column_stochastic(schedule);
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-}  // namespace
-
-PushSumVectors::PushSumVectors(const std::vector<VectorView>& model, LocalStep local_step)
-    : local_step_(local_step), model_(model), layout_(model), memory_(layout_.bytes()) {
+PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
+    : model_(model), layout_(model), memory_(layout_.bytes()) {
   GOSSIP_CHECK(!model.empty(), "Push-sum got a model of no vectors.");
   for (std::size_t v = 0; v < model.size(); ++v) {
     excess_.push_back(layout_.view(memory_, v));
@@ -33,9 +19,7 @@ PushSumVectors::PushSumVectors(const std::vector<VectorView>& model, LocalStep l
 }
 
 void PushSumVectors::open() {
-  if (local_step_ == LocalStep::kOnModel && weight_of_model_ != 1.0) {
-    add_model(weight_of_model_ - 1.0);  // and once more the rules
-  }
+  if (weight_of_model_ != 1.0) add_model(weight_of_model_ - 1.0);  // and once more the rules
   for (algorithm::PushSum& rule : rules_) rule.open();
 }
 
@@ -58,10 +42,8 @@ void PushSumVectors::close() {
   for (algorithm::PushSum& rule : rules_) rule.close();
   weight_of_model_ = weight();
   has_news_ = false;
-  if (local_step_ == LocalStep::kOnModel) {
-    for (const VectorView& excess : excess_) {
-      visit(excess, []<class T>(std::span<T> values) { std::ranges::fill(values, T{0}); });
-    }
+  for (const VectorView& excess : excess_) {
+    visit(excess, []<class T>(std::span<T> values) { std::ranges::fill(values, T{0}); });
   }
 }
 
@@ -89,28 +71,6 @@ std::vector<StateVector> PushSumVectors::state() {
     result.push_back({fmt::format("push-sum_{}", v), excess_[v]});
   }
   return result;
-}
-
-PushSumShares::PushSumShares(const topology::Schedule& schedule)
-    : is_even_(!is_column_stochastic(schedule)) {
-  if (is_even_) topology::validate_consistent(schedule);
-}
-
-int PushSumShares::most_messages(const topology::Schedule& schedule) const {
-  if (is_even_) return 1;
-  constexpr int kRoundsExamined = 64;  // of a schedule that never repeats
-  const int rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
-  std::size_t most = 1;
-  topology::Neighborhood neighborhood;
-  for (int round = 0; round < rounds; ++round) {
-    for (Rank rank = 0; rank < schedule.size(); ++rank) {
-      schedule.neighborhood(round, rank, neighborhood);
-      std::set<double> shares;
-      for (const topology::Neighbor& receiver : neighborhood.out) shares.insert(receiver.weight);
-      most = std::max(most, shares.size());
-    }
-  }
-  return static_cast<int>(most);
 }
 
 }  // namespace gossip::engine

@@ -12,22 +12,17 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/worker.h>
-#include <libgossip/topology/schedule.h>
 
 namespace gossip::engine {
 
-/// What a local update of the model does to the numerator.
-enum class LocalStep {
-  kOnNumerator,  ///< \f$ u \leftarrow u + \Delta \f$: z moves by \f$ \Delta / w \f$, as in SGP
-  kOnModel,  ///< \f$ u \leftarrow u + w \Delta \f$: z moves by \f$ \Delta \f$, whatever the weight
-};
-
 /// algorithm::PushSum on all vectors of a model together, with the memory that it takes: one more
-/// copy of the model. Local; not for calls from several threads.
+/// copy of the model. A local update acts on the model, not on the numerator: \f$ u \leftarrow u +
+/// w \Delta \f$, so that z moves by \f$ \Delta \f$, whatever the weight. Local; not for calls
+/// from several threads.
 class PushSumVectors {
  public:
   /// The memory of `model` must outlive this object. The weight is 1, and the model the numerator.
-  PushSumVectors(const std::vector<VectorView>& model, LocalStep local_step);
+  explicit PushSumVectors(const std::vector<VectorView>& model);
 
   /// See algorithm::PushSum. Between rounds absorb() is allowed, too: it leaves the model alone
   /// until the next close().
@@ -43,8 +38,8 @@ class PushSumVectors {
   [[nodiscard]] bool may_send() const { return rules_.front().may_send(); }
   void restore(double weight);
 
-  /// What the numerators exceed the model by (kOnNumerator), or the model times the weight of the
-  /// last close() (kOnModel): then zero but for what was absorbed since.
+  /// What the numerators exceed the model times the weight of the last close() by: zero but for
+  /// what was absorbed since.
   [[nodiscard]] std::vector<StateVector> state();
 
   [[nodiscard]] const MessageLayout& layout() const noexcept { return layout_; }
@@ -53,7 +48,6 @@ class PushSumVectors {
  private:
   void add_model(double factor);
 
-  LocalStep local_step_;
   double weight_of_model_ = 1.0;  // at the last close()
   bool has_news_ = false;
   std::vector<VectorView> model_;
@@ -61,28 +55,6 @@ class PushSumVectors {
   std::vector<std::byte> memory_;
   std::vector<VectorView> excess_;
   std::vector<algorithm::PushSum> rules_;  // their weights are the same at all times
-};
-
-/// How a sender splits what it has.
-class PushSumShares {
- public:
-  /// By the columns of the schedule's matrices where all of them are column stochastic (one period;
-  /// the first 64 rounds of a schedule that never repeats); else evenly among the receivers of a
-  /// round and the sender. Throws gossip::Error for a schedule that is not consistent.
-  explicit PushSumShares(const topology::Schedule& schedule);
-
-  /// What one of the `receivers` that a sender has in a round gets.
-  [[nodiscard]] double share(const topology::Neighbor& receiver, std::size_t receivers) const {
-    return is_even_ ? 1.0 / (1.0 + static_cast<double>(receivers)) : receiver.weight;
-  }
-
-  [[nodiscard]] bool is_even() const noexcept { return is_even_; }
-
-  /// The most messages of different shares that a sender has in a round.
-  [[nodiscard]] int most_messages(const topology::Schedule& schedule) const;
-
- private:
-  bool is_even_;
 };
 
 }  // namespace gossip::engine
