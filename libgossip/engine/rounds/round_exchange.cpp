@@ -19,10 +19,13 @@ constexpr std::size_t kSecondSlotBytes = std::size_t{1} << 20U;
 /// How often a rank that waits looks who is lost.
 constexpr std::chrono::milliseconds kLossesEvery{100};
 
-/// Two messages to each neighbor that may get lost, as far as a channel has room for them.
-int slots_of(std::size_t bytes, int most_neighbors, bool may_drop) {
+/// Two messages to each neighbor that may get lost, as far as a channel has room for them. A lost
+/// rank may have left more unread of what is pushed to it: its senders need not wait for it.
+int slots_of(std::size_t bytes, int most_neighbors, bool may_drop, bool is_pushing) {
   const int slots = bytes <= kSecondSlotBytes ? 2 : 1;
-  return may_drop ? std::min(transport::kMostMemorySlots, slots + 2 * most_neighbors) : slots;
+  if (!may_drop) return slots;
+  return is_pushing ? transport::kMostMemorySlots
+                    : std::min(transport::kMostMemorySlots, slots + 2 * most_neighbors);
 }
 
 }  // namespace
@@ -45,7 +48,7 @@ RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
   };
   const int senders = most_senders(matrices_, used_);
   channel_ = group.make_channel({.capacity_bytes = bytes,
-                                 .slots = slots_of(bytes, senders, may_drop()),
+                                 .slots = slots_of(bytes, senders, may_drop(), used_.push),
                                  .timeout = patience.timeout,
                                  .while_waiting = while_waiting,
                                  .receive_slots = senders,
