@@ -119,6 +119,78 @@ TEST(MixerUnderFaults, SeveralSilentNeighborsMayBeDroppedAtOnce) {
   EXPECT_NEAR(models[2], 1.5, 1e-9);
 }
 
+/// Columns that sum to 1, with different shares; rows do not.
+topology::Schedule uneven_columns() {
+  return {topology::MixingMatrix({{0.25, 0.10, 0.40, 0.05},
+                                  {0.30, 0.40, 0.20, 0.15},
+                                  {0.35, 0.20, 0.10, 0.30},
+                                  {0.10, 0.30, 0.30, 0.50}}),
+          "uneven-columns"};
+}
+
+/// What its senders keep of it, vectors and push-sum weight follow alike, so that those that are
+/// left keep what they have together.
+TEST(MixerUnderFaults, WhatALostReceiverWouldHaveGotStaysWithItsSenders) {
+  std::array<double, 4> models{};
+  std::array<std::array<double, 4>, 2> weights{};
+  Cluster cluster(4);
+  run_ranks(4, [&](int rank) {
+    const auto self = static_cast<std::size_t>(rank);
+    const auto group = cluster.group(rank);
+    std::vector<double> own{static_cast<double>(rank), 1.0};
+    std::vector<float> single{1.0F};
+    double weight = 1.0;
+    Membership membership(*group, topology::complete(4).out_neighbors(rank),
+                          {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
+    Mixer mixer(*group, uneven_columns(),
+                {.pulled = {}, .pushed = {std::span<double>(own), std::span<float>(single)}},
+                kPatient, &membership);
+    weight = mixer.mix(0, weight);
+    group->barrier();
+    if (rank == 2) cluster.faults().pause(2);
+    group->barrier();
+
+    if (rank != 2) {
+      for (std::int64_t round = 1; round < 60; ++round) weight = mixer.mix(round, weight);
+      weights[0][self] = weight;
+      for (std::int64_t round = 60; round < 90; ++round) weight = mixer.mix(round, weight);
+      weights[1][self] = weight;
+      Counters counters = mixer.counters();
+      membership.add_to(counters);
+      EXPECT_EQ(counters.neighbors_lost, 1);
+      EXPECT_EQ(counters.halves_lost, 0);
+      EXPECT_GT(counters.mass_lost, 0.0);
+      EXPECT_NEAR(own[1], weight, 1e-12);
+      EXPECT_NEAR(single[0], weight, 1e-5);
+      models[self] = own[0] / weight;
+    }
+    group->barrier();
+  });
+  EXPECT_NEAR(models[0], models[1], 1e-9);
+  EXPECT_NEAR(models[0], models[3], 1e-9);
+  const auto sum = [](const std::array<double, 4>& of) { return of[0] + of[1] + of[3]; };
+  EXPECT_NEAR(sum(weights[1]), sum(weights[0]), 1e-12);
+  EXPECT_GT(sum(weights[0]), 0.5);
+}
+
+TEST(MixerUnderFaults, PullsAndPushesTogetherCannotDropANeighbor) {
+  Cluster cluster(3);
+  run_ranks(3, [&](int rank) {
+    const auto group = cluster.group(rank);
+    std::vector<double> pulled{1.0};
+    std::vector<double> pushed{1.0};
+    Membership membership(*group, topology::ring(3).out_neighbors(rank),
+                          {.on_lost_neighbor = OnLostNeighbor::kDrop});
+    test::expect_throw<Error>(
+        [&] {
+          Mixer(*group, topology::ring(3),
+                {.pulled = {std::span<double>(pulled)}, .pushed = {std::span<double>(pushed)}},
+                kPatient, &membership);
+        },
+        {"cannot go on without a lost neighbor"});
+  });
+}
+
 TEST(MixerUnderFaults, NeighborsThatAreNotMutualCannotBeDropped) {
   Cluster cluster(4);
   run_ranks(4, [&](int rank) {
