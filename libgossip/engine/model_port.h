@@ -38,19 +38,20 @@ class ModelPort {
   /// Where the gradient is now, as pieces that together cover it, for methods that read it.
   [[nodiscard]] virtual const std::vector<VectorPiece>& find_gradient() = 0;
 
-  /// Memory for the gradient, which stays there, for methods that change it or take its mean. What
-  /// shall travel with the mean, may be among it.
+  /// Memory for the gradient, of the model's types and sizes, for methods that change it.
   [[nodiscard]] virtual std::vector<VectorView> gradient() = 0;
 
-  /// Keeps gradient() alive, so that its mean needs no copy; see Group::make_mean(). May be null.
-  [[nodiscard]] virtual std::shared_ptr<const void> gradient_memory() { return nullptr; }
-
-  /// Brings gradient() up to date, for methods that change it, and tells the bytes that it read and
-  /// wrote.
+  /// Brings gradient() up to date, and tells the bytes that it read and wrote.
   virtual std::size_t load_gradient() { return 0; }
 
-  /// Ends the mean of gradient() itself, and puts it where local_update() reads it; or does
-  /// nothing, says no, and finds it in gradient().
+  /// What the mean is taken of, for methods that average the gradient: what travels with it may be
+  /// there, too.
+  [[nodiscard]] virtual std::vector<VectorView> gradient_to_average() { return gradient(); }
+
+  /// Keeps that alive, so that its mean needs no copy; see Group::make_mean(). May be null.
+  [[nodiscard]] virtual std::shared_ptr<const void> gradient_memory() { return nullptr; }
+
+  /// Ends the mean itself, and puts it where local_update() reads it; or does nothing, and says no.
   virtual bool average_gradient() { return false; }
 };
 

@@ -13,6 +13,7 @@
 #include <libgossip/algorithm/all_reduce.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/narrow.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/model/memory.h>
 #include <libgossip/optim/all_reduce.h>
 #include <libgossip/topology/families.h>

@@ -16,10 +16,8 @@ AsyncGossip::AsyncGossip(transport::Group& group, torch::nn::Module& module,
                 .exponent = options.exponent(),
                 .timeout = options.timeout(),
                 .on_lost_neighbor = options.on_lost_neighbor()};
-            return [&group, schedule, worker](model::FlatModel& model,
-                                              std::function<void()> local_update) {
-              return std::make_unique<engine::AsyncGossipWorker>(
-                  group, schedule, model.parameters(), std::move(local_update), worker);
+            return [&group, schedule, worker](engine::ModelPort& port) {
+              return std::make_unique<engine::AsyncGossipWorker>(group, schedule, port, worker);
             };
           },
           schedule,

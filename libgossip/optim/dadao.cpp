@@ -9,6 +9,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/optim/curvature.h>
 #include <libgossip/optim/dadao.h>
@@ -21,15 +22,16 @@ struct DADAO::Run {
   std::shared_ptr<const algorithm::DADAO> method;
   double weight_decay = 0.0;
   std::int64_t average_from = -1;
-  model::FlatModel* model = nullptr;
+  engine::ModelPort* model = nullptr;
+  std::unique_ptr<engine::PlainPort> port;  // the worker's: step() in place of the local optimizer
   engine::PairWorker* worker = nullptr;
   algorithm::DivergenceGuard guard;
   std::vector<std::vector<std::byte>> averages;  // of the model's vectors
   std::int64_t averaged = 0;                     // steps
 
   void step() {
-    model->gather_gradients();
-    const std::vector<VectorView> gradients = model->gradients();
+    model->load_gradient();
+    const std::vector<VectorView> gradients = model->gradient();
     double squares = 0.0;
     for (std::size_t v = 0; v < gradients.size(); ++v) {
       const std::vector<VectorView> state = worker->local_state(v);
@@ -109,10 +111,12 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
                 options.safety()));
             run->weight_decay = options.weight_decay();
             run->average_from = options.average_from();
-            return [&, graph](model::FlatModel& model, const std::function<void()>& /*update*/) {
+            return [&, graph](engine::ModelPort& model) {
               run->model = &model;
+              run->port = std::make_unique<engine::PlainPort>(
+                  model.model(), std::vector<VectorView>{}, [steps = run.get()] { steps->step(); });
               auto worker = std::make_unique<engine::PairWorker>(
-                  group, run->method, graph, model.parameters(), [run] { run->step(); },
+                  group, run->method, graph, *run->port,
                   engine::PairWorkerOptions{
                       .exchanges_per_step =
                           group.size() > 1 ? run->method->constants().rate / group.size() : 1.0,

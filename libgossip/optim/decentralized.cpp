@@ -12,6 +12,8 @@
 #include <libgossip/base/alone.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
+#include <libgossip/engine/model_port.h>
+#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/optim/borrowed_groups.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/transport/agreement.h>
@@ -48,6 +50,55 @@ std::optional<double> learning_rate_of(const torch::optim::OptimizerOptions& opt
 
 }  // namespace
 
+/// Methods that only read the gradient find it where it lies; the others work on a copy.
+class Decentralized::Port final : public engine::ModelPort {
+ public:
+  explicit Port(Decentralized& optimizer) : optimizer_(optimizer), model_(*optimizer.flat_model_) {}
+
+  [[nodiscard]] std::vector<VectorView> model() override { return model_.parameters(); }
+  void local_update() override { optimizer_.step_locally(); }
+  void local_update_along(const std::vector<VectorView>& direction) override {
+    const model::LentGradient lent(model_, direction);
+    optimizer_.step_locally();
+  }
+  [[nodiscard]] double learning_rate() override {
+    return optimizer_.learning_rate_for(optimizer_.name_);
+  }
+  [[nodiscard]] const std::vector<VectorPiece>& find_gradient() override {
+    return model_.find_gradient();
+  }
+  [[nodiscard]] std::vector<VectorView> gradient() override { return model_.gradients(); }
+  std::size_t load_gradient() override {
+    model_.gather_gradients();
+    std::size_t bytes = 0;
+    for (const VectorView& view : model_.parameters()) bytes += 2 * view.bytes();
+    return bytes;
+  }
+
+  /// And for each parameter whether this rank has a gradient of it. Of one rank nothing.
+  [[nodiscard]] std::vector<VectorView> gradient_to_average() override {
+    if (optimizer_.group_.size() == 1) return {};
+    std::vector<float>& presence = *optimizer_.gradient_presence_;
+    presence.resize(model_.entries().size() + 1);
+    std::vector<VectorView> result = model_.separate_gradients();
+    result.insert(result.begin(), std::span<float>(presence));
+    return result;
+  }
+  [[nodiscard]] std::shared_ptr<const void> gradient_memory() override {
+    if (optimizer_.group_.size() == 1) return nullptr;
+    using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+    return std::make_shared<const Both>(optimizer_.gradient_presence_, model_.gradient_memory());
+  }
+  bool average_gradient() override {
+    optimizer_.synchronize();
+    return true;
+  }
+
+ private:
+  Decentralized& optimizer_;
+  model::FlatModel& model_;
+};
+
 Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
                              std::unique_ptr<torch::optim::Optimizer> local,
                              const std::function<StagedMethod()>& make_method,
@@ -81,7 +132,8 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
   transport::require_agreement(group_, "optimizer",
                                fmt::format("'{}' with {}", name_, settings.text));
   start_alike(settings.initial);
-  worker_ = make_worker(*flat_model_, [this] { step_locally(); });
+  port_ = std::make_unique<Port>(*this);
+  worker_ = make_worker(*port_);
   try {
     flat_model_->move_to(worker_->model_memory());
     worker_->prepare();
@@ -96,25 +148,14 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
   if (method.algorithm->uses_learning_rate()) {
     static_cast<void>(learning_rate_for(method.algorithm->name()));
   }
-  return [=, this](model::FlatModel& model, std::function<void()> local_update) {
+  return [=, this](engine::ModelPort& port) {
     if (method.algorithm->mixing_needs() != algorithm::MixingNeeds::kNone) {
       transport::require_agreement(
           group_, "mixing matrices",
           description_of(method.matrices.pull) + " and " + description_of(method.matrices.push));
     }
-    engine::StagedWorker::Vectors vectors{model.parameters(), {}};
-    if (method.algorithm->averages_gradient() && group_.size() > 1) {
-      gradient_presence_->resize(model.entries().size() + 1);
-      vectors.gradient = model.separate_gradients();
-      vectors.gradient.insert(vectors.gradient.begin(), std::span<float>(*gradient_presence_));
-      vectors.gradient_memory = std::make_shared<
-          const std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
-          gradient_presence_, model.gradient_memory());
-    }
-    if (method.algorithm->changes_gradient()) vectors.gradient = model.gradients();
     return std::make_unique<engine::StagedWorker>(
-        group_, method.algorithm, method.matrices, std::move(vectors),
-        make_caller(method.algorithm, model, std::move(local_update)),
+        group_, method.algorithm, method.matrices, port,
         engine::StagedWorkerOptions{.timeout = settings.timeout,
                                     .bucket_bytes = settings.bucket_bytes,
                                     .on_lost_neighbor = settings.on_lost_neighbor,
@@ -122,25 +163,8 @@ Decentralized::MakeWorker Decentralized::make_staged(const StagedMethod& method,
   };
 }
 
-/// Methods that only read the gradient find it where it lies; the others work on a copy.
-engine::StagedWorker::Caller Decentralized::make_caller(
-    const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
-    const std::function<void()>& local_update) {
-  engine::StagedWorker::Caller caller{
-      .local_update = local_update,
-      .average_gradient = [this] { synchronize(); },
-      .local_update_along =
-          [&model, local_update](const std::vector<VectorView>& gradient) {
-            const model::LentGradient lent(model, gradient);
-            local_update();
-          },
-      .learning_rate = [this, algorithm] { return learning_rate_for(algorithm->name()); }};
-  if (algorithm->changes_gradient()) {
-    caller.load_gradient = [&model] { model.gather_gradients(); };
-  } else {
-    caller.find_gradient = [&model]() -> const auto& { return model.find_gradient(); };
-  }
-  return caller;
+engine::StagedWorker& Decentralized::staged_worker() noexcept {
+  return static_cast<engine::StagedWorker&>(*worker_);
 }
 
 std::optional<double> Decentralized::learning_rate() const {

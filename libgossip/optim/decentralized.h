@@ -18,8 +18,8 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/collective_call.h>
 #include <libgossip/engine/counters.h>
+#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/engine/rounds/matrices.h>
-#include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/local_state.h>
@@ -27,6 +27,11 @@
 #include <libgossip/optim/divergence_notice.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
+
+namespace gossip::engine {
+class ModelPort;
+class StagedWorker;
+}  // namespace gossip::engine
 
 namespace gossip::optim {
 
@@ -195,9 +200,9 @@ class Decentralized : public torch::optim::Optimizer {
     std::string text;
   };
 
-  /// Makes the worker for the flat model. `local_update` is one step of the local optimizer.
-  using MakeWorker = std::function<std::unique_ptr<engine::Worker>(
-      model::FlatModel& model, std::function<void()> local_update)>;
+  /// Makes the worker that drives the method, with the port to the flat model and the local
+  /// optimizer.
+  using MakeWorker = std::function<std::unique_ptr<engine::Worker>(engine::ModelPort& port)>;
 
   /// `plan` checks the options: it may throw gossip::Error, and then all ranks throw.
   Decentralized(transport::Group& group, torch::nn::Module& module,
@@ -228,9 +233,7 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] engine::Worker& worker() noexcept { return *worker_; }
 
   /// The worker of a synchronous method.
-  [[nodiscard]] engine::StagedWorker& staged_worker() noexcept {
-    return static_cast<engine::StagedWorker&>(*worker_);
-  }
+  [[nodiscard]] engine::StagedWorker& staged_worker() noexcept;
 
   /// The vectors whose mean over the ranks with_mean_model() shows.
   [[nodiscard]] virtual std::vector<VectorView> evaluated() { return flat_model_->parameters(); }
@@ -262,12 +265,11 @@ class Decentralized : public torch::optim::Optimizer {
   [[nodiscard]] std::vector<float>& gradient_presence() noexcept { return *gradient_presence_; }
 
  private:
+  class Port;
+
   /// Where this rank is while it does not train.
   enum class Away { kNo, kPaused, kMean };
 
-  [[nodiscard]] engine::StagedWorker::Caller make_caller(
-      const std::shared_ptr<const algorithm::Algorithm>& algorithm, model::FlatModel& model,
-      const std::function<void()>& local_update);
   [[nodiscard]] double learning_rate_for(std::string_view method) const;
   void step_locally();
   void start_alike(Initial initial);
@@ -287,6 +289,7 @@ class Decentralized : public torch::optim::Optimizer {
   std::string options_;  // as text
   std::unique_ptr<model::FlatModel> flat_model_;
   std::shared_ptr<std::vector<float>> gradient_presence_ = std::make_shared<std::vector<float>>();
+  std::unique_ptr<engine::ModelPort> port_;
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
   int suspended_ = 0;

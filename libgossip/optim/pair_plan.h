@@ -4,14 +4,12 @@
 /// @file
 /// What the optimizers of pair events share.
 
-#include <functional>
 #include <memory>
 #include <utility>
 
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pairs/pair_worker.h>
-#include <libgossip/model/flat_model.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -24,11 +22,9 @@ auto pair_plan(transport::Group& group, const topology::Schedule& schedule, Make
   return [&group, schedule, make = std::move(make), options] {
     const topology::Graph graph = engine::union_graph(schedule);
     const std::shared_ptr<const algorithm::PairAlgorithm> algorithm = make(graph);
-    return [&group, graph, algorithm, options](
-               model::FlatModel& model,
-               std::function<void()> local_update) -> std::unique_ptr<engine::Worker> {
-      return std::make_unique<engine::PairWorker>(group, algorithm, graph, model.parameters(),
-                                                  std::move(local_update), options);
+    return [&group, graph, algorithm,
+            options](engine::ModelPort& port) -> std::unique_ptr<engine::Worker> {
+      return std::make_unique<engine::PairWorker>(group, algorithm, graph, port, options);
     };
   };
 }

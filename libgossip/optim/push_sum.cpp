@@ -34,10 +34,9 @@ PushSum::PushSum(transport::Group& group, torch::nn::Module& module,
           group, module, std::move(local),
           [&]() -> MakeWorker {
             if (!options.overlap()) return make_staged(in_rounds(schedule), settings_of(options));
-            return [&group, schedule, options](model::FlatModel& model,
-                                               std::function<void()> local_update) {
+            return [&group, schedule, options](engine::ModelPort& port) {
               return std::make_unique<engine::OverlapWorker>(
-                  group, schedule, model.parameters(), std::move(local_update),
+                  group, schedule, port,
                   engine::OverlapWorkerOptions{.timeout = options.timeout(),
                                                .on_lost_neighbor = options.on_lost_neighbor()});
             };

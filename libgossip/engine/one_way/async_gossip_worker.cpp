@@ -27,13 +27,11 @@ std::vector<Rank> checked_peers(transport::Group& group, const topology::Schedul
 }  // namespace
 
 AsyncGossipWorker::AsyncGossipWorker(transport::Group& group, topology::Schedule schedule,
-                                     std::vector<VectorView> model,
-                                     std::function<void()> local_update,
-                                     const AsyncGossipWorkerOptions& options)
+                                     ModelPort& port, const AsyncGossipWorkerOptions& options)
     : group_(group),
       schedule_(std::move(schedule)),
-      model_(std::move(model)),
-      local_update_(std::move(local_update)),
+      model_(port.model()),
+      port_(port),
       options_(options),
       peers_(checked_peers(group, schedule_, options)),
       algorithm_(options.exponent),
@@ -51,7 +49,7 @@ AsyncGossipWorker::AsyncGossipWorker(transport::Group& group, topology::Schedule
 }
 
 void AsyncGossipWorker::finish(const policy::Decision& decision) {
-  local_update_();
+  port_.local_update();
   if (decision.communicates && channel_) {
     ++counters_.gossip_rounds;
     Rank blocking = -1;

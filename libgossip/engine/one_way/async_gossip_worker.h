@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <tuple>
@@ -16,6 +15,7 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
+#include <libgossip/engine/model_port.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
@@ -47,11 +47,10 @@ struct AsyncGossipWorkerOptions {
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class AsyncGossipWorker final : public Worker {
  public:
-  /// `model` must outlive the worker. Throws gossip::Error on every rank when the schedule is for
+  /// Throws gossip::Error on every rank when the schedule is for
   /// another number of ranks or is not row stochastic, or when an option is out of range; warns
   /// when it does not connect all ranks.
-  AsyncGossipWorker(transport::Group& group, topology::Schedule schedule,
-                    std::vector<VectorView> model, std::function<void()> local_update,
+  AsyncGossipWorker(transport::Group& group, topology::Schedule schedule, ModelPort& port,
                     const AsyncGossipWorkerOptions& options = {});
 
   void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
@@ -81,7 +80,7 @@ class AsyncGossipWorker final : public Worker {
   transport::Group& group_;
   topology::Schedule schedule_;
   std::vector<VectorView> model_;
-  std::function<void()> local_update_;
+  ModelPort& port_;
   AsyncGossipWorkerOptions options_;
   std::vector<Rank> peers_;  // made by the checks, first
   algorithm::AsyncGossip algorithm_;

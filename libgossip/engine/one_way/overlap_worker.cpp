@@ -44,12 +44,11 @@ int slots_of(std::size_t bytes, std::size_t peers, bool may_drop) {
 
 }  // namespace
 
-OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedule,
-                             std::vector<VectorView> model, std::function<void()> local_update,
+OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedule, ModelPort& port,
                              const OverlapWorkerOptions& options)
     : group_(group),
       schedule_(std::move(schedule)),
-      local_update_(std::move(local_update)),
+      port_(port),
       options_(options),
       graph_(checked_graph(group, schedule_)),
       peers_(graph_.out_neighbors(group.rank())),
@@ -57,7 +56,7 @@ OverlapWorker::OverlapWorker(transport::Group& group, topology::Schedule schedul
                   {.timeout = options.timeout,
                    .on_lost_neighbor = options.on_lost_neighbor,
                    .counts_messages = true}),
-      vectors_(model),
+      vectors_(port.model()),
       edges_(static_cast<std::size_t>(group.size())) {
   transport::require_agreement(group, "vectors to mix", vectors_.layout().description());
   if (group.size() == 1) return;
@@ -99,7 +98,7 @@ void OverlapWorker::check() const {
 }
 
 void OverlapWorker::finish(const policy::Decision& decision) {
-  local_update_();  // of the model only: what arrives meanwhile is kept apart from it
+  port_.local_update();  // of the model only: what arrives meanwhile is kept apart from it
   const std::lock_guard lock(mutex_);
   check();
   ++position_.step;

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -16,6 +15,7 @@
 #include <libgossip/base/alone.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
+#include <libgossip/engine/model_port.h>
 #include <libgossip/engine/one_way/push_sum_vectors.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
@@ -57,10 +57,10 @@ struct OverlapWorkerOptions {
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class OverlapWorker final : public Worker {
  public:
-  /// `model` must outlive the worker. Throws gossip::Error on every rank when the schedule is for
+  /// Throws gossip::Error on every rank when the schedule is for
   /// another number of ranks, is not consistent, or does not connect all ranks.
-  OverlapWorker(transport::Group& group, topology::Schedule schedule, std::vector<VectorView> model,
-                std::function<void()> local_update, const OverlapWorkerOptions& options = {});
+  OverlapWorker(transport::Group& group, topology::Schedule schedule, ModelPort& port,
+                const OverlapWorkerOptions& options = {});
   ~OverlapWorker() override;
 
   void prepare(const policy::Decision& decision = {}) override { check_plain(decision); }
@@ -113,7 +113,7 @@ class OverlapWorker final : public Worker {
   gossip::detail::Lifetime lifetime_;
   transport::Group& group_;
   topology::Schedule schedule_;
-  std::function<void()> local_update_;
+  ModelPort& port_;
   OverlapWorkerOptions options_;
   topology::Graph graph_;  // of all rounds; made by the checks, first
   std::vector<Rank> peers_;

@@ -8,12 +8,13 @@ namespace gossip::engine {
 
 PairWorker::PairWorker(transport::Group& group,
                        std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
-                       const topology::Graph& graph, const std::vector<VectorView>& shapes,
-                       std::function<void()> local_update, const PairWorkerOptions& options)
+                       const topology::Graph& graph, ModelPort& port,
+                       const PairWorkerOptions& options)
     : algorithm_(std::move(algorithm)),
-      local_update_(std::move(local_update)),
+      port_(port),
       is_alone_(group.size() == 1),
-      exchange_(group, algorithm_, shapes, exchange_options(group, *algorithm_, graph, options)),
+      exchange_(group, algorithm_, port.model(),
+                exchange_options(group, *algorithm_, graph, options)),
       pacing_(make_pacing(group, graph, options, exchange_)) {}
 
 PairWorker::~PairWorker() = default;
@@ -32,7 +33,7 @@ void PairWorker::finish(const policy::Decision& decision) {
   check_finish(decision);
   exchange_.open();
   try {
-    local_update_();
+    port_.local_update();
     if (is_alone_) pass_time();
   } catch (...) {
     exchange_.close();

@@ -6,11 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include <libgossip/algorithm/pair_algorithm.h>
+#include <libgossip/engine/model_port.h>
 #include <libgossip/engine/pairs/pacing.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
@@ -32,12 +32,10 @@ namespace gossip::engine {
 /// Collective: construction, leave() and destruction. Threads: one per rank.
 class PairWorker final : public Worker {
  public:
-  /// `graph` is undirected. `shapes`: types and sizes of the model's vectors; the model has to move
-  /// to model_memory(). `local_update` changes it by the gradient: of methods that are not relative
-  /// all of local_state().
+  /// `graph` is undirected. The model has to move to model_memory(), and the port's local update
+  /// changes it there: of methods that are not relative all of local_state().
   PairWorker(transport::Group& group, std::shared_ptr<const algorithm::PairAlgorithm> algorithm,
-             const topology::Graph& graph, const std::vector<VectorView>& shapes,
-             std::function<void()> local_update, const PairWorkerOptions& options = {});
+             const topology::Graph& graph, ModelPort& port, const PairWorkerOptions& options = {});
   ~PairWorker() override;
 
   [[nodiscard]] std::vector<VectorView> model_memory() override { return exchange_.model(); }
@@ -63,14 +61,14 @@ class PairWorker final : public Worker {
   [[nodiscard]] double events_over_planned() const { return pacing_->events_over_planned(); }
 
   /// All vectors of the method, the model first, for one of the model's vectors: for
-  /// `local_update`.
+  /// the local update.
   [[nodiscard]] std::vector<VectorView> local_state(std::size_t vector) const;
 
  private:
   void pass_time();
 
   std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
-  std::function<void()> local_update_;
+  ModelPort& port_;
   bool is_alone_;  // in its group
   Position position_;
   bool is_open_ = true;  // the exchange

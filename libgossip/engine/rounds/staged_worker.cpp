@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 #include <variant>
 
@@ -19,6 +18,7 @@ using algorithm::Combinations;
 using algorithm::Compress;
 using algorithm::kFirstState;
 using algorithm::kGradient;
+using algorithm::kModel;
 using algorithm::LocalUpdate;
 using algorithm::Mean;
 using algorithm::Mix;
@@ -36,14 +36,19 @@ VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end)
 
 StagedWorker::StagedWorker(transport::Group& group,
                            std::shared_ptr<const algorithm::Algorithm> algorithm,
-                           const Matrices& matrices, Vectors vectors, Caller caller,
+                           const Matrices& matrices, ModelPort& port,
                            const StagedWorkerOptions& options)
     : algorithm_(std::move(algorithm)),
-      caller_(std::move(caller)),
+      port_(port),
       ranks_(group.size()),
       uses_rate_(algorithm_->uses_learning_rate()) {
-  vectors_ = {vectors.model, vectors.gradient};
-  make_state(vectors.model);
+  vectors_ = {port.model(), {}};
+  if (algorithm_->changes_gradient()) {
+    vectors_[kGradient] = port.gradient();
+  } else if (algorithm_->averages_gradient()) {
+    vectors_[kGradient] = port.gradient_to_average();
+  }
+  make_state(vectors_[kModel]);
   for (int sent = 0; sent < algorithm_->num_sent(); ++sent) vectors_.emplace_back();
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
     transport::check_together(group, [&] {
@@ -56,9 +61,7 @@ StagedWorker::StagedWorker(transport::Group& group,
   for (const std::vector<Stage>& stages : algorithm_->kinds()) {
     for (const Stage& stage : stages) {
       if (const auto* mix = std::get_if<Mix>(&stage)) make_exchange(group, *mix, matrices, options);
-      if (const auto* mean = std::get_if<Mean>(&stage)) {
-        make_mean(group, *mean, options, vectors.gradient_memory);
-      }
+      if (const auto* mean = std::get_if<Mean>(&stage)) make_mean(group, *mean, options);
     }
   }
   if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
@@ -132,8 +135,7 @@ void StagedWorker::make_exchange(transport::Group& group, const Mix& stage,
 }
 
 void StagedWorker::make_mean(transport::Group& group, const Mean& stage,
-                             const StagedWorkerOptions& options,
-                             const std::shared_ptr<const void>& memory) {
+                             const StagedWorkerOptions& options) {
   if (mean_of(stage) != nullptr) return;
   Patience patience(options.timeout);
   // Whoever waits for it.
@@ -145,8 +147,8 @@ void StagedWorker::make_mean(transport::Group& group, const Mean& stage,
   }
   std::vector<VectorView> buckets = cut_into_buckets(views, options.bucket_bytes);
   std::reverse(buckets.begin(), buckets.end());
-  auto mean = std::make_unique<BucketedMean>(group, buckets, patience,
-                                             stage.vector == kGradient ? memory : nullptr);
+  auto mean = std::make_unique<BucketedMean>(
+      group, buckets, patience, stage.vector == kGradient ? port_.gradient_memory() : nullptr);
   means_.push_back({stage, std::move(buckets), std::move(mean)});
 }
 
@@ -244,22 +246,11 @@ void StagedWorker::run(Stages stages) {
 }
 
 void StagedWorker::run(const LocalUpdate& stage) {
-  const bool is_along_gradient = stage.along == kGradient;
-  if (is_along_gradient && !is_gradient_changed_) {
-    caller_.local_update();
-    return;
+  if (stage.along == kGradient && !is_gradient_changed_) {
+    port_.local_update();
+  } else {
+    port_.local_update_along(vectors_[static_cast<std::size_t>(stage.along)]);
   }
-  const std::vector<VectorView>& there = vectors_[static_cast<std::size_t>(stage.along)];
-  if (caller_.local_update_along) {
-    caller_.local_update_along(there);
-    return;
-  }
-  for (std::size_t part = 0; part < there.size() && !is_along_gradient; ++part) {
-    if (there[part].size > 0) {
-      std::memcpy(vectors_[kGradient][part].data, there[part].data, there[part].bytes());
-    }
-  }
-  caller_.local_update();
 }
 
 void StagedWorker::run(const Combinations& stages) {
@@ -287,11 +278,7 @@ void StagedWorker::run(const Mix& stage) {
 
 void StagedWorker::run(const Mean& stage) {
   if (!communicates_) return;
-  if (stage.vector == kGradient && caller_.average_gradient) {
-    caller_.average_gradient();
-  } else {
-    mean_of(stage)->mean->finish();
-  }
+  if (stage.vector != kGradient || !port_.average_gradient()) mean_of(stage)->mean->finish();
   has_communicated_ = true;
 }
 
@@ -315,13 +302,11 @@ void StagedWorker::load_gradient(const Combinations& stages) {
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const bool is_read = algorithm::reads(stages[i], kGradient);
     if (is_read && !is_gradient_loaded_) {
-      if (caller_.load_gradient) {
-        caller_.load_gradient();
-        for (const VectorView& view : vectors_[kGradient]) {
-          counters_.bytes_touched += 2 * view.bytes();
-        }
+      if (algorithm_->changes_gradient()) {
+        counters_.bytes_touched += port_.load_gradient();
+      } else {
+        gradient_ = &port_.find_gradient();
       }
-      if (caller_.find_gradient) gradient_ = &caller_.find_gradient();
     }
     const bool is_changed = stages[i].vector == kGradient;
     is_gradient_loaded_ |= is_read || is_changed;
@@ -330,7 +315,7 @@ void StagedWorker::load_gradient(const Combinations& stages) {
 }
 
 double StagedWorker::learning_rate() const {
-  const double rate = caller_.learning_rate();
+  const double rate = port_.learning_rate();
   GOSSIP_CHECK(rate > 0.0,
                "The learning rate is {}, but '{}' divides by it: it must be positive in every step "
                "(start a warm-up above 0).",

@@ -6,10 +6,8 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include <libgossip/algorithm/algorithm.h>
@@ -17,6 +15,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
+#include <libgossip/engine/model_port.h>
 #include <libgossip/engine/rounds/bucketed_mean.h>
 #include <libgossip/engine/rounds/combiner.h>
 #include <libgossip/engine/rounds/mixer.h>
@@ -46,35 +45,10 @@ struct StagedWorkerOptions {
 /// only. Threads: one per rank.
 class StagedWorker final : public Worker {
  public:
-  /// The memory that an algorithm's vectors lie in: one view an element type. Must outlive the
-  /// worker.
-  struct Vectors {
-    std::vector<VectorView> model;
-    std::vector<VectorView> gradient;  ///< may be empty where the algorithm does not change it
-    /// Keeps the gradient alive, so that its mean needs no copy; see Group::make_mean().
-    std::shared_ptr<const void> gradient_memory = nullptr;
-  };
-
-  /// What the caller does when a stage asks for it.
-  struct Caller {
-    std::function<void()> local_update;           ///< changes the model by the gradient
-    std::function<void()> average_gradient = {};  ///< Mean; empty: gradient_mean()->finish()
-    /// Brings Vectors::gradient up to date; may be empty.
-    std::function<void()> load_gradient = {};
-    /// Where the gradient lies, for algorithms that do not change it: pieces that together cover
-    /// it. Empty: Vectors::gradient.
-    std::function<const std::vector<VectorPiece>&()> find_gradient = {};
-    /// The local update with what lies here in the gradient's place, which it only reads. Empty:
-    /// local_update() with it in Vectors::gradient.
-    std::function<void(const std::vector<VectorView>&)> local_update_along = {};
-    std::function<double()> learning_rate = {};  ///< for Scale::kRate and kPerRate
-  };
-
   /// Throws gossip::Error on every rank when the schedule is not what the algorithm needs; warns
   /// when it does not connect all ranks.
   StagedWorker(transport::Group& group, std::shared_ptr<const algorithm::Algorithm> algorithm,
-               const Matrices& matrices, Vectors vectors, Caller caller,
-               const StagedWorkerOptions& options = {});
+               const Matrices& matrices, ModelPort& port, const StagedWorkerOptions& options = {});
 
   /// The stages of the next step that come before the gradient. Where it does not communicate only
   /// the local ones: no round is used.
@@ -135,7 +109,7 @@ class StagedWorker final : public Worker {
   void make_exchange(transport::Group& group, const algorithm::Mix& stage, const Matrices& matrices,
                      const StagedWorkerOptions& options);
   void make_mean(transport::Group& group, const algorithm::Mean& stage,
-                 const StagedWorkerOptions& options, const std::shared_ptr<const void>& memory);
+                 const StagedWorkerOptions& options);
   [[nodiscard]] Exchange* exchange_of(const algorithm::Mix& stage);
   [[nodiscard]] MeanOf* mean_of(const algorithm::Mean& stage);
   [[nodiscard]] std::vector<VectorView> views_of(const std::vector<int>& vectors) const;
@@ -154,7 +128,7 @@ class StagedWorker final : public Worker {
   [[nodiscard]] double mean_rate() const;
 
   std::shared_ptr<const algorithm::Algorithm> algorithm_;
-  Caller caller_;
+  ModelPort& port_;
   int ranks_;
   bool uses_rate_;
   Position position_;
