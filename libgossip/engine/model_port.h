@@ -13,7 +13,8 @@
 namespace gossip::engine {
 
 /// Where a model and its gradient lie, and what only their owner can do with them. A worker calls
-/// it on its caller's thread, from its constructor, prepare() and finish(). Must outlive the worker.
+/// it on its caller's thread: from its constructor, prepare() and finish(). It must outlive the
+/// worker.
 class ModelPort {
  public:
   ModelPort() = default;
