@@ -7,12 +7,12 @@
 #include <torch/optim/sgd.h>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pairs/pair_worker.h>
 #include <libgossip/engine/plain_port.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/optim/curvature.h>
 #include <libgossip/optim/dadao.h>
+#include <libgossip/topology/union_graph.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::optim {
@@ -105,7 +105,7 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
                                        construction(options.timeout()))]() -> MakeWorker {
             GOSSIP_CHECK(options.weight_decay() >= 0.0,
                          "The weight decay is {}: it must be at least 0.", options.weight_decay());
-            const topology::Graph graph = engine::union_graph(schedule);
+            const topology::Graph graph = topology::union_graph(schedule);
             run->method = std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(
                 options.mu() != 0.0 ? options.mu() : options.weight_decay(), lipschitz, graph,
                 options.safety()));

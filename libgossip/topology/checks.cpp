@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <libgossip/base/error.h>
+#include <libgossip/base/log.h>
 #include <libgossip/topology/checks.h>
 
 namespace gossip::topology {
@@ -148,6 +149,23 @@ void validate_connected(const Schedule& schedule, std::int64_t rounds) {
                "Schedule '{}' does not connect its ranks: no way leads from rank {} to rank {} in "
                "{} rounds; add edges, or take a topology such as ring",
                schedule.name(), pair->sender, pair->receiver, end);
+}
+
+void warn_if_apart(Rank self, const Schedule& schedule) {
+  constexpr std::int64_t kRoundsExamined = 1000;
+  const std::int64_t rounds = schedule.period() > 0 ? schedule.period() : kRoundsExamined;
+  if (self != 0 || rounds_to_connect(schedule, rounds)) return;
+  log(LogLevel::kWarning, self,
+      "the topology '{}' does not connect all ranks in the {} rounds examined: parts of them train "
+      "apart",
+      schedule.name(), rounds);
+}
+
+void check_size(std::string_view name, int size, int ranks) {
+  GOSSIP_CHECK(size == ranks,
+               "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
+               "group's size.",
+               name, size, ranks);
 }
 
 }  // namespace gossip::topology

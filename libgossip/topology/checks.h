@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
+#include <libgossip/base/types.h>
 #include <libgossip/topology/schedule.h>
 
 namespace gossip::topology {
@@ -38,5 +40,13 @@ void validate_doubly_stochastic(const Schedule& schedule, std::int64_t rounds = 
 /// Throws gossip::Error, naming two ranks without a way from one to the other, unless the first
 /// `rounds` rounds together connect all ranks.
 void validate_connected(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
+
+/// Rank 0 warns when the rounds of a period (1000 of a schedule that never repeats) do not connect
+/// all ranks. Local.
+void warn_if_apart(Rank self, const Schedule& schedule);
+
+/// Throws gossip::Error unless a topology of this name, made for `size` ranks, is for a group of
+/// `ranks`.
+void check_size(std::string_view name, int size, int ranks);
 
 }  // namespace gossip::topology

@@ -12,7 +12,6 @@
 #include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pairs/pair_exchange.h>
 
 #include "engine/engine_test_support.h"

@@ -2,9 +2,9 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/topology/checks.h>
+#include <libgossip/topology/union_graph.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -16,12 +16,12 @@ constexpr int kSlots = 3;
 std::vector<Rank> checked_peers(transport::Group& group, const topology::Schedule& schedule,
                                 const AsyncGossipWorkerOptions& options) {
   transport::check_together(group, [&] {
-    check_size(schedule.name(), schedule.size(), group);
+    topology::check_size(schedule.name(), schedule.size(), group.size());
     topology::validate_row_stochastic(schedule);
     static_cast<void>(algorithm::AsyncGossip(options.exponent));
   });
-  warn_if_apart(group.rank(), schedule);
-  return union_graph(schedule).out_neighbors(group.rank());
+  topology::warn_if_apart(group.rank(), schedule);
+  return topology::union_graph(schedule).out_neighbors(group.rank());
 }
 
 }  // namespace

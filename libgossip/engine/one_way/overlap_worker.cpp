@@ -8,9 +8,9 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/base/notice.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/topology/checks.h>
+#include <libgossip/topology/union_graph.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -28,11 +28,11 @@ constexpr std::int64_t kMostOnTheirWay = 2;
 
 topology::Graph checked_graph(transport::Group& group, const topology::Schedule& schedule) {
   transport::check_together(group, [&] {
-    check_size(schedule.name(), schedule.size(), group);
+    topology::check_size(schedule.name(), schedule.size(), group.size());
     topology::validate_consistent(schedule);
   });
-  warn_if_apart(group.rank(), schedule);
-  return union_graph(schedule);
+  topology::warn_if_apart(group.rank(), schedule);
+  return topology::union_graph(schedule);
 }
 
 int slots_of(std::size_t bytes, std::size_t peers, bool may_drop) {

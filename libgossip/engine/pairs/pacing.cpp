@@ -9,8 +9,9 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/notice.h>
 #include <libgossip/base/random.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/pairs/pacing.h>
+#include <libgossip/topology/checks.h>
+#include <libgossip/topology/union_graph.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -154,7 +155,7 @@ PacedSteps::PacedSteps(const transport::Group& group, const topology::Graph& gra
       timeout_(options.timeout),
       exchange_(exchange),
       events_per_edge_(events_per_edge(graph, options.exchanges_per_step)) {
-  const std::vector<int> levels = levels_of(graph);
+  const std::vector<int> levels = topology::levels_of(graph);
   const auto level = [&](Rank rank) { return levels[static_cast<std::size_t>(rank)]; };
   for (const Rank peer : graph.out_neighbors(rank_)) {
     const auto number = static_cast<std::uint64_t>(std::min(rank_, peer)) << 32U |
@@ -286,7 +287,7 @@ PairExchangeOptions exchange_options(transport::Group& group,
                                      const topology::Graph& graph,
                                      const PairWorkerOptions& options) {
   transport::check_together(group, [&] {
-    check_size(graph.name(), graph.size(), group);
+    topology::check_size(graph.name(), graph.size(), group.size());
     GOSSIP_CHECK(graph.is_undirected() && graph.is_strongly_connected(),
                  "The topology '{}' is not an undirected graph that connects all {} ranks, which "
                  "pair events need: ring, torus or complete would do.",

@@ -36,7 +36,7 @@ struct PairExchangeOptions {
   std::vector<double> elapsed;
   /// Whether a rank that waits for the answer to a chunk takes part in no other event of that chunk
   /// meanwhile, so that both halves of an event happen at once. It needs an order of the ranks in
-  /// which each asks, between hosts, only those behind it (levels_of()).
+  /// which each asks, between hosts, only those behind it (topology::levels_of()).
   bool is_atomic = false;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
   OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;

@@ -4,8 +4,8 @@
 #include <numeric>
 #include <set>
 
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/topology/union_graph.h>
 
 namespace gossip::engine {
 namespace {
@@ -44,9 +44,9 @@ int most_senders(const Matrices& matrices, const MatricesUsed& used) {
 
 std::vector<Rank> neighbors_of(Rank rank, const Matrices& matrices, const MatricesUsed& used) {
   std::vector<Rank> peers;
-  if (used.pull) peers = union_graph(matrices.pull).out_neighbors(rank);
+  if (used.pull) peers = topology::union_graph(matrices.pull).out_neighbors(rank);
   if (!used.push) return peers;
-  const topology::Graph pushes = union_graph(matrices.push);
+  const topology::Graph pushes = topology::union_graph(matrices.push);
   for (const Rank peer : pushes.out_neighbors(rank)) {
     if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
   }

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -76,8 +76,8 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
 
 void Mixer::check(transport::Group& group) {
   const MatricesUsed in_use = used();
-  if (in_use.pull) check_size(matrices_.pull.name(), matrices_.pull.size(), group);
-  if (in_use.push) check_size(matrices_.push.name(), matrices_.push.size(), group);
+  if (in_use.pull) topology::check_size(matrices_.pull.name(), matrices_.pull.size(), group.size());
+  if (in_use.push) topology::check_size(matrices_.push.name(), matrices_.push.size(), group.size());
   message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
   if (!may_drop_) return;
   GOSSIP_CHECK(

@@ -6,9 +6,9 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/engine/message_layout.h>
-#include <libgossip/engine/neighbors.h>
 #include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/engine/rounds/staged_worker.h>
+#include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
 
 namespace gossip::engine {
@@ -52,8 +52,9 @@ StagedWorker::StagedWorker(transport::Group& group,
   for (int sent = 0; sent < algorithm_->num_sent(); ++sent) vectors_.emplace_back();
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
     transport::check_together(group, [&] {
-      check_size(matrices.pull.name(), matrices.pull.size(), group);
-      if (algorithm_->pushes()) check_size(matrices.push.name(), matrices.push.size(), group);
+      topology::check_size(matrices.pull.name(), matrices.pull.size(), ranks_);
+      if (algorithm_->pushes())
+        topology::check_size(matrices.push.name(), matrices.push.size(), ranks_);
       if (options.checks_matrices) check_matrices(matrices, *algorithm_);
     });
   }
@@ -64,7 +65,7 @@ StagedWorker::StagedWorker(transport::Group& group,
       if (const auto* mean = std::get_if<Mean>(&stage)) make_mean(group, *mean, options);
     }
   }
-  if (!exchanges_.empty() && means_.empty()) warn_if_apart(group.rank(), matrices.pull);
+  if (!exchanges_.empty() && means_.empty()) topology::warn_if_apart(group.rank(), matrices.pull);
 }
 
 /// A method that takes means waits for all ranks.
