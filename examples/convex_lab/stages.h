@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include <libgossip/algorithm/algorithm.h>
-#include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/topology/matrices.h>
 
 #include "convex_lab/convex_problem.h"
 #include "convex_lab/gradient_source.h"
@@ -22,7 +22,7 @@ namespace gossip::examples {
 struct StagePlan {
   /// Of one worker.
   std::function<std::shared_ptr<const algorithm::Algorithm>(Rank worker)> make;
-  engine::Matrices matrices;
+  topology::Matrices matrices;
   double lr = 0.0;
   GradientKind gradient = GradientKind::kFull;
   bool is_sampled = false;  ///< the worker's methods differ

@@ -19,12 +19,12 @@
 #include <libgossip/base/collective_call.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/on_lost_neighbor.h>
-#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/local_state.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/divergence_notice.h>
+#include <libgossip/topology/matrices.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
 
@@ -45,7 +45,7 @@ enum class Initial {
 /// How a synchronous method is run.
 struct StagedMethod {
   std::shared_ptr<const algorithm::Algorithm> algorithm;
-  engine::Matrices matrices;
+  topology::Matrices matrices;
   std::shared_ptr<kernels::Codec> codec = {};  ///< of what it compresses
 };
 

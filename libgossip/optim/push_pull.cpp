@@ -10,7 +10,7 @@
 namespace gossip::optim {
 namespace {
 
-engine::Matrices directed(const topology::Schedule& schedule) {
+topology::Matrices directed(const topology::Schedule& schedule) {
   return {topology::with_row_weights(schedule), topology::with_column_weights(schedule)};
 }
 

@@ -36,13 +36,13 @@ std::size_t num_receivers(const Neighborhood& pull, const Neighborhood& push) {
 
 }  // namespace
 
-StagedSimulation::StagedSimulation(Method method, engine::Matrices matrices,
+StagedSimulation::StagedSimulation(Method method, topology::Matrices matrices,
                                    std::size_t num_elements, double learning_rate)
     : StagedSimulation(
           std::vector<Method>(static_cast<std::size_t>(matrices.pull.size()), std::move(method)),
           matrices, num_elements, learning_rate) {}
 
-StagedSimulation::StagedSimulation(const std::vector<Method>& methods, engine::Matrices matrices,
+StagedSimulation::StagedSimulation(const std::vector<Method>& methods, topology::Matrices matrices,
                                    std::size_t num_elements, double learning_rate)
     : matrices_(std::move(matrices)), num_elements_(num_elements), learning_rate_(learning_rate) {
   GOSSIP_CHECK(

@@ -14,8 +14,8 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/types.h>
-#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/kernels/vector.h>
+#include <libgossip/topology/matrices.h>
 #include <libgossip/topology/schedule.h>
 
 namespace gossip::sim {
@@ -49,12 +49,12 @@ class StagedSimulation {
   /// Throws gossip::Error for matrices whose sums are not those that the method needs (their
   /// eigenvalues are not looked at), for a learning rate that is negative, or 0 where the method
   /// divides by it, and for a method that compresses.
-  StagedSimulation(Method method, engine::Matrices matrices, std::size_t num_elements,
+  StagedSimulation(Method method, topology::Matrices matrices, std::size_t num_elements,
                    double learning_rate);
 
   /// One method a worker, such as PushPull whose sampler knows the rank. Throws as well when they
   /// are not as many as the matrices have ranks.
-  StagedSimulation(const std::vector<Method>& methods, engine::Matrices matrices,
+  StagedSimulation(const std::vector<Method>& methods, topology::Matrices matrices,
                    std::size_t num_elements, double learning_rate);
 
   /// Starts over: models `models` [size][num_elements], all other vectors and all counts 0,
@@ -134,7 +134,7 @@ class StagedSimulation {
   void correct(const algorithm::Correction& stage);
   void mean(const algorithm::Mean& stage);
 
-  engine::Matrices matrices_;
+  topology::Matrices matrices_;
   std::size_t num_elements_;
   double learning_rate_;
   std::vector<Team> teams_;

@@ -289,7 +289,7 @@ TEST_P(MixerTest, PullsAndPushesMayHaveDifferentPeriods) {
   on_ranks(GetParam(), [](Group& group) {
     const int size = group.size();
     const auto rank = static_cast<std::size_t>(group.rank());
-    const Matrices matrices{
+    const topology::Matrices matrices{
         {"pulls", {half_from(size, 0), half_from(size, 1)}},
         {"pushes", {half_from(size, size - 1), half_from(size, 1), half_from(size, 0)}}};
     std::vector<double> pulled{start_value(group.rank(), 0, 0)};

@@ -35,8 +35,8 @@ TEST_P(RoundDecisionsTest, EachRankDecidesByItselfWhatItGivesInDirectedRounds) {
     const auto size = static_cast<std::size_t>(group.size());
     for (const topology::Schedule& schedule : all_schedules(group.size())) {
       SCOPED_TRACE(schedule.name());
-      const Matrices matrices{topology::with_row_weights(schedule),
-                              topology::with_column_weights(schedule)};
+      const topology::Matrices matrices{topology::with_row_weights(schedule),
+                                        topology::with_column_weights(schedule)};
       std::vector<double> x{start_value(group.rank(), 0, 0)};
       std::vector<double> y{start_value(group.rank(), 1, 0)};
       double weight = 1.0;

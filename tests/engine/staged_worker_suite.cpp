@@ -100,8 +100,8 @@ TEST_P(StagedWorkerTest, EachRankDecidesByItselfWhetherItIsActive) {
       return rank % 2 == 0 ? step % 3 != 1 : step % (rank + 1) == 0;
     };
     const topology::Schedule graph = topology::directed_ring(group.size());
-    const Matrices matrices{topology::with_row_weights(graph),
-                            topology::with_column_weights(graph)};
+    const topology::Matrices matrices{topology::with_row_weights(graph),
+                                      topology::with_column_weights(graph)};
     std::vector<double> x{start_value(rank, 0, 0)};
     std::vector<double> gradient{0.0};
     StagedWorker worker(group, std::make_unique<algorithm::PushPull>(is_active), matrices,

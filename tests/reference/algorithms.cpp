@@ -34,7 +34,7 @@ class WorkerOfProblem {
     // The matrices are the file's, and may be what a method does not bear.
     worker_ = std::make_unique<engine::StagedWorker>(
         group, plan.make(group.rank()),
-        plan.matrices.value_or(engine::Matrices(topology::complete(group.size()))),
+        plan.matrices.value_or(topology::Matrices(topology::complete(group.size()))),
         engine::StagedWorker::Vectors{{std::span<double>(x_)}, {std::span<double>(gradient_)}},
         engine::StagedWorker::Caller{.local_update = update,
                                      .learning_rate = [this] { return plan_.rate; }},

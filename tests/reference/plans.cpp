@@ -140,7 +140,7 @@ MakePlan push_pull(algorithm::PushPullOrder order) {
   return [order](const ReferenceProblem& problem, const std::string& name) {
     return Plan{
         .make = maker<algorithm::PushPull>(order),
-        .matrices = engine::Matrices(problem.matrices(name, "R"), problem.matrices(name, "C")),
+        .matrices = topology::Matrices(problem.matrices(name, "R"), problem.matrices(name, "C")),
         .rate = problem.number(name, "eta"),
         .arrays = tracker(problem)};
   };
@@ -164,8 +164,8 @@ MakePlan device_sampling(algorithm::Stepping stepping) {
                           [=](std::int64_t step) { return sampling.is_active(step, rank); },
                           stepping);
                     },
-                .matrices = engine::Matrices(topology::sampled_rows(graph, sampling),
-                                             topology::sampled_columns(graph, sampling)),
+                .matrices = topology::Matrices(topology::sampled_rows(graph, sampling),
+                                               topology::sampled_columns(graph, sampling)),
                 .rate = problem.number(name, "eta"),
                 .arrays = own({"y", "g"})};
   };

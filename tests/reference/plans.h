@@ -36,7 +36,7 @@ struct ReferenceSnapshot {
 struct ReferencePlan {
   /// Of one worker.
   std::function<std::shared_ptr<const algorithm::Algorithm>(Rank rank)> make = {};
-  std::optional<engine::Matrices> matrices = {};
+  std::optional<topology::Matrices> matrices = {};
   double rate = 0.0;
   double momentum = 0.0;
   std::int64_t steps_per_iteration = 1;

@@ -43,9 +43,9 @@ using algorithm::PushPull;
 using algorithm::PushPullOrder;
 using algorithm::Stepping;
 using algorithm::TrackingOrder;
-using engine::Matrices;
 using test::expect_throw;
 using test::ReferenceProblem;
+using topology::Matrices;
 using Method = StagedSimulation::Method;
 
 constexpr int kWorkers = 8;

@@ -44,7 +44,7 @@ void check_degree(const topology::Schedule& schedule) {
 
 }  // namespace
 
-void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algorithm) {
+void check_matrices(const topology::Matrices& matrices, const algorithm::Algorithm& algorithm) {
   if (algorithm.mixing_needs() == algorithm::MixingNeeds::kDirected) {
     topology::validate_row_stochastic(matrices.pull);
     topology::validate_column_stochastic(matrices.push);

@@ -5,13 +5,13 @@
 /// Whether mixing matrices are what a method needs.
 
 #include <libgossip/algorithm/algorithm.h>
-#include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/topology/matrices.h>
 
 namespace gossip::engine {
 
 /// Throws gossip::Error, which names the topology and what would do, unless the matrices have the
 /// sums, the symmetry and the eigenvalues that the method converges with. Local.
-void check_matrices(const Matrices& matrices, const algorithm::Algorithm& algorithm);
+void check_matrices(const topology::Matrices& matrices, const algorithm::Algorithm& algorithm);
 
 /// Throws gossip::Error, which names the topology and what would do, unless a rank can go on
 /// without a neighbor: they are mutual in every round, and few enough for a header to name. Local.

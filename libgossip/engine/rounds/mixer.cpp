@@ -46,8 +46,8 @@ std::size_t most_encoded_bytes(const std::vector<VectorView>& vectors,
 
 }  // namespace
 
-Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
-             Membership* membership)
+Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vectors,
+             const Patience& patience, Membership* membership)
     : rank_(group.rank()),
       matrices_(std::move(matrices)),
       pulled_(std::move(vectors.pulled)),
@@ -75,7 +75,7 @@ Mixer::Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const 
 }
 
 void Mixer::check(transport::Group& group) {
-  const MatricesUsed in_use = used();
+  const topology::MatricesUsed in_use = used();
   if (in_use.pull) topology::check_size(matrices_.pull.name(), matrices_.pull.size(), group.size());
   if (in_use.push) topology::check_size(matrices_.push.name(), matrices_.push.size(), group.size());
   message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
@@ -88,7 +88,7 @@ void Mixer::check(transport::Group& group) {
 }
 
 /// A mixing of nothing is one that pulls.
-MatricesUsed Mixer::used() const noexcept {
+topology::MatricesUsed Mixer::used() const noexcept {
   const bool is_corrected = !corrections_.empty();
   const bool is_pushing = !pushed_.empty() || are_corrections_pushed_;
   const bool is_pulling = !pulled_.empty() || (is_corrected && !are_corrections_pushed_);

@@ -17,10 +17,10 @@
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/rounds/helper.h>
-#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/engine/rounds/round_exchange.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>
+#include <libgossip/topology/matrices.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
@@ -57,8 +57,8 @@ class Mixer {
   /// `vectors` (all ranks: the same types and sizes) and `membership`, if there is one, must
   /// outlive the mixer. Throws gossip::Error on every rank when a matrix is for another number of
   /// ranks or the ranks' vectors differ.
-  Mixer(transport::Group& group, Matrices matrices, Vectors vectors, const Patience& patience,
-        Membership* membership = nullptr);
+  Mixer(transport::Group& group, topology::Matrices matrices, Vectors vectors,
+        const Patience& patience, Membership* membership = nullptr);
 
   /// With a codec, before each mix(): \f$ x_i \leftarrow Q(x_i) \f$ for what is pulled; the same
   /// bytes are what mix() sends.
@@ -104,7 +104,7 @@ class Mixer {
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
-  [[nodiscard]] MatricesUsed used() const noexcept;
+  [[nodiscard]] topology::MatricesUsed used() const noexcept;
   void check(transport::Group& group);
   [[nodiscard]] std::size_t write(std::span<std::byte> slot);
   void count_passes(const std::vector<VectorView>& vectors, std::size_t passes);
@@ -122,7 +122,7 @@ class Mixer {
   [[nodiscard]] double pushed_weight(double own) const;
 
   Rank rank_;
-  Matrices matrices_;
+  topology::Matrices matrices_;
   std::vector<VectorView> pulled_;
   std::vector<VectorView> pushed_;
   std::shared_ptr<kernels::Codec> codec_;

@@ -30,9 +30,9 @@ int slots_of(std::size_t bytes, int most_neighbors, bool may_drop, bool is_pushi
 
 }  // namespace
 
-RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
-                             const MatricesUsed& used, std::size_t bytes, const Patience& patience,
-                             Membership* membership)
+RoundExchange::RoundExchange(transport::Group& group, const topology::Matrices& matrices,
+                             const topology::MatricesUsed& used, std::size_t bytes,
+                             const Patience& patience, Membership* membership)
     : group_(group),
       matrices_(matrices),
       used_(used),
@@ -40,13 +40,13 @@ RoundExchange::RoundExchange(transport::Group& group, const Matrices& matrices,
       closing_(group.size()),
       last_weights_(static_cast<std::size_t>(group.size()), 0.0) {
   if (group.size() == 1) return;
-  peers_ = neighbors_of(group.rank(), matrices_, used_);
+  peers_ = topology::neighbors_of(group.rank(), matrices_, used_);
   std::ranges::sort(peers_);
   const auto while_waiting = [this, outer = patience.while_waiting] {
     release_owed();  // whose senders may be those that this rank waits for
     if (outer) outer();
   };
-  const int senders = most_senders(matrices_, used_);
+  const int senders = topology::most_senders(matrices_, used_);
   channel_ = group.make_channel({.capacity_bytes = bytes,
                                  .slots = slots_of(bytes, senders, may_drop(), used_.push),
                                  .timeout = patience.timeout,

@@ -15,8 +15,8 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/round_numbers.h>
-#include <libgossip/engine/rounds/matrices.h>
 #include <libgossip/engine/rounds/round_closing.h>
+#include <libgossip/topology/matrices.h>
 #include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
 
@@ -46,8 +46,9 @@ class RoundExchange {
 
   /// `bytes`: of the longest message. `matrices`, for the group's size, and `membership`, if there
   /// is one, must outlive it. No channel for a group of one rank.
-  RoundExchange(transport::Group& group, const Matrices& matrices, const MatricesUsed& used,
-                std::size_t bytes, const Patience& patience, Membership* membership);
+  RoundExchange(transport::Group& group, const topology::Matrices& matrices,
+                const topology::MatricesUsed& used, std::size_t bytes, const Patience& patience,
+                Membership* membership);
 
   /// Whether there are no other ranks: nothing else is to be called then.
   [[nodiscard]] bool is_alone() const noexcept { return !channel_; }
@@ -133,8 +134,8 @@ class RoundExchange {
   void discard_late();
 
   transport::Group& group_;
-  const Matrices& matrices_;
-  MatricesUsed used_;
+  const topology::Matrices& matrices_;
+  topology::MatricesUsed used_;
   Membership* membership_;
   std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;

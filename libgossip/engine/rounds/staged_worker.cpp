@@ -36,7 +36,7 @@ VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end)
 
 StagedWorker::StagedWorker(transport::Group& group,
                            std::shared_ptr<const algorithm::Algorithm> algorithm,
-                           const Matrices& matrices, ModelPort& port,
+                           const topology::Matrices& matrices, ModelPort& port,
                            const StagedWorkerOptions& options)
     : algorithm_(std::move(algorithm)),
       port_(port),
@@ -69,7 +69,7 @@ StagedWorker::StagedWorker(transport::Group& group,
 }
 
 /// A method that takes means waits for all ranks.
-void StagedWorker::make_membership(transport::Group& group, const Matrices& matrices,
+void StagedWorker::make_membership(transport::Group& group, const topology::Matrices& matrices,
                                    const StagedWorkerOptions& options) {
   const bool is_among_all = algorithm_->mixing_needs() == MixingNeeds::kNone ||
                             std::ranges::any_of(algorithm_->kinds(), [](const auto& stages) {
@@ -77,7 +77,7 @@ void StagedWorker::make_membership(transport::Group& group, const Matrices& matr
                             });
   std::optional<std::vector<Rank>> neighbors;
   if (!is_among_all) {
-    neighbors = neighbors_of(group.rank(), matrices, {.push = algorithm_->pushes()});
+    neighbors = topology::neighbors_of(group.rank(), matrices, {.push = algorithm_->pushes()});
     std::ranges::sort(*neighbors);
   }
   membership_.emplace(
@@ -117,7 +117,8 @@ StagedWorker::MeanOf* StagedWorker::mean_of(const Mean& stage) {
 
 /// What different steps send together shares a channel.
 void StagedWorker::make_exchange(transport::Group& group, const Mix& stage,
-                                 const Matrices& matrices, const StagedWorkerOptions& options) {
+                                 const topology::Matrices& matrices,
+                                 const StagedWorkerOptions& options) {
   if (exchange_of(stage) != nullptr) return;
   Patience patience(options.timeout);
   patience.while_waiting = [this] { membership_->check_all_train(needed_step_); };

@@ -48,7 +48,8 @@ class StagedWorker final : public Worker {
   /// Throws gossip::Error on every rank when the schedule is not what the algorithm needs; warns
   /// when it does not connect all ranks.
   StagedWorker(transport::Group& group, std::shared_ptr<const algorithm::Algorithm> algorithm,
-               const Matrices& matrices, ModelPort& port, const StagedWorkerOptions& options = {});
+               const topology::Matrices& matrices, ModelPort& port,
+               const StagedWorkerOptions& options = {});
 
   /// The stages of the next step that come before the gradient. Where it does not communicate only
   /// the local ones: no round is used.
@@ -104,10 +105,10 @@ class StagedWorker final : public Worker {
   /// The stages of the next step.
   [[nodiscard]] Stages stages() const { return algorithm_->stages(position_.step, computes_); }
   void make_state(const std::vector<VectorView>& shapes);
-  void make_membership(transport::Group& group, const Matrices& matrices,
+  void make_membership(transport::Group& group, const topology::Matrices& matrices,
                        const StagedWorkerOptions& options);
-  void make_exchange(transport::Group& group, const algorithm::Mix& stage, const Matrices& matrices,
-                     const StagedWorkerOptions& options);
+  void make_exchange(transport::Group& group, const algorithm::Mix& stage,
+                     const topology::Matrices& matrices, const StagedWorkerOptions& options);
   void make_mean(transport::Group& group, const algorithm::Mean& stage,
                  const StagedWorkerOptions& options);
   [[nodiscard]] Exchange* exchange_of(const algorithm::Mix& stage);

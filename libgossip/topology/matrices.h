@@ -11,18 +11,17 @@
 #include <libgossip/base/types.h>
 #include <libgossip/topology/schedule.h>
 
-namespace gossip::engine {
+namespace gossip::topology {
 
 /// The mixing matrices of a round.
 struct Matrices {
-  topology::Schedule pull;  ///< R, of what is averaged
-  topology::Schedule push;  ///< C, of what is split; the same where a method needs one matrix only
+  Schedule pull;  ///< R, of what is averaged
+  Schedule push;  ///< C, of what is split; the same where a method needs one matrix only
 
-  template <std::convertible_to<topology::Schedule> One>
+  template <std::convertible_to<Schedule> One>
   Matrices(const One& one)  // NOLINT(google-explicit-constructor)
       : pull(one), push(pull) {}
-  Matrices(topology::Schedule rows, topology::Schedule columns)
-      : pull(std::move(rows)), push(std::move(columns)) {}
+  Matrices(Schedule rows, Schedule columns) : pull(std::move(rows)), push(std::move(columns)) {}
 };
 
 /// Which of them go into a mixing.
@@ -38,4 +37,4 @@ struct MatricesUsed {
 [[nodiscard]] std::vector<Rank> neighbors_of(Rank rank, const Matrices& matrices,
                                              const MatricesUsed& used);
 
-}  // namespace gossip::engine
+}  // namespace gossip::topology

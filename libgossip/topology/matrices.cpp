@@ -4,10 +4,10 @@
 #include <numeric>
 #include <set>
 
-#include <libgossip/engine/rounds/matrices.h>
+#include <libgossip/topology/matrices.h>
 #include <libgossip/topology/union_graph.h>
 
-namespace gossip::engine {
+namespace gossip::topology {
 namespace {
 
 int most_senders_of_both(const Matrices& matrices) {
@@ -20,15 +20,15 @@ int most_senders_of_both(const Matrices& matrices) {
     return std::clamp(most, 1, std::max(1, matrices.pull.size() - 1));
   }
   std::size_t most = 1;
-  topology::Neighborhood pull;
-  topology::Neighborhood push;
+  Neighborhood pull;
+  Neighborhood push;
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (Rank rank = 0; rank < matrices.pull.size(); ++rank) {
       matrices.pull.neighborhood(round, rank, pull);
       matrices.push.neighborhood(round, rank, push);
       std::set<Rank> senders;
-      for (const topology::Neighbor& sender : pull.in) senders.insert(sender.rank);
-      for (const topology::Neighbor& sender : push.in) senders.insert(sender.rank);
+      for (const Neighbor& sender : pull.in) senders.insert(sender.rank);
+      for (const Neighbor& sender : push.in) senders.insert(sender.rank);
       most = std::max(most, senders.size());
     }
   }
@@ -44,13 +44,13 @@ int most_senders(const Matrices& matrices, const MatricesUsed& used) {
 
 std::vector<Rank> neighbors_of(Rank rank, const Matrices& matrices, const MatricesUsed& used) {
   std::vector<Rank> peers;
-  if (used.pull) peers = topology::union_graph(matrices.pull).out_neighbors(rank);
+  if (used.pull) peers = union_graph(matrices.pull).out_neighbors(rank);
   if (!used.push) return peers;
-  const topology::Graph pushes = topology::union_graph(matrices.push);
+  const Graph pushes = union_graph(matrices.push);
   for (const Rank peer : pushes.out_neighbors(rank)) {
     if (std::ranges::find(peers, peer) == peers.end()) peers.push_back(peer);
   }
   return peers;
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip::topology
