@@ -3,6 +3,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -76,6 +77,20 @@ void validate_rounds(const Schedule& schedule, std::int64_t rounds, const char* 
       validate(matrix, where(schedule, round));
     } catch (const Error& error) {
       throw Error(fmt::format("{}. {}", error.what(), what_would_do));
+    }
+  }
+}
+
+void check_mutual(const Schedule& schedule) {
+  Neighborhood own;
+  for (std::int64_t round = 0; round < num_rounds(schedule, kWholePeriod); ++round) {
+    for (Rank rank = 0; rank < schedule.size(); ++rank) {
+      schedule.neighborhood(round, rank, own);
+      GOSSIP_CHECK(
+          std::ranges::equal(own.in, own.out, {}, &Neighbor::rank, &Neighbor::rank),
+          "The topology '{}' has neighbors that are not mutual (rank {} in round {}), so a "
+          "lost one cannot be dropped: take ring, torus or random-matching, or push-sum.",
+          schedule.name(), rank, round);
     }
   }
 }
@@ -166,6 +181,15 @@ void check_size(std::string_view name, int size, int ranks) {
                "The topology '{}' is made for {} ranks, but the group has {}: make it with the "
                "group's size.",
                name, size, ranks);
+}
+
+void check_may_drop(const Schedule& schedule, std::size_t most_neighbors) {
+  check_mutual(schedule);
+  const int most = schedule.degree_bound();
+  GOSSIP_CHECK(std::cmp_less_equal(most, most_neighbors),
+               "The topology '{}' has a rank with {} neighbors in a round, of which a lost one "
+               "cannot be dropped: at most {} can be named.",
+               schedule.name(), most, most_neighbors);
 }
 
 }  // namespace gossip::topology

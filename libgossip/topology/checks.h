@@ -4,6 +4,7 @@
 /// @file
 /// What optimizers ask of a schedule before they start.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -48,5 +49,10 @@ void warn_if_apart(Rank self, const Schedule& schedule);
 /// Throws gossip::Error unless a topology of this name, made for `size` ranks, is for a group of
 /// `ranks`.
 void check_size(std::string_view name, int size, int ranks);
+
+/// Throws gossip::Error, which names the topology and what would do, unless a rank can go on
+/// without a neighbor: they are mutual in every round, and not more than `most_neighbors`, as many
+/// as its messages can name. Local.
+void check_may_drop(const Schedule& schedule, std::size_t most_neighbors);
 
 }  // namespace gossip::topology

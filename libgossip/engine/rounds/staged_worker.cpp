@@ -4,9 +4,9 @@
 #include <utility>
 #include <variant>
 
+#include <libgossip/algorithm/matrix_checks.h>
 #include <libgossip/base/error.h>
 #include <libgossip/engine/message_layout.h>
-#include <libgossip/engine/rounds/matrix_checks.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
@@ -53,9 +53,10 @@ StagedWorker::StagedWorker(transport::Group& group,
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
     transport::check_together(group, [&] {
       topology::check_size(matrices.pull.name(), matrices.pull.size(), ranks_);
-      if (algorithm_->pushes())
+      if (algorithm_->pushes()) {
         topology::check_size(matrices.push.name(), matrices.push.size(), ranks_);
-      if (options.checks_matrices) check_matrices(matrices, *algorithm_);
+      }
+      if (options.checks_matrices) algorithm::check_matrices(matrices, *algorithm_);
     });
   }
   make_membership(group, matrices, options);
