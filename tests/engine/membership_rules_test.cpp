@@ -12,10 +12,10 @@
 
 #include <libgossip/base/random.h>
 #include <libgossip/engine/progress_report.h>
-#include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/silence.h>
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/schedule.h>
+#include <libgossip/transport/edges_in_use.h>
 #include <libgossip/transport/header.h>
 
 namespace gossip::engine {
@@ -161,7 +161,7 @@ double drift_of_the_mean(const Weight& weight, bool is_agreed) {
         bool& suspect = suspects[i][static_cast<std::size_t>(neighbor.rank)];
         if (random.unit() < 0.02) suspect = !suspect;
       }
-      headers[i].uses = edges_in_use(
+      headers[i].uses = transport::edges_in_use(
           hoods[i].in, [&](Rank rank) { return !suspects[i][static_cast<std::size_t>(rank)]; });
       headers[i].degree = degrees[i];
     }
@@ -170,8 +170,9 @@ double drift_of_the_mean(const Weight& weight, bool is_agreed) {
       degrees[i] = 0;
       for (const topology::Neighbor& neighbor : hoods[i].in) {
         const auto j = static_cast<std::size_t>(neighbor.rank);
-        const bool is_own = is_in_use(headers[i].uses, hoods[i].in, neighbor.rank);
-        const bool is_theirs = is_in_use(headers[j].uses, hoods[j].in, static_cast<Rank>(i));
+        const bool is_own = transport::is_in_use(headers[i].uses, hoods[i].in, neighbor.rank);
+        const bool is_theirs =
+            transport::is_in_use(headers[j].uses, hoods[j].in, static_cast<Rank>(i));
         if (!is_own || (is_agreed && !is_theirs)) continue;
         ++degrees[i];
         next[i] += weight(headers[i], headers[j], neighbor) * (x[j] - x[i]);
@@ -188,7 +189,7 @@ TEST(EdgesInUseTest, TheMeanIsKeptWhenBothEndsSayThatTheyUseAnEdge) {
   };
   const auto by_degrees = [](const transport::Header& one, const transport::Header& other,
                              const topology::Neighbor&) {
-    return metropolis_weight(one.degree, other.degree);
+    return transport::metropolis_weight(one.degree, other.degree);
   };
   EXPECT_LT(drift_of_the_mean(fixed, true), 1e-14);
   EXPECT_LT(drift_of_the_mean(by_degrees, true), 1e-14);
@@ -198,12 +199,12 @@ TEST(EdgesInUseTest, TheMeanIsKeptWhenBothEndsSayThatTheyUseAnEdge) {
 TEST(EdgesInUseTest, AHeaderNamesTheFirst64Neighbors) {
   std::vector<topology::Neighbor> neighbors;
   for (Rank rank = 0; rank < 70; ++rank) neighbors.push_back({.rank = 2 * rank, .weight = 0.01});
-  const std::uint64_t all = edges_in_use(neighbors, [](Rank) { return true; });
+  const std::uint64_t all = transport::edges_in_use(neighbors, [](Rank) { return true; });
   EXPECT_EQ(all, std::numeric_limits<std::uint64_t>::max());
-  EXPECT_TRUE(is_in_use(all, neighbors, 126));
-  EXPECT_FALSE(is_in_use(all, neighbors, 128));
-  EXPECT_FALSE(is_in_use(all, neighbors, 3));  // no neighbor
-  EXPECT_EQ(edges_in_use(neighbors, [](Rank rank) { return rank == 4; }), 4U);
+  EXPECT_TRUE(transport::is_in_use(all, neighbors, 126));
+  EXPECT_FALSE(transport::is_in_use(all, neighbors, 128));
+  EXPECT_FALSE(transport::is_in_use(all, neighbors, 3));  // no neighbor
+  EXPECT_EQ(transport::edges_in_use(neighbors, [](Rank rank) { return rank == 4; }), 4U);
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
+#include <libgossip/transport/edges_in_use.h>
 
 namespace gossip::engine {
 namespace {
@@ -84,7 +84,7 @@ void Mixer::check(transport::Group& group) {
       !(in_use.pull && in_use.push) && !codec_ && corrections_.empty(),
       "A method that corrects, compresses, or pulls and pushes cannot go on without a lost "
       "neighbor: take on_lost_neighbor 'error'.");
-  if (in_use.pull) topology::check_may_drop(matrices_.pull, kMostEdgesInUse);
+  if (in_use.pull) topology::check_may_drop(matrices_.pull, transport::kMostEdgesInUse);
 }
 
 /// A mixing of nothing is one that pulls.

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/rounds/edges_in_use.h>
 #include <libgossip/engine/rounds/round_exchange.h>
+#include <libgossip/transport/edges_in_use.h>
 
 namespace gossip::engine {
 namespace {
@@ -197,10 +197,11 @@ void RoundExchange::commit(transport::Header header) {
 transport::Header RoundExchange::header_of_round() {
   transport::Header header = membership_->header();
   if (!used_.pull) return header;
-  header.uses = edges_in_use(pull_.in, [this](Rank rank) { return !membership_->is_lost(rank); });
+  header.uses =
+      transport::edges_in_use(pull_.in, [this](Rank rank) { return !membership_->is_lost(rank); });
   header.degree = degree_;
   std::erase_if(senders_, [&](const Sender& sender) {
-    return !is_in_use(header.uses, pull_.in, sender.rank);
+    return !transport::is_in_use(header.uses, pull_.in, sender.rank);
   });
   return header;
 }
@@ -373,7 +374,7 @@ void RoundExchange::forget_silent() {
 /// Where neighbors may be dropped: whether the sender uses its edge to this rank.
 bool RoundExchange::is_used_by(Rank sender, const transport::Header& header) {
   matrices_.pull.neighborhood(round_, sender, theirs_);
-  return is_in_use(header.uses, theirs_.in, group_.rank());
+  return transport::is_in_use(header.uses, theirs_.in, group_.rank());
 }
 
 }  // namespace gossip::engine

@@ -16,7 +16,7 @@
 #include <libgossip/base/types.h>
 #include <libgossip/topology/mixing_matrix.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 
 /// Neighbors of a rank in a round that fit into a header.
 inline constexpr std::size_t kMostEdgesInUse = 64;
@@ -48,4 +48,4 @@ template <class IsUsed>
   return 1.0 / (1.0 + std::max(one, other));
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport
