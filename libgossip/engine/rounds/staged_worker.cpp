@@ -345,7 +345,8 @@ std::vector<StateVector> StagedWorker::state() {
 
 Counters StagedWorker::counters() const {
   Counters sum = counters_;
-  sum += combiner_.counters();
+  sum.bytes_touched += combiner_.bytes_touched();
+  sum.bytes_touched_least += combiner_.bytes_touched_least();
   membership_->add_to(sum);
   for (const Exchange& exchange : exchanges_) sum += exchange.mixer->counters();
   for (const MeanOf& mean : means_) sum += mean.mean->counters();

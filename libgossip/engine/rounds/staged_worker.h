@@ -11,13 +11,13 @@
 #include <vector>
 
 #include <libgossip/algorithm/algorithm.h>
+#include <libgossip/algorithm/combiner.h>
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/rounds/bucketed_mean.h>
-#include <libgossip/engine/rounds/combiner.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/schedule.h>
@@ -136,8 +136,8 @@ class StagedWorker final : public Worker {
   std::optional<Membership> membership_;  // made by the checks
   std::int64_t needed_step_ =
       -1;  // the step that other ranks must have come to for this rank to go on
-  Combiner::Vectors vectors_;
-  Combiner combiner_{vectors_};
+  algorithm::Combiner::Vectors vectors_;
+  algorithm::Combiner combiner_{vectors_};
   std::vector<std::vector<std::byte>> memory_;  // of the method's own vectors
   std::vector<Exchange> exchanges_;
   std::vector<MeanOf> means_;

@@ -5,15 +5,15 @@
 /// The arithmetic of a method's combinations on one rank.
 
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <vector>
 
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/counters.h>
 #include <libgossip/kernels/vector.h>
 
-namespace gossip::engine {
+namespace gossip::algorithm {
 
 /// Takes combinations that follow each other over the vectors together, block by block, so that
 /// what one writes the next one finds in the cache. Local; allocates nothing once it has seen the
@@ -34,11 +34,13 @@ class Combiner {
 
   /// Carries `combinations` out. `gradient`: the pieces that the gradient lies in, which together
   /// cover it, in place of its vector; may be null.
-  void combine(const algorithm::Combinations& combinations, const Scales& scales,
+  void combine(const Combinations& combinations, const Scales& scales,
                const std::vector<VectorPiece>* gradient);
 
-  /// The passes over memory so far.
-  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  /// Bytes read and written in the passes over vectors so far; and of them those of passes that
+  /// take each vector once for all combinations that follow each other.
+  [[nodiscard]] std::uint64_t bytes_touched() const noexcept { return bytes_touched_; }
+  [[nodiscard]] std::uint64_t bytes_touched_least() const noexcept { return bytes_touched_least_; }
 
  private:
   /// Elements of the vectors of one element type, and the piece that they have of the gradient.
@@ -49,14 +51,15 @@ class Combiner {
     const VectorPiece* gradient = nullptr;
   };
 
-  void combine(const algorithm::Combinations& combinations, const Scales& scales, Range range);
-  void combine(const algorithm::Combine& stage, const Scales& scales, const Range& range);
-  void count_passes(const algorithm::Combinations& combinations);
+  void combine(const Combinations& combinations, const Scales& scales, Range range);
+  void combine(const Combine& stage, const Scales& scales, const Range& range);
+  void count_passes(const Combinations& combinations);
 
   const Vectors& vectors_;
-  Counters counters_;
+  std::uint64_t bytes_touched_ = 0;
+  std::uint64_t bytes_touched_least_ = 0;
   // Kept so that a step allocates nothing.
   std::tuple<std::vector<kernels::Source<float>>, std::vector<kernels::Source<double>>> sources_;
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::algorithm

@@ -2,15 +2,10 @@
 #include <algorithm>
 #include <span>
 
-#include <libgossip/engine/rounds/combiner.h>
+#include <libgossip/algorithm/combiner.h>
 
-namespace gossip::engine {
+namespace gossip::algorithm {
 namespace {
-
-using algorithm::Combinations;
-using algorithm::Combine;
-using algorithm::kGradient;
-using algorithm::kModel;
 
 /// Elements that stay in the second-level cache while several combinations pass over them.
 constexpr std::size_t kBlock = 8192;
@@ -38,7 +33,7 @@ void Combiner::combine(const Combinations& combinations, const Scales& scales, R
   const std::size_t end = range.end;
   for (std::size_t begin = range.begin; begin < end; begin += kBlock) {
     for (std::size_t i = 0; i < combinations.size(); ++i) {
-      const auto [first, last] = algorithm::range_of(combinations[i].fragment, size);
+      const auto [first, last] = range_of(combinations[i].fragment, size);
       range.begin = std::max(begin, first);
       range.end = std::min({begin + kBlock, end, last});
       if (range.begin < range.end) combine(combinations[i], scales, range);
@@ -59,7 +54,7 @@ void Combiner::combine(const Combine& stage, const Scales& scales, const Range& 
       }
       return view(vector).template as<T>().data() + range.begin;
     };
-    algorithm::list_sources(stage, scales.rate, scales.weight, data_of, sources);
+    list_sources(stage, scales.rate, scales.weight, data_of, sources);
     kernels::combine(out.subspan(range.begin, range.end - range.begin),
                      std::span<const kernels::Source<T>>(sources));
   });
@@ -73,12 +68,12 @@ void Combiner::count_passes(const Combinations& combinations) {
     const Combinations before = combinations.first(i);
     const Combine& stage = combinations[i];
     std::size_t least = before.changes(stage.vector) ? 0 : 1;
-    for (const algorithm::Term& term : stage.terms) {
+    for (const Term& term : stage.terms) {
       if (!before.changes(term.vector) && !before.reads(term.vector)) ++least;
     }
-    counters_.bytes_touched += (1 + stage.terms.size()) * bytes;
-    counters_.bytes_touched_least += least * bytes;
+    bytes_touched_ += (1 + stage.terms.size()) * bytes;
+    bytes_touched_least_ += least * bytes;
   }
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip::algorithm
