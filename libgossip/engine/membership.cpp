@@ -82,7 +82,7 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
   for (const Rank neighbor : neighbors.value_or(std::vector<Rank>())) {
     edges_.push_back({.neighbor = neighbor});
     neighbors_.push_back(
-        {.rank = neighbor, .silence = Silence(step_began_), .progress_at = step_began_});
+        {.rank = neighbor, .silence = policy::Silence(step_began_), .progress_at = step_began_});
   }
   if (group.size() == 1) return;
   // The most that any rank may have to say, so that all ask for the same memory.

@@ -19,7 +19,7 @@
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/engine/progress_report.h>
-#include <libgossip/engine/silence.h>
+#include <libgossip/policy/silence.h>
 #include <libgossip/transport/group.h>
 
 namespace gossip::engine {
@@ -27,7 +27,7 @@ namespace gossip::engine {
 /// How another rank stands, as this one sees it: the ranks do not agree on it.
 enum class MemberState : std::uint8_t {
   kAlive,
-  kSuspect,  ///< a neighbor without a sign of life for as long as Silence says; it may come back
+  kSuspect,  ///< a neighbor without a sign of life for as long as policy::Silence says; it may come back
   kLost,     ///< a neighbor that is given up, for good
   kLeft,     ///< out of the training loop, for a collective call or for good
 };
@@ -49,7 +49,7 @@ struct MembershipOptions {
 /// Ranks leave the training loop together: for a collective call, or for good. One that leaves
 /// before the others is named to those who wait for its next step.
 ///
-/// A neighbor without a sign of life becomes suspect after Silence::limit_seconds(); nothing but
+/// A neighbor without a sign of life becomes suspect after policy::Silence::limit_seconds(); nothing but
 /// counters and a message in the log follows from that yet. One that does not do for `timeout` what
 /// a method waits for, or, with OnLostNeighbor::kDrop, gives no sign of life for so long, is lost:
 /// an error or, with kDrop, a warning, and a higher epoch, which spreads to all ranks.
@@ -148,7 +148,7 @@ class Membership {
   /// A neighbor's life, and what a method waits for.
   struct Neighbor {
     Rank rank;
-    Silence silence;
+    policy::Silence silence;
     RunningClock::time_point progress_at;
     bool has_warned = false;
     bool is_suspect = false;

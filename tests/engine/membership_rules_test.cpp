@@ -12,7 +12,7 @@
 
 #include <libgossip/base/random.h>
 #include <libgossip/engine/progress_report.h>
-#include <libgossip/engine/silence.h>
+#include <libgossip/policy/silence.h>
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/edges_in_use.h>
@@ -21,6 +21,7 @@
 namespace gossip::engine {
 namespace {
 
+using policy::Silence;
 using std::chrono::milliseconds;
 
 Silence::Time at(double seconds) {

@@ -10,7 +10,7 @@
 
 #include <libgossip/base/deadline.h>
 
-namespace gossip::engine {
+namespace gossip::policy {
 
 /// Signs of life of one rank. The limit follows the longest recent gap between two of them, since
 /// gaps are those of the scheduler: their median and spread say nothing about the longest ones.
@@ -50,4 +50,4 @@ class Silence {
   double longest_gap_ = 0.0;  // in seconds; halves in 28 s
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::policy
