@@ -17,8 +17,8 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/engine/progress_report.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 #include <libgossip/policy/silence.h>
 #include <libgossip/transport/group.h>
 
@@ -27,14 +27,14 @@ namespace gossip::engine {
 /// How another rank stands, as this one sees it: the ranks do not agree on it.
 enum class MemberState : std::uint8_t {
   kAlive,
-  kSuspect,  ///< a neighbor without a sign of life for as long as policy::Silence says; it may come back
+  kSuspect,  ///< a neighbor that policy::Silence calls suspicious; it may come back
   kLost,     ///< a neighbor that is given up, for good
   kLeft,     ///< out of the training loop, for a collective call or for good
 };
 
 struct MembershipOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
   bool counts_messages = false;  ///< set_taken() and taken_by() are used
 };
 
@@ -49,10 +49,11 @@ struct MembershipOptions {
 /// Ranks leave the training loop together: for a collective call, or for good. One that leaves
 /// before the others is named to those who wait for its next step.
 ///
-/// A neighbor without a sign of life becomes suspect after policy::Silence::limit_seconds(); nothing but
-/// counters and a message in the log follows from that yet. One that does not do for `timeout` what
-/// a method waits for, or, with OnLostNeighbor::kDrop, gives no sign of life for so long, is lost:
-/// an error or, with kDrop, a warning, and a higher epoch, which spreads to all ranks.
+/// A neighbor without a sign of life becomes suspect after policy::Silence::limit_seconds();
+/// nothing but counters and a message in the log follows from that yet. One that does not do for
+/// `timeout` what a method waits for, or, with policy::OnLostNeighbor::kDrop, gives no sign of life
+/// for so long, is lost: an error or, with kDrop, a warning, and a higher epoch, which spreads to
+/// all ranks.
 ///
 /// Collective: construction and destruction. Everything else is local and does not block. Threads:
 /// any.
@@ -116,7 +117,7 @@ class Membership {
     return is_lost_[static_cast<std::size_t>(rank)];
   }
   [[nodiscard]] bool may_drop() const noexcept {
-    return options_.on_lost_neighbor == OnLostNeighbor::kDrop;
+    return options_.on_lost_neighbor == policy::OnLostNeighbor::kDrop;
   }
 
   /// A neighbor did what a method waits for, or nothing is expected of it.

@@ -4,12 +4,12 @@
 /// @file
 /// Asynchronous decentralized SGD with a continuous momentum, for LibTorch modules.
 
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 
 namespace gossip::optim {
 
-using engine::OnLostNeighbor;
+using policy::OnLostNeighbor;
 
 /// Options of the exchanges in A2CiD2. Chainable.
 struct A2CiD2Options {

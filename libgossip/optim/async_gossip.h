@@ -5,12 +5,12 @@
 /// Asynchronous gossip for LibTorch modules.
 
 #include <libgossip/algorithm/async_gossip.h>
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 
 namespace gossip::optim {
 
-using engine::OnLostNeighbor;
+using policy::OnLostNeighbor;
 
 /// Options of the mixing in AsyncGossip. Chainable: AsyncGossipOptions().exponent(1.0)
 struct AsyncGossipOptions {

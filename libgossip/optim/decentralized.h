@@ -195,7 +195,7 @@ class Decentralized : public torch::optim::Optimizer {
     Initial initial = Initial::kBroadcast;
     std::chrono::milliseconds timeout = std::chrono::minutes(5);
     std::size_t bucket_bytes = std::size_t{4} << 20U;
-    engine::OnLostNeighbor on_lost_neighbor = engine::OnLostNeighbor::kError;
+    policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
     std::string name;  ///< of the method
     std::string text;
   };

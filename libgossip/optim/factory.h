@@ -9,14 +9,14 @@
 #include <string_view>
 
 #include <libgossip/algorithm/gradient_tracking.h>
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
 #include <libgossip/optim/gossip_sgd.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 
 namespace gossip::optim {
 
 using algorithm::TrackingOrder;
-using engine::OnLostNeighbor;
+using policy::OnLostNeighbor;
 
 /// A name that make_optimizer() knows.
 struct OptimizerName {

@@ -5,13 +5,13 @@
 /// Decentralized SGD for LibTorch modules.
 
 #include <libgossip/algorithm/gossip_sgd.h>
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 
 namespace gossip::optim {
 
 using algorithm::MixingOrder;
-using engine::OnLostNeighbor;
+using policy::OnLostNeighbor;
 
 /// Options of the mixing in GossipSGD; learning rate, momentum and decay stay the local
 /// optimizer's. Chainable: GossipSGDOptions().order(MixingOrder::kCombineThenAdapt).local_steps(4)

@@ -4,12 +4,12 @@
 /// @file
 /// Stochastic gradient push for LibTorch modules.
 
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/optim/decentralized.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 
 namespace gossip::optim {
 
-using engine::OnLostNeighbor;
+using policy::OnLostNeighbor;
 
 /// Options of the mixing in PushSum. Chainable: PushSumOptions().overlap(true)
 struct PushSumOptions {

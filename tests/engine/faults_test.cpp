@@ -24,6 +24,7 @@
 namespace gossip::engine {
 namespace {
 
+using policy::OnLostNeighbor;
 using test::run_ranks;
 using test::start_value;
 using transport::local::Cluster;

@@ -13,6 +13,7 @@
 namespace gossip::engine {
 namespace {
 
+using policy::OnLostNeighbor;
 using test::expect_throw;
 using test::on_ranks;
 using transport::Group;

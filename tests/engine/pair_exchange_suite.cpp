@@ -19,6 +19,7 @@
 namespace gossip::engine {
 namespace {
 
+using policy::OnLostNeighbor;
 using test::on_ranks;
 using test::start_value;
 using transport::Group;

@@ -26,7 +26,7 @@ namespace gossip::engine {
 struct AsyncGossipWorkerOptions {
   double exponent = algorithm::AsyncGossip::kExponent;          ///< of the damping by staleness
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
 };
 
 /// Drives algorithm::AsyncGossip: after each local update a rank publishes its model and mixes with

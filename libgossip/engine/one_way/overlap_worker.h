@@ -27,7 +27,7 @@ namespace gossip::engine {
 /// Options of an OverlapWorker.
 struct OverlapWorkerOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
 };
 
 /// Overlapped SGP: nobody waits. After each step a rank sends half of what it has to a receiver of

@@ -298,7 +298,7 @@ PairExchangeOptions exchange_options(transport::Group& group,
     GOSSIP_CHECK(algorithm.is_relative() || options.is_paced,
                  "The steps of '{}' must be paced: without enough exchanges it diverges.",
                  algorithm.name());
-    GOSSIP_CHECK(!options.is_paced || options.on_lost_neighbor == OnLostNeighbor::kError,
+    GOSSIP_CHECK(!options.is_paced || options.on_lost_neighbor == policy::OnLostNeighbor::kError,
                  "'{}' cannot go on without a lost neighbor, whose exchanges it waits for: take "
                  "on_lost_neighbor 'error'.",
                  algorithm.name());

@@ -26,7 +26,7 @@ struct PairWorkerOptions {
   /// Of the choice of neighbors; of paced steps, of the steps in which an edge has its turn.
   std::uint64_t seed = 0;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of a neighbor's silence
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
 };
 
 /// When a rank asks for exchanges, and what its steps wait for. Threads: the rank's own.

@@ -39,7 +39,7 @@ struct PairExchangeOptions {
   /// which each asks, between hosts, only those behind it (topology::levels_of()).
   bool is_atomic = false;
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;
 };
 
 /// The pair events of a PairAlgorithm, while the ranks compute. An event of i and j moves the state

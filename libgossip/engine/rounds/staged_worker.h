@@ -28,8 +28,8 @@ namespace gossip::engine {
 struct StagedWorkerOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(5);  ///< of every wait for another rank
   std::size_t bucket_bytes = std::size_t{4} << 20U;             ///< of exact means
-  OnLostNeighbor on_lost_neighbor = OnLostNeighbor::kError;     ///< of mixings
-  std::shared_ptr<kernels::Codec> codec = {};                   ///< of Compress
+  policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;  ///< of mixings
+  std::shared_ptr<kernels::Codec> codec = {};                                ///< of Compress
   bool checks_matrices = true;  ///< refuses what the method does not bear
 };
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace gossip::engine {
+namespace gossip::policy {
 
 /// What happens when a neighbor has been silent for the whole timeout.
 enum class OnLostNeighbor : std::uint8_t {
@@ -14,4 +14,4 @@ enum class OnLostNeighbor : std::uint8_t {
   kDrop,   ///< the run goes on without it: weights stay stochastic over the rest
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::policy
