@@ -12,11 +12,11 @@
 #include <vector>
 
 #include <libgossip/base/deadline.h>
+#include <libgossip/base/helper.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/message_layout.h>
-#include <libgossip/engine/rounds/helper.h>
 #include <libgossip/engine/rounds/round_exchange.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>

@@ -2,9 +2,9 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/rounds/helper.h>
+#include <libgossip/base/helper.h>
 
-namespace gossip::engine {
+namespace gossip {
 
 Helper::Helper() : thread_([this] { run(); }) {}
 
@@ -45,4 +45,4 @@ void Helper::run() {
   }
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-namespace gossip::engine {
+namespace gossip {
 
 /// Does one thing at a time while the caller does something else, and sleeps in between.
 ///
@@ -38,4 +38,4 @@ class Helper {
   std::thread thread_;
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip
