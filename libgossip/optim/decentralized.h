@@ -18,12 +18,12 @@
 #include <libgossip/algorithm/algorithm.h>
 #include <libgossip/base/collective_call.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/on_lost_neighbor.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/model/flat_model.h>
 #include <libgossip/model/local_state.h>
 #include <libgossip/model/state_dict.h>
 #include <libgossip/optim/divergence_notice.h>
+#include <libgossip/policy/on_lost_neighbor.h>
 #include <libgossip/topology/matrices.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>

@@ -14,12 +14,12 @@
 #include <libgossip/algorithm/async_gossip.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/message_layout.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/message_layout.h>
 
 namespace gossip::engine {
 
@@ -85,7 +85,7 @@ class AsyncGossipWorker final : public Worker {
   std::vector<Rank> peers_;  // made by the checks, first
   algorithm::AsyncGossip algorithm_;
   Membership membership_;
-  MessageLayout layout_;
+  transport::MessageLayout layout_;
   Position position_;
   Counters counters_;
   std::int64_t pauses_ = 0;  // that have begun on all ranks; models tell that of their sender
