@@ -333,7 +333,7 @@ void RoundExchange::take(transport::Message message) {
   const Rank sender = message.from();
   const transport::Header& header = message.header();
   std::erase(late_, sender);
-  RoundNumbers::check(sender, header.round, group_.rank(), number_);
+  transport::RoundNumbers::check(sender, header.round, group_.rank(), number_);
   counters_.bytes_received += header.bytes;
   if (may_drop()) membership_->hear(sender, header);
   if (header.kind == transport::MessageKind::kSkip) return;

@@ -14,11 +14,11 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/round_numbers.h>
 #include <libgossip/engine/rounds/round_closing.h>
 #include <libgossip/topology/matrices.h>
 #include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/round_numbers.h>
 
 namespace gossip::engine {
 
@@ -139,7 +139,7 @@ class RoundExchange {
   Membership* membership_;
   std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;
-  RoundNumbers numbers_;
+  transport::RoundNumbers numbers_;
   RoundClosing closing_;
   policy::WaitPolicy* wait_ = nullptr;  // of the round that is open
   policy::All all_;                     // of rounds without a policy after some that closed early

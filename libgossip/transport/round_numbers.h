@@ -9,7 +9,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/base/types.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 
 /// Numbers for rounds that only go up, as a channel's rounds must, also when a state is loaded that
 /// lies behind. Ranks that go through the same rounds get the same numbers.
@@ -46,4 +46,4 @@ class RoundNumbers {
   std::int64_t last_ = -1;
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport
