@@ -70,7 +70,7 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
       options_(options),
       awaited_(neighbors ? *neighbors : all_but(rank_, group.size())),
       peer_ranks_(with_shortcuts(reported_to(group, neighbors, options), rank_, group.size())),
-      interval_(report_interval(group.size())),
+      interval_(transport::report_interval(group.size())),
       incarnation_(std::random_device()()),
       is_lost_(static_cast<std::size_t>(group.size())),
       progress_(group.size()),
@@ -88,10 +88,11 @@ Membership::Membership(transport::Group& group, std::optional<std::vector<Rank>>
   // The most that any rank may have to say, so that all ask for the same memory.
   const auto most_peers = static_cast<std::size_t>(group.size());
   // A reader holds a slot for a moment only; more slots than two keep writers from waiting for it.
-  channel_ = group.make_channel({.capacity_bytes = most_report_bytes(group.size(), most_peers),
-                                 .slots = 4,
-                                 .reading = transport::Reading::kLatest,
-                                 .peers = peer_ranks_});
+  channel_ =
+      group.make_channel({.capacity_bytes = transport::most_report_bytes(group.size(), most_peers),
+                          .slots = 4,
+                          .reading = transport::Reading::kLatest,
+                          .peers = peer_ranks_});
   // Membership that cannot go on only stops spreading news: the methods' own channels say why.
   work_ = group.background().add([this] { return poll(); }, [](const std::exception_ptr&) {});
 }
@@ -131,7 +132,7 @@ std::int64_t Membership::job_steps() const {
 
 void Membership::set_taken(Rank peer, std::int64_t count) {
   const std::lock_guard lock(mutex_);
-  ReportedEdge* edge = find_by_rank(edges_, &ReportedEdge::neighbor, peer);
+  transport::ReportedEdge* edge = find_by_rank(edges_, &transport::ReportedEdge::neighbor, peer);
   GOSSIP_ASSERT(edge != nullptr, "rank {} is no neighbor of rank {}", peer, rank_);
   edge->taken = count;
 }
@@ -264,7 +265,7 @@ void Membership::give_up(Neighbor& neighbor, std::string_view why) {
   if (is_lost(rank)) return;
   log(LogLevel::kWarning, rank_, "goes on without rank {}, which {}", rank, why);
   is_lost_[static_cast<std::size_t>(rank)] = true;
-  find_by_rank(edges_, &ReportedEdge::neighbor, rank)->is_given_up = true;
+  find_by_rank(edges_, &transport::ReportedEdge::neighbor, rank)->is_given_up = true;
   ++neighbors_lost_;
 }
 
@@ -346,7 +347,7 @@ void Membership::read_reports() {
 void Membership::read(Peer& peer, const transport::Message& report) {
   peer.sequence = report.header().sequence;
   const auto payload = report.payload().first(report.header().bytes);
-  const std::optional<ToReceiver> said = read_report(payload, rank_, reported_);
+  const auto said = transport::read_report(payload, rank_, reported_);
   if (!said) return;
   peer.taken = said->taken;
   epoch_ = std::max(epoch_.load(), report.header().epoch);
@@ -375,7 +376,7 @@ bool Membership::report() {
   if (!slot) return false;
   ++beat_;
   transport::Header header = header_now();
-  header.bytes = write_report(progress_, edges_, *slot);
+  header.bytes = transport::write_report(progress_, edges_, *slot);
   channel_->commit(header);
   return true;
 }

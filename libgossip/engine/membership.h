@@ -17,10 +17,10 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/types.h>
 #include <libgossip/engine/counters.h>
-#include <libgossip/engine/progress_report.h>
 #include <libgossip/policy/on_lost_neighbor.h>
 #include <libgossip/policy/silence.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/progress_report.h>
 
 namespace gossip::engine {
 
@@ -189,10 +189,10 @@ class Membership {
   std::atomic<std::uint32_t> epoch_{0};
   std::vector<std::atomic<bool>> is_lost_;  // by rank
   mutable std::mutex mutex_;                // of what follows
-  Progress progress_;
-  Progress reported_;                // by the peer that is being read
-  std::vector<Neighbor> neighbors_;  // all three lists in the order of the ranks
-  std::vector<ReportedEdge> edges_;  // to the neighbors, in the same order
+  transport::Progress progress_;
+  transport::Progress reported_;                // by the peer that is being read
+  std::vector<Neighbor> neighbors_;             // all three lists in the order of the ranks
+  std::vector<transport::ReportedEdge> edges_;  // to the neighbors, in the same order
   std::vector<Peer> peers_;
   std::int64_t neighbors_lost_ = 0;
   std::int64_t suspected_ = 0;

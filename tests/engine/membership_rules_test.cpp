@@ -11,18 +11,24 @@
 #include <gtest/gtest.h>
 
 #include <libgossip/base/random.h>
-#include <libgossip/engine/progress_report.h>
 #include <libgossip/policy/silence.h>
 #include <libgossip/topology/families.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/edges_in_use.h>
 #include <libgossip/transport/header.h>
+#include <libgossip/transport/progress_report.h>
 
 namespace gossip::engine {
 namespace {
 
 using policy::Silence;
 using std::chrono::milliseconds;
+using transport::most_report_bytes;
+using transport::Progress;
+using transport::read_report;
+using transport::report_interval;
+using transport::ReportedEdge;
+using transport::write_report;
 
 Silence::Time at(double seconds) {
   return Silence::Time(

@@ -3,9 +3,9 @@
 #include <bit>
 #include <limits>
 
-#include <libgossip/engine/progress_report.h>
+#include <libgossip/transport/progress_report.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 namespace {
 
 constexpr std::size_t kMostNumberBytes = 10;  // 64 bits, seven a byte
@@ -140,4 +140,4 @@ std::optional<ToReceiver> read_report(std::span<const std::byte> in, Rank self,
   return result;
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport

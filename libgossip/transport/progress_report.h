@@ -14,7 +14,7 @@
 
 #include <libgossip/base/types.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 
 /// What is known of every rank, by rank.
 struct Progress {
@@ -61,4 +61,4 @@ std::size_t write_report(Progress& progress, std::span<const ReportedEdge> edges
 [[nodiscard]] std::optional<ToReceiver> read_report(std::span<const std::byte> in, Rank self,
                                                     Progress& progress);
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport
