@@ -25,7 +25,7 @@ using test::start_value;
 using transport::Group;
 
 constexpr std::chrono::seconds kLong{30};
-constexpr std::size_t kChunkOfDoubles = SharedChunks::kChunkBytes / sizeof(double);
+constexpr std::size_t kChunkOfDoubles = transport::SharedChunks::kChunkBytes / sizeof(double);
 
 std::vector<Rank> all_others(const Group& group) {
   std::vector<Rank> others;

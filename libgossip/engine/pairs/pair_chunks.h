@@ -12,8 +12,8 @@
 
 #include <libgossip/algorithm/pair_algorithm.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/pairs/shared_chunks.h>
 #include <libgossip/transport/group.h>
+#include <libgossip/transport/shared_chunks.h>
 
 namespace gossip::engine {
 
@@ -21,7 +21,7 @@ namespace gossip::engine {
 /// is kept relative to the model, which events leave alone; of another one it is the state itself,
 /// and the model a copy of its first vector.
 ///
-/// Memory: that of SharedChunks, and a second cache line a chunk.
+/// Memory: that of transport::SharedChunks, and a second cache line a chunk.
 ///
 /// Collective: construction and destruction. Threads: one at a time for each of the owner's
 /// functions and the events'; a chunk only by who holds its lock.
@@ -53,7 +53,7 @@ class PairChunks {
     return chunks_.copy(kStateCopy + index);
   }
 
-  /// The locks of this rank's chunks, as in SharedChunks.
+  /// The locks of this rank's chunks, as in transport::SharedChunks.
   void lock(std::size_t index) const { chunks_.lock_own(index); }
   [[nodiscard]] bool try_lock(std::size_t index) const { return chunks_.try_lock(rank_, index); }
   void unlock(std::size_t index) const noexcept { chunks_.unlock(rank_, index); }
@@ -117,7 +117,7 @@ class PairChunks {
   Rank rank_;
   std::shared_ptr<const algorithm::PairAlgorithm> algorithm_;
   std::vector<double> elapsed_;
-  SharedChunks chunks_;
+  transport::SharedChunks chunks_;
   std::unique_ptr<transport::Region> marks_;
   // Scratch of the communication thread.
   std::vector<VectorView> state_;

@@ -12,7 +12,7 @@
 #include <libgossip/base/vector_view.h>
 #include <libgossip/transport/group.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 
 /// Each rank has several copies of a list of vectors, in memory that all ranks of its host address,
 /// cut into chunks of 512 KB. All copies of a chunk have one lock; whoever holds it may change
@@ -27,7 +27,7 @@ class SharedChunks {
 
   /// `shapes`: types and sizes of the vectors, the same on all ranks (their data is not used).
   /// Everything is zero at first, and the chunks of each rank are locked by itself.
-  SharedChunks(transport::Group& group, const std::vector<VectorView>& shapes, int copies,
+  SharedChunks(Group& group, const std::vector<VectorView>& shapes, int copies,
                std::chrono::milliseconds timeout);
 
   [[nodiscard]] std::size_t count() const noexcept { return chunks_.size(); }
@@ -67,7 +67,7 @@ class SharedChunks {
   std::vector<Chunk> chunks_;
   std::size_t largest_bytes_ = 0;
   std::size_t copy_bytes_ = 0;
-  std::unique_ptr<transport::Region> region_;
+  std::unique_ptr<Region> region_;
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport

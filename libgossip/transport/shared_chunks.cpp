@@ -8,10 +8,10 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/base/notice.h>
-#include <libgossip/engine/pairs/shared_chunks.h>
 #include <libgossip/transport/agreement.h>
+#include <libgossip/transport/shared_chunks.h>
 
-namespace gossip::engine {
+namespace gossip::transport {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
@@ -30,10 +30,10 @@ struct alignas(kCacheLine) SharedChunks::Lock {
   std::atomic<Rank> holder{-1};
 };
 
-SharedChunks::SharedChunks(transport::Group& group, const std::vector<VectorView>& shapes,
-                           int copies, std::chrono::milliseconds timeout)
+SharedChunks::SharedChunks(Group& group, const std::vector<VectorView>& shapes, int copies,
+                           std::chrono::milliseconds timeout)
     : rank_(group.rank()), timeout_(timeout), shapes_(shapes) {
-  transport::require_agreement(group, "vectors to exchange", description_of(shapes));
+  require_agreement(group, "vectors to exchange", description_of(shapes));
   for (const VectorView& shape : shapes_) {
     offsets_.push_back(copy_bytes_);
     const std::size_t step = kChunkBytes / size_of(shape.dtype);
@@ -106,4 +106,4 @@ void SharedChunks::lock_own(std::size_t index) const {
 
 std::size_t SharedChunks::memory_bytes() const { return region_->of(rank_).size(); }
 
-}  // namespace gossip::engine
+}  // namespace gossip::transport
