@@ -12,7 +12,6 @@
 #include <vector>
 
 #include <libgossip/algorithm/async_gossip.h>
-#include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/worker.h>

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include <libgossip/base/alone.h>
-#include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/one_way/push_sum_vectors.h>

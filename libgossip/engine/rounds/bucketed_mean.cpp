@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
 #include <libgossip/engine/rounds/bucketed_mean.h>
 

@@ -14,8 +14,6 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/helper.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/counters.h>
-#include <libgossip/engine/membership.h>
 #include <libgossip/engine/rounds/round_exchange.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>

@@ -14,7 +14,6 @@
 #include <libgossip/algorithm/combiner.h>
 #include <libgossip/algorithm/interpret.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/rounds/bucketed_mean.h>
