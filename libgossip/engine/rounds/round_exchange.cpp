@@ -238,7 +238,7 @@ void RoundExchange::receive_from_the_living() {
 /// Each look at the policy sees all that has come until then.
 void RoundExchange::receive_until_closed() {
   const Deadline deadline(channel_->options().timeout);
-  closing_.open(round_, number_);
+  closing_.open(round_, number_, RunningClock::now());
   late_.clear();
   for (const Sender& sender : senders_) {
     closing_.add(sender.rank);
@@ -252,19 +252,19 @@ void RoundExchange::receive_until_closed() {
       at_most = std::chrono::milliseconds(0);
       continue;
     }
-    const policy::WaitPolicy::Verdict verdict = closing_.ask(wait_policy());
+    const policy::WaitPolicy::Verdict verdict = closing_.ask(wait_policy(), RunningClock::now());
     if (verdict.closes) return close_round();
     GOSSIP_CHECK(!late_.empty(), "The wait policy does not close a round in which all came.");
     if (deadline.has_passed()) throw channel_->lateness_of(late_.front());
-    at_most = RoundClosing::wait_time(verdict.ask_again);
+    at_most = policy::RoundClosing::wait_time(verdict.ask_again);
   }
-  static_cast<void>(closing_.ask(wait_policy()));
+  static_cast<void>(closing_.ask(wait_policy(), RunningClock::now()));
   close_round();
 }
 
 /// Leaves out whom the policy does not accept.
 void RoundExchange::close_round() {
-  const policy::Mask& accepted = closing_.close(wait_policy());
+  const policy::Mask& accepted = closing_.close(wait_policy(), RunningClock::now());
   for (std::size_t m = 0; m < senders_.size(); ++m) {
     if (accepted[m]) continue;
     ++counters_.left_out;
@@ -289,24 +289,24 @@ void RoundExchange::release_owed() {
     while (closing_.is_owed(peer)) {
       const std::optional<transport::Message> message = channel_->try_next(peer);
       if (!message) break;
-      counters_.bytes_received += message->header().bytes;
-      closing_.note_late(peer, message->header().round, wait_policy());
+      release_late(*message);
     }
   }
+}
+
+/// One value of a round that closed without it.
+void RoundExchange::release_late(const transport::Message& message) {
+  counters_.bytes_received += message.header().bytes;
+  closing_.note_late(message.from(), message.header().round, wait_policy(), RunningClock::now());
 }
 
 /// What comes from a neighbor whose last rounds were closed without it belongs to them first.
 void RoundExchange::take_or_release(transport::Message message) {
   const Rank sender = message.from();
-  const transport::Header& header = message.header();
-  if (closing_.is_owed(sender) && header.round < number_) {
-    counters_.bytes_received += header.bytes;
-    closing_.note_late(sender, header.round, wait_policy());
-    return;
-  }
+  if (closing_.is_owed(sender) && message.header().round < number_) return release_late(message);
   closing_.forget(sender);  // nothing, or what a step that failed there has never sent
   take(std::move(message));
-  closing_.note_arrival(sender);
+  closing_.note_arrival(sender, RunningClock::now());
 }
 
 void RoundExchange::drain() {
@@ -318,8 +318,7 @@ void RoundExchange::drain() {
     for (list_polled(); !polled_.empty(); list_polled()) {
       const std::optional<transport::Message> message = channel_->next_any(polled_, deadline);
       if (!message) throw channel_->lateness_of(polled_.front());
-      counters_.bytes_received += message->header().bytes;
-      closing_.note_late(message->from(), message->header().round, wait_policy());
+      release_late(*message);
     }
   } catch (...) {
     for (const Rank peer : peers_) closing_.forget(peer);

@@ -14,7 +14,7 @@
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/counters.h>
 #include <libgossip/engine/membership.h>
-#include <libgossip/engine/rounds/round_closing.h>
+#include <libgossip/policy/round_closing.h>
 #include <libgossip/topology/matrices.h>
 #include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
@@ -123,6 +123,7 @@ class RoundExchange {
   void receive_until_closed();
   void close_round();
   void release_owed();
+  void release_late(const transport::Message& message);
   void list_polled();
   void take_or_release(transport::Message message);
   [[nodiscard]] policy::WaitPolicy& wait_policy() noexcept { return wait_ ? *wait_ : all_; }
@@ -140,7 +141,7 @@ class RoundExchange {
   std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;
   transport::RoundNumbers numbers_;
-  RoundClosing closing_;
+  policy::RoundClosing closing_;
   policy::WaitPolicy* wait_ = nullptr;  // of the round that is open
   policy::All all_;                     // of rounds without a policy after some that closed early
   Counters counters_;

@@ -4,17 +4,16 @@
 #include <utility>
 
 #include <libgossip/base/error.h>
-#include <libgossip/engine/rounds/round_closing.h>
+#include <libgossip/policy/round_closing.h>
 
-namespace gossip::engine {
+namespace gossip::policy {
 
 RoundClosing::RoundClosing(int ranks)
     : owed_(static_cast<std::size_t>(ranks), 0), silence_(static_cast<std::size_t>(ranks), 0) {}
 
-void RoundClosing::open(std::int64_t round, std::int64_t number) {
+void RoundClosing::open(std::int64_t round, std::int64_t number, Time now) {
   round_ = round;
   number_ = number;
-  const Time now = RunningClock::now();
   ready_[static_cast<std::size_t>(number) % kRemembered] = now;
   views_.clear();
   if (closed_ != Time()) note_step(now);
@@ -33,23 +32,21 @@ void RoundClosing::add(Rank neighbor) {
   views_.push_back({.rank = neighbor, .silence = silence_[static_cast<std::size_t>(neighbor)]});
 }
 
-double RoundClosing::elapsed() const {
-  const Time ready = ready_[static_cast<std::size_t>(number_) % kRemembered];
-  return seconds_between(ready, RunningClock::now());
+double RoundClosing::since_ready(std::int64_t number, Time now) const {
+  return seconds_between(ready_[static_cast<std::size_t>(number) % kRemembered], now);
 }
 
-void RoundClosing::note_arrival(Rank neighbor) {
-  const auto view = std::ranges::find(views_, neighbor, &policy::NeighborView::rank);
+void RoundClosing::note_arrival(Rank neighbor, Time now) {
+  const auto view = std::ranges::find(views_, neighbor, &NeighborView::rank);
   GOSSIP_ASSERT(view != views_.end(), "rank {} is no neighbor in this round", neighbor);
   view->has_arrived = true;
-  view->offset = elapsed();
+  view->offset = since_ready(number_, now);
 }
 
-void RoundClosing::note_late(Rank neighbor, std::int64_t number, policy::WaitPolicy& policy) {
+void RoundClosing::note_late(Rank neighbor, std::int64_t number, WaitPolicy& policy, Time now) {
   --owed_[static_cast<std::size_t>(neighbor)];
   --num_owed_;
-  const Time ready = ready_[static_cast<std::size_t>(number) % kRemembered];
-  const double offset = seconds_between(ready, RunningClock::now());
+  const double offset = since_ready(number, now);
   policy.learn(std::span(&offset, 1));
 }
 
@@ -57,16 +54,16 @@ void RoundClosing::forget(Rank neighbor) {
   num_owed_ -= std::exchange(owed_[static_cast<std::size_t>(neighbor)], 0);
 }
 
-policy::WaitPolicy::Verdict RoundClosing::ask(const policy::WaitPolicy& policy) {
-  const double now = elapsed();
-  for (policy::NeighborView& view : views_) {
-    if (!view.has_arrived) view.offset = now;
+WaitPolicy::Verdict RoundClosing::ask(const WaitPolicy& policy, Time now) {
+  const double elapsed = since_ready(number_, now);
+  for (NeighborView& view : views_) {
+    if (!view.has_arrived) view.offset = elapsed;
   }
-  view_ = {.round = round_, .elapsed = now, .step_seconds = step_seconds_, .neighbors = views_};
+  view_ = {.round = round_, .elapsed = elapsed, .step_seconds = step_seconds_, .neighbors = views_};
   return policy.decide(view_);
 }
 
-const policy::Mask& RoundClosing::close(policy::WaitPolicy& policy) {
+const Mask& RoundClosing::close(WaitPolicy& policy, Time now) {
   policy.accept(view_, accepted_);
   offsets_.clear();
   for (std::size_t m = 0; m < views_.size(); ++m) {
@@ -80,7 +77,7 @@ const policy::Mask& RoundClosing::close(policy::WaitPolicy& policy) {
     silence_[rank] = accepted_[m] ? 0 : silence_[rank] + 1;
   }
   policy.learn(offsets_);
-  closed_ = RunningClock::now();
+  closed_ = now;
   return accepted_;
 }
 
@@ -92,4 +89,4 @@ std::chrono::milliseconds RoundClosing::wait_time(double seconds) {
       std::max<std::int64_t>(1, std::llround(std::ceil(bounded * kMilliseconds))));
 }
 
-}  // namespace gossip::engine
+}  // namespace gossip::policy
