@@ -12,13 +12,13 @@
 #include <vector>
 
 #include <libgossip/algorithm/async_gossip.h>
+#include <libgossip/base/message_layout.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/schedule.h>
 #include <libgossip/transport/group.h>
-#include <libgossip/transport/message_layout.h>
 
 namespace gossip::engine {
 
@@ -84,7 +84,7 @@ class AsyncGossipWorker final : public Worker {
   std::vector<Rank> peers_;  // made by the checks, first
   algorithm::AsyncGossip algorithm_;
   Membership membership_;
-  transport::MessageLayout layout_;
+  MessageLayout layout_;
   Position position_;
   Counters counters_;
   std::int64_t pauses_ = 0;  // that have begun on all ranks; models tell that of their sender

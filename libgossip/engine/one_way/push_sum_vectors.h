@@ -9,9 +9,9 @@
 #include <vector>
 
 #include <libgossip/algorithm/push_sum.h>
+#include <libgossip/base/message_layout.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/worker.h>
-#include <libgossip/transport/message_layout.h>
 
 namespace gossip::engine {
 
@@ -42,7 +42,7 @@ class PushSumVectors {
   /// what was absorbed since.
   [[nodiscard]] std::vector<StateVector> state();
 
-  [[nodiscard]] const transport::MessageLayout& layout() const noexcept { return layout_; }
+  [[nodiscard]] const MessageLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return layout_.bytes(); }
 
  private:
@@ -51,7 +51,7 @@ class PushSumVectors {
   double weight_of_model_ = 1.0;  // at the last close()
   bool has_news_ = false;
   std::vector<VectorView> model_;
-  transport::MessageLayout layout_;
+  MessageLayout layout_;
   std::vector<std::byte> memory_;
   std::vector<VectorView> excess_;
   std::vector<algorithm::PushSum> rules_;  // their weights are the same at all times

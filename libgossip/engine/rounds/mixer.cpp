@@ -69,7 +69,7 @@ Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vecto
     for (const VectorView& vector : pulled_) codec_->reserve(vector);
   }
   exchange_.emplace(group, matrices_, used(), message_bytes_, patience, membership);
-  if (group.size() > 1 && transport::MessageLayout(corrections_).bytes() >= kHelperBytes) {
+  if (group.size() > 1 && MessageLayout(corrections_).bytes() >= kHelperBytes) {
     helper_ = std::make_unique<Helper>();
   }
 }
@@ -125,7 +125,7 @@ const std::vector<VectorView>& Mixer::outgoing(std::int64_t round) {
 
 const std::vector<VectorView>& Mixer::outgoing_kept() {
   settle();
-  const transport::MessageLayout layout(corrections_);
+  const MessageLayout layout(corrections_);
   kept_.resize(layout.bytes() + kAlignment);
   const auto misalignment = reinterpret_cast<std::uintptr_t>(kept_.data()) % kAlignment;
   const auto aligned = std::span(kept_).subspan((kAlignment - misalignment) % kAlignment);

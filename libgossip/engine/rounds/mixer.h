@@ -13,13 +13,13 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/helper.h>
+#include <libgossip/base/message_layout.h>
 #include <libgossip/base/vector_view.h>
 #include <libgossip/engine/rounds/round_exchange.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/topology/matrices.h>
 #include <libgossip/transport/group.h>
-#include <libgossip/transport/message_layout.h>
 
 namespace gossip::engine {
 
@@ -126,9 +126,9 @@ class Mixer {
   std::shared_ptr<kernels::Codec> codec_;
   std::vector<VectorView> corrections_;
   bool are_corrections_pushed_;
-  transport::MessageLayout layout_;  // of what is sent as it is
-  std::size_t message_bytes_ = 0;    // at most
-  std::vector<std::byte> encoded_;   // the own message
+  MessageLayout layout_;            // of what is sent as it is
+  std::size_t message_bytes_ = 0;   // at most
+  std::vector<std::byte> encoded_;  // the own message
   std::size_t encoded_bytes_ = 0;
   bool may_drop_;
   std::optional<RoundExchange> exchange_;  // made by the checks

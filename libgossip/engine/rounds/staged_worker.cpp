@@ -6,10 +6,10 @@
 
 #include <libgossip/algorithm/matrix_checks.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/message_layout.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/checks.h>
 #include <libgossip/transport/agreement.h>
-#include <libgossip/transport/message_layout.h>
 
 namespace gossip::engine {
 namespace {
@@ -87,7 +87,7 @@ void StagedWorker::make_membership(transport::Group& group, const topology::Matr
 }
 
 void StagedWorker::make_state(const std::vector<VectorView>& shapes) {
-  const transport::MessageLayout layout(shapes);
+  const MessageLayout layout(shapes);
   for (std::size_t i = 0; i < algorithm_->state().size(); ++i) {
     std::vector<std::byte>& memory = memory_.emplace_back(layout.bytes() + kAlignment);
     const auto misalignment = reinterpret_cast<std::uintptr_t>(memory.data()) % kAlignment;

@@ -11,7 +11,7 @@
 
 #include <libgossip/base/vector_view.h>
 
-namespace gossip::transport {
+namespace gossip {
 
 /// Where the vectors of a list lie in a message: one after the other, each at a multiple of 64
 /// bytes. Immutable.
@@ -39,4 +39,4 @@ class MessageLayout {
   std::size_t bytes_ = 0;
 };
 
-}  // namespace gossip::transport
+}  // namespace gossip

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <libgossip/transport/message_layout.h>
+#include <libgossip/base/message_layout.h>
 
-namespace gossip::transport {
+namespace gossip {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
@@ -40,4 +40,4 @@ std::string MessageLayout::description() const {
   return text;
 }
 
-}  // namespace gossip::transport
+}  // namespace gossip
