@@ -206,6 +206,14 @@ void OverlapWorker::set_position(const Position& position) {
   membership_.restart(position.step);
 }
 
+std::vector<StateVector> OverlapWorker::state() {
+  std::vector<StateVector> result;
+  for (const VectorView& excess : vectors_.excess()) {
+    result.push_back({fmt::format("push-sum_{}", result.size()), excess});
+  }
+  return result;
+}
+
 Counters OverlapWorker::counters() const {
   const std::lock_guard lock(mutex_);
   Counters sum = counters_;

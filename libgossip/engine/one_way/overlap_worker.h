@@ -12,10 +12,10 @@
 #include <mutex>
 #include <vector>
 
+#include <libgossip/algorithm/push_sum_vectors.h>
 #include <libgossip/base/alone.h>
 #include <libgossip/engine/membership.h>
 #include <libgossip/engine/model_port.h>
-#include <libgossip/engine/one_way/push_sum_vectors.h>
 #include <libgossip/engine/worker.h>
 #include <libgossip/topology/graph.h>
 #include <libgossip/topology/schedule.h>
@@ -69,7 +69,7 @@ class OverlapWorker final : public Worker {
   void come_back_alone() override;
   [[nodiscard]] Position position() const override;
   void set_position(const Position& position) override;
-  [[nodiscard]] std::vector<StateVector> state() override { return vectors_.state(); }
+  [[nodiscard]] std::vector<StateVector> state() override;
   [[nodiscard]] std::int64_t job_steps() const override { return membership_.job_steps(); }
   [[nodiscard]] bool is_synchronous() const override { return false; }
   [[nodiscard]] Counters counters() const override;
@@ -118,7 +118,7 @@ class OverlapWorker final : public Worker {
   std::vector<Rank> peers_;
   Membership membership_;
   mutable std::mutex mutex_;  // of what follows
-  PushSumVectors vectors_;
+  algorithm::PushSumVectors vectors_;
   Position position_;
   Mode mode_ = Mode::kTraining;
   double to_make_up_ = 0.0;  // weight

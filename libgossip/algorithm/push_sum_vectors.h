@@ -11,11 +11,10 @@
 #include <libgossip/algorithm/push_sum.h>
 #include <libgossip/base/message_layout.h>
 #include <libgossip/base/vector_view.h>
-#include <libgossip/engine/worker.h>
 
-namespace gossip::engine {
+namespace gossip::algorithm {
 
-/// algorithm::PushSum on all vectors of a model together, with the memory that it takes: one more
+/// PushSum on all vectors of a model together, with the memory that it takes: one more
 /// copy of the model. A local update acts on the model, not on the numerator: \f$ u \leftarrow u +
 /// w \Delta \f$, so that z moves by \f$ \Delta \f$, whatever the weight. Local; not for calls
 /// from several threads.
@@ -24,7 +23,7 @@ class PushSumVectors {
   /// The memory of `model` must outlive this object. The weight is 1, and the model the numerator.
   explicit PushSumVectors(const std::vector<VectorView>& model);
 
-  /// See algorithm::PushSum. Between rounds absorb() is allowed, too: it leaves the model alone
+  /// See PushSum. Between rounds absorb() is allowed, too: it leaves the model alone
   /// until the next close().
   void open();
   double send(double share, std::span<std::byte> message, int receivers);
@@ -40,7 +39,7 @@ class PushSumVectors {
 
   /// What the numerators exceed the model times the weight of the last close() by: zero but for
   /// what was absorbed since.
-  [[nodiscard]] std::vector<StateVector> state();
+  [[nodiscard]] const std::vector<VectorView>& excess() const noexcept { return excess_; }
 
   [[nodiscard]] const MessageLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return layout_.bytes(); }
@@ -54,7 +53,7 @@ class PushSumVectors {
   MessageLayout layout_;
   std::vector<std::byte> memory_;
   std::vector<VectorView> excess_;
-  std::vector<algorithm::PushSum> rules_;  // their weights are the same at all times
+  std::vector<PushSum> rules_;  // their weights are the same at all times
 };
 
-}  // namespace gossip::engine
+}  // namespace gossip::algorithm

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include <fmt/format.h>
-
+#include <libgossip/algorithm/push_sum_vectors.h>
 #include <libgossip/base/error.h>
-#include <libgossip/engine/one_way/push_sum_vectors.h>
 #include <libgossip/kernels/vector.h>
 
-namespace gossip::engine {
+namespace gossip::algorithm {
 
 PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
     : model_(model), layout_(model), memory_(layout_.bytes()) {
@@ -20,7 +18,7 @@ PushSumVectors::PushSumVectors(const std::vector<VectorView>& model)
 
 void PushSumVectors::open() {
   if (weight_of_model_ != 1.0) add_model(weight_of_model_ - 1.0);  // and once more the rules
-  for (algorithm::PushSum& rule : rules_) rule.open();
+  for (PushSum& rule : rules_) rule.open();
 }
 
 double PushSumVectors::send(double share, std::span<std::byte> message, int receivers) {
@@ -39,7 +37,7 @@ void PushSumVectors::absorb(std::span<const std::byte> message, double weight) {
 }
 
 void PushSumVectors::close() {
-  for (algorithm::PushSum& rule : rules_) rule.close();
+  for (PushSum& rule : rules_) rule.close();
   weight_of_model_ = weight();
   has_news_ = false;
   for (const VectorView& excess : excess_) {
@@ -49,7 +47,7 @@ void PushSumVectors::close() {
 
 void PushSumVectors::make_up(double weight) {
   add_model(weight);
-  for (algorithm::PushSum& rule : rules_) rule.restore(rule.weight() + weight);
+  for (PushSum& rule : rules_) rule.restore(rule.weight() + weight);
 }
 
 void PushSumVectors::add_model(double factor) {
@@ -61,16 +59,8 @@ void PushSumVectors::add_model(double factor) {
 }
 
 void PushSumVectors::restore(double weight) {
-  for (algorithm::PushSum& rule : rules_) rule.restore(weight);
+  for (PushSum& rule : rules_) rule.restore(weight);
   weight_of_model_ = weight;
 }
 
-std::vector<StateVector> PushSumVectors::state() {
-  std::vector<StateVector> result;
-  for (std::size_t v = 0; v < excess_.size(); ++v) {
-    result.push_back({fmt::format("push-sum_{}", v), excess_[v]});
-  }
-  return result;
-}
-
-}  // namespace gossip::engine
+}  // namespace gossip::algorithm
