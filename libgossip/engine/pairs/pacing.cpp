@@ -11,6 +11,7 @@
 #include <libgossip/base/random.h>
 #include <libgossip/engine/pairs/pacing.h>
 #include <libgossip/topology/checks.h>
+#include <libgossip/topology/pair_events.h>
 #include <libgossip/topology/union_graph.h>
 #include <libgossip/transport/agreement.h>
 
@@ -23,45 +24,6 @@ constexpr double kMostExchanges = 1e6;
 /// How much faster than this rank a neighbor may be with its exchanges.
 constexpr double kMostPace = 2.0;
 
-/// Neighbors of a rank, on average.
-double mean_degree(const topology::Graph& graph) {
-  return static_cast<double>(graph.num_arcs()) / graph.size();
-}
-
-double degree(const topology::Graph& graph, Rank rank) {
-  return static_cast<double>(graph.out_neighbors(rank).size());
-}
-
-/// Events that an edge has per step of each rank.
-double events_per_edge(const topology::Graph& graph, double exchanges_per_step) {
-  return graph.num_arcs() > 0 ? 2.0 * exchanges_per_step / mean_degree(graph) : 0.0;
-}
-
-/// Events that a rank takes part in per step if all edges are used alike.
-double events_per_step(const topology::Graph& graph, Rank rank, double exchanges_per_step) {
-  return degree(graph, rank) * events_per_edge(graph, exchanges_per_step);
-}
-
-/// A unit of time has one event per rank on average; with paced steps it is a step.
-std::vector<double> times_between_events(const topology::Graph& graph,
-                                         const PairWorkerOptions& options) {
-  std::vector<double> times;
-  for (Rank rank = 0; rank < graph.size(); ++rank) {
-    const double events =
-        events_per_step(graph, rank, options.is_paced ? options.exchanges_per_step : 0.5);
-    times.push_back(events > 0.0 ? 1.0 / events : 0.0);
-  }
-  return times;
-}
-
-/// Which of two neighbors starts exchanges when only one shall: every rank for about half of its
-/// edges, on a ring each for the one to the next rank.
-bool starts(Rank rank, Rank neighbor, int size) {
-  const int ahead = (neighbor - rank + size) % size;
-  const Rank lower = std::min(rank, neighbor);
-  return 2 * ahead < size || (2 * ahead == size && (rank == lower) == (lower % 2 == 0));
-}
-
 class FreePacing final : public Pacing {
  public:
   FreePacing(const transport::Group& group, const topology::Graph& graph,
@@ -72,10 +34,10 @@ class FreePacing final : public Pacing {
         exchange_(exchange) {
     for (const Rank neighbor : graph.out_neighbors(rank_)) {
       const bool is_on_this_host = group.shares_memory_with(neighbor);
-      if (!is_on_this_host && !starts(rank_, neighbor, group.size())) continue;
+      if (!is_on_this_host && !topology::starts_exchanges(rank_, neighbor, group.size())) continue;
       asked_.insert(asked_.end(), is_on_this_host ? 1 : 2, neighbor);
     }
-    if (!asked_.empty()) share_ = static_cast<double>(asked_.size()) / mean_degree(graph);
+    if (!asked_.empty()) share_ = static_cast<double>(asked_.size()) / topology::mean_degree(graph);
   }
 
   void check_exchanges(double exchanges) const override {
@@ -154,7 +116,7 @@ PacedSteps::PacedSteps(const transport::Group& group, const topology::Graph& gra
     : rank_(group.rank()),
       timeout_(options.timeout),
       exchange_(exchange),
-      events_per_edge_(events_per_edge(graph, options.exchanges_per_step)) {
+      events_per_edge_(topology::events_per_edge(graph, options.exchanges_per_step)) {
   const std::vector<int> levels = topology::levels_of(graph);
   const auto level = [&](Rank rank) { return levels[static_cast<std::size_t>(rank)]; };
   for (const Rank peer : graph.out_neighbors(rank_)) {
@@ -303,8 +265,10 @@ PairExchangeOptions exchange_options(transport::Group& group,
                  "on_lost_neighbor 'error'.",
                  algorithm.name());
   });
+  // A unit of time has one event per rank on average; with paced steps it is a step.
+  const double exchanges_in_a_unit = options.is_paced ? options.exchanges_per_step : 0.5;
   return {.peers = graph.out_neighbors(group.rank()),
-          .elapsed = times_between_events(graph, options),
+          .elapsed = topology::times_between_events(graph, exchanges_in_a_unit),
           .is_atomic = options.is_paced,  // such methods do not tolerate late halves
           .timeout = options.timeout,
           .on_lost_neighbor = options.on_lost_neighbor};
