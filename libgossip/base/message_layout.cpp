@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -17,6 +18,12 @@ MessageLayout::MessageLayout(const std::vector<VectorView>& vectors) : shapes_(v
     offsets_.push_back(bytes_);
     bytes_ += (vector.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
+}
+
+std::span<std::byte> MessageLayout::make_room(std::vector<std::byte>& memory) const {
+  memory.resize(bytes_ + kAlignment);
+  const auto misalignment = reinterpret_cast<std::uintptr_t>(memory.data()) % kAlignment;
+  return std::span(memory).subspan((kAlignment - misalignment) % kAlignment, bytes_);
 }
 
 VectorView MessageLayout::view(std::span<const std::byte> message, std::size_t index) const {

@@ -22,6 +22,10 @@ class MessageLayout {
   /// Of a whole message.
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
+  /// Makes `memory` large enough, with zeros if it grows, and returns where in it a message is to
+  /// lie: at a multiple of 64 bytes.
+  [[nodiscard]] std::span<std::byte> make_room(std::vector<std::byte>& memory) const;
+
   /// Vector number `index` of a message. A view of a received one is only to be read.
   [[nodiscard]] VectorView view(std::span<const std::byte> message, std::size_t index) const;
 

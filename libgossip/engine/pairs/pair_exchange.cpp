@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The owner's side; pair_exchange_streams.cpp has the communication thread's.
 #include <algorithm>
-#include <atomic>
 #include <functional>
-#include <limits>
 #include <new>
 #include <utility>
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -16,8 +15,6 @@ namespace {
 /// Corrections from this size on are made beside the caller's next gradient: of smaller ones waking
 /// a thread would cost more.
 constexpr std::size_t kHelperBytes = std::size_t{1} << 20U;
-
-constexpr std::size_t kAlignment = 64;
 
 /// What a rank keeps of what it pushes: all but the shares as the receivers' type has them, so that
 /// rounded weights do not make the sum over the ranks grow.
@@ -126,10 +123,8 @@ const std::vector<VectorView>& Mixer::outgoing(std::int64_t round) {
 const std::vector<VectorView>& Mixer::outgoing_kept() {
   settle();
   const MessageLayout layout(corrections_);
-  kept_.resize(layout.bytes() + kAlignment);
-  const auto misalignment = reinterpret_cast<std::uintptr_t>(kept_.data()) % kAlignment;
-  const auto aligned = std::span(kept_).subspan((kAlignment - misalignment) % kAlignment);
-  for (std::size_t v = 0; v < corrections_.size(); ++v) outgoing_[v] = layout.view(aligned, v);
+  const std::span<std::byte> room = layout.make_room(kept_);
+  for (std::size_t v = 0; v < corrections_.size(); ++v) outgoing_[v] = layout.view(room, v);
   return outgoing_;
 }
 

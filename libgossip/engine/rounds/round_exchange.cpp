@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include <libgossip/base/error.h>

@@ -16,7 +16,6 @@
 #include <libgossip/engine/membership.h>
 #include <libgossip/policy/round_closing.h>
 #include <libgossip/topology/matrices.h>
-#include <libgossip/topology/mixing_matrix.h>
 #include <libgossip/transport/group.h>
 #include <libgossip/transport/round_numbers.h>
 

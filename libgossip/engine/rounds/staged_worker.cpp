@@ -25,8 +25,6 @@ using algorithm::Mix;
 using algorithm::MixingNeeds;
 using algorithm::Stage;
 
-constexpr std::size_t kAlignment = 64;
-
 VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end) {
   return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype),
           end - begin};
@@ -89,11 +87,9 @@ void StagedWorker::make_membership(transport::Group& group, const topology::Matr
 void StagedWorker::make_state(const std::vector<VectorView>& shapes) {
   const MessageLayout layout(shapes);
   for (std::size_t i = 0; i < algorithm_->state().size(); ++i) {
-    std::vector<std::byte>& memory = memory_.emplace_back(layout.bytes() + kAlignment);
-    const auto misalignment = reinterpret_cast<std::uintptr_t>(memory.data()) % kAlignment;
-    const auto aligned = std::span(memory).subspan((kAlignment - misalignment) % kAlignment);
+    const std::span<std::byte> memory = layout.make_room(memory_.emplace_back());
     std::vector<VectorView>& views = vectors_.emplace_back();
-    for (std::size_t v = 0; v < shapes.size(); ++v) views.push_back(layout.view(aligned, v));
+    for (std::size_t v = 0; v < shapes.size(); ++v) views.push_back(layout.view(memory, v));
   }
 }
 
