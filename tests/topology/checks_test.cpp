@@ -125,5 +125,20 @@ TEST(Checks, NameTwoRanksThatAreNotConnected) {
   EXPECT_NO_THROW(validate_connected(ring(1)));
 }
 
+TEST(Checks, RefuseToDropWhereNeighborsAreNotMutualOrTooMany) {
+  EXPECT_NO_THROW(check_may_drop(ring(5), 2));
+  EXPECT_NO_THROW(check_may_drop(random_matching(6, 1), 64));
+  test::expect_error([] { check_may_drop(directed_ring(4), 64); },
+                     {"'directed-ring' has neighbors that are not mutual (rank 0 in round 0)"});
+  test::expect_error([] { check_may_drop(star(6), 4); },
+                     {"'star' has a rank with 5 neighbors", "at most 4 can be named"});
+}
+
+TEST(Checks, NameTheSizeThatATopologyIsMadeFor) {
+  EXPECT_NO_THROW(check_size("ring", 4, 4));
+  test::expect_error([] { check_size("ring", 4, 3); },
+                     {"'ring' is made for 4 ranks, but the group has 3"});
+}
+
 }  // namespace
 }  // namespace gossip::topology
