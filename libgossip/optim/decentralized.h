@@ -33,6 +33,10 @@ class ModelPort;
 class StagedWorker;
 }  // namespace gossip::engine
 
+namespace gossip::kernels {
+class Codec;
+}  // namespace gossip::kernels
+
 namespace gossip::optim {
 
 /// The model that each rank starts from.
