@@ -12,6 +12,7 @@
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/topology/families.h>
 
 #include "commands.h"
@@ -59,8 +60,8 @@ using Method = std::function<std::vector<double>(const std::vector<double>& star
 
 std::vector<double> with_async_gossip(transport::Group& group, int steps, std::vector<double> model,
                                       int slowness) {
-  engine::AsyncGossipWorker worker(group, topology::ring(group.size()), {std::span<double>(model)},
-                                   [] {});
+  engine::PlainPort port({std::span<double>(model)});
+  engine::AsyncGossipWorker worker(group, topology::ring(group.size()), port);
   walk(group, worker, steps, slowness);
   worker.come_back();
   return model;
@@ -68,9 +69,9 @@ std::vector<double> with_async_gossip(transport::Group& group, int steps, std::v
 
 std::vector<double> with_pair_events(transport::Group& group, int steps,
                                      const std::vector<double>& start, int slowness) {
+  engine::PlainPort port({VectorView(Dtype::kFloat64, nullptr, start.size())});
   engine::PairWorker worker(group, std::make_shared<algorithm::ADPSGD>(),
-                            topology::ring(group.size()),
-                            {{Dtype::kFloat64, nullptr, start.size()}}, [] {}, {});
+                            topology::ring(group.size()), port);
   const std::span<double> model = worker.model_memory().front().as<double>();
   std::ranges::copy(start, model.begin());
   walk(group, worker, steps, slowness);

@@ -139,12 +139,12 @@ std::unique_ptr<Trainer> make_all_reduce_trainer(transport::Group& group,
 GossipTrainer::GossipTrainer(transport::Group& group, std::size_t bytes, double exchanges_per_step)
     : group_(group),
       gradient_(bytes / sizeof(float), 1e-3F * static_cast<float>(group.rank())),
-      worker_(group, std::make_shared<algorithm::ADPSGD>(), topology::ring(group.size()),
-              {{Dtype::kFloat32, nullptr, gradient_.size()}},
-              [this] {
-                const std::span<float> model = worker_.model_memory().front().as<float>();
-                update_seconds_ += seconds_of([&] { add(model, gradient_); });
-              },
+      port_({VectorView(Dtype::kFloat32, nullptr, gradient_.size())}, {},
+            [this] {
+              const std::span<float> model = worker_.model_memory().front().as<float>();
+              update_seconds_ += seconds_of([&] { add(model, gradient_); });
+            }),
+      worker_(group, std::make_shared<algorithm::ADPSGD>(), topology::ring(group.size()), port_,
               {.exchanges_per_step = exchanges_per_step}) {}
 
 Walk GossipTrainer::totals() const {

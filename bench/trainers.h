@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/mpi/communicator.h>
 #include <libgossip/transport/group.h>
 
@@ -84,6 +85,7 @@ class GossipTrainer final : public Trainer {
   transport::Group& group_;
   std::vector<float> gradient_;
   double update_seconds_ = 0.0;
+  engine::PlainPort port_;
   engine::PairWorker worker_;
 };
 

@@ -7,6 +7,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/vector.h>
 
@@ -79,6 +80,7 @@ class RankWorkerBase : public RankWorker {
   std::unique_ptr<GradientSource> source_;
   Numbers x_;
   Numbers gradient_;
+  std::unique_ptr<engine::PlainPort> port_;
   std::unique_ptr<engine::Worker> worker_;
 };
 
@@ -88,15 +90,15 @@ class StageRankWorker final : public RankWorkerBase {
                   transport::Group& group)
       : RankWorkerBase(problem, options, group.rank(), plan.gradient),
         schedule_(plan.matrices.pull) {
-    worker_ = std::make_unique<engine::StagedWorker>(
-        group, plan.make(group.rank()), plan.matrices,
-        engine::StagedWorker::Vectors{{std::span<double>(x_)}, {std::span<double>(gradient_)}},
-        engine::StagedWorker::Caller{.local_update =
-                                         [this, lr = plan.lr] {
-                                           kernels::axpby(-lr, std::span<const double>(gradient_),
-                                                          1.0, std::span(x_));
-                                         },
-                                     .learning_rate = [lr = plan.lr] { return lr; }});
+    const auto descend = [this, lr = plan.lr] {
+      kernels::axpby(-lr, std::span<const double>(gradient_), 1.0, std::span(x_));
+    };
+    port_ =
+        std::make_unique<engine::PlainPort>(std::vector<VectorView>{std::span<double>(x_)},
+                                            std::vector<VectorView>{std::span<double>(gradient_)},
+                                            descend, [lr = plan.lr] { return lr; });
+    worker_ = std::make_unique<engine::StagedWorker>(group, plan.make(group.rank()), plan.matrices,
+                                                     *port_);
   }
 
  private:
@@ -124,9 +126,11 @@ class PairRankWorker final : public RankWorkerBase {
       : RankWorkerBase(problem, options, group.rank(), GradientKind::kFull) {
     double rate = 0.0;
     for (const topology::EdgeIntensity& edge : plan.edges.front()) rate += edge.intensity;
+    port_ = std::make_unique<engine::PlainPort>(std::vector<VectorView>{std::span<double>(x_)},
+                                                std::vector<VectorView>{},
+                                                [this, plan] { update(plan); });
     auto worker = std::make_unique<engine::PairWorker>(
-        group, plan.method, options.graphs.front(), std::vector<VectorView>{std::span<double>(x_)},
-        [this, plan] { update(plan); },
+        group, plan.method, options.graphs.front(), *port_,
         engine::PairWorkerOptions{
             .exchanges_per_step = rate / group.size(), .is_paced = true, .seed = options.seed});
     pairs_ = worker.get();

@@ -13,6 +13,7 @@
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
@@ -93,7 +94,8 @@ long allocations_of_steps(int ranks, Make make) {
   test::run_ranks(ranks, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> model(300, 1.0 + rank);
-    const std::unique_ptr<Worker> worker = make(*group, model);
+    PlainPort port({std::span<double>(model)});
+    const std::unique_ptr<Worker> worker = make(*group, port);
     const auto steps = [&](int number) {
       for (int step = 0; step < number; ++step) {
         worker->prepare();
@@ -116,28 +118,22 @@ long allocations_of_steps(int ranks, Make make) {
 
 using transport::Group;
 
-std::unique_ptr<Worker> push_sum(Group& group, std::vector<double>& model) {
+std::unique_ptr<Worker> push_sum(Group& group, PlainPort& port) {
   return std::make_unique<StagedWorker>(group, std::make_shared<algorithm::PushSumSGD>(),
-                                        topology::directed_ring(group.size()),
-                                        StagedWorker::Vectors{{std::span<double>(model)}, {}},
-                                        StagedWorker::Caller{.local_update = [] {}});
+                                        topology::directed_ring(group.size()), port);
 }
 
-std::unique_ptr<Worker> overlapped(Group& group, std::vector<double>& model) {
-  return std::make_unique<OverlapWorker>(group, topology::complete(group.size()),
-                                         std::vector<VectorView>{std::span<double>(model)}, [] {});
+std::unique_ptr<Worker> overlapped(Group& group, PlainPort& port) {
+  return std::make_unique<OverlapWorker>(group, topology::complete(group.size()), port);
 }
 
-std::unique_ptr<Worker> async_gossip(Group& group, std::vector<double>& model) {
-  return std::make_unique<AsyncGossipWorker>(group, topology::ring(group.size()),
-                                             std::vector<VectorView>{std::span<double>(model)},
-                                             [] {});
+std::unique_ptr<Worker> async_gossip(Group& group, PlainPort& port) {
+  return std::make_unique<AsyncGossipWorker>(group, topology::ring(group.size()), port);
 }
 
-std::unique_ptr<Worker> pairs(Group& group, std::vector<double>& model) {
+std::unique_ptr<Worker> pairs(Group& group, PlainPort& port) {
   return std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(),
-                                      topology::ring(group.size()),
-                                      std::vector<VectorView>{std::span<double>(model)}, [] {});
+                                      topology::ring(group.size()), port);
 }
 
 TEST(WorkerAllocations, ThereAreNoneAfterTheFirstSteps) {

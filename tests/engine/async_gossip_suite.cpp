@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <libgossip/engine/one_way/async_gossip_worker.h>
+#include <libgossip/engine/plain_port.h>
 
 #include "engine/engine_test_support.h"
 
@@ -34,9 +35,8 @@ TEST_P(AsyncGossipTest, RanksOfDifferentPacesMeetWithinTheirRange) {
       least = std::min(least, start_value(other, 0, 0));
       most = std::max(most, start_value(other, 0, 0));
     }
-    AsyncGossipWorker worker(
-        group, topology::ring(group.size()), {std::span<double>(own), std::span<float>(single)},
-        [] {}, kOptions);
+    PlainPort port({std::span<double>(own), std::span<float>(single)});
+    AsyncGossipWorker worker(group, topology::ring(group.size()), port, kOptions);
 
     // In parts, of which some suffice when the ranks have a core at the same time.
     const auto is_near_the_others = [&] {
@@ -66,9 +66,8 @@ TEST_P(AsyncGossipTest, RanksOfDifferentPacesMeetWithinTheirRange) {
 TEST_P(AsyncGossipTest, NobodyWaitsForARankThatPublishesNothing) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0 + group.rank()};
-    AsyncGossipWorker worker(
-        group, topology::complete(group.size()), {std::span<double>(own)}, [&] { own[0] += 1.0; },
-        kOptions);
+    PlainPort port({std::span<double>(own)}, {}, [&] { own[0] += 1.0; });
+    AsyncGossipWorker worker(group, topology::complete(group.size()), port, kOptions);
     const Rank silent = group.size() - 1;
 
     if (group.rank() != silent) {
@@ -89,7 +88,8 @@ TEST_P(AsyncGossipTest, OldModelsLoseWeight) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() != 2) return;
     std::vector<double> own{group.rank() == 0 ? 0.0 : 1.0};
-    AsyncGossipWorker worker(group, topology::ring(2), {std::span<double>(own)}, [] {},
+    PlainPort port({std::span<double>(own)});
+    AsyncGossipWorker worker(group, topology::ring(2), port,
                              {.exponent = 1.0, .timeout = std::chrono::seconds(30)});
     const double before = own[0];
     if (group.rank() == 1) worker.finish();  // publishes 1, and sees nothing or 0
@@ -118,8 +118,8 @@ TEST_P(AsyncGossipTest, AfterALoadNoModelFromBeforeItIsMixed) {
     constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
     for (const double before : {100.0, kNaN}) {
       std::vector<double> own{before};
-      AsyncGossipWorker worker(
-          group, topology::complete(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+      PlainPort port({std::span<double>(own)});
+      AsyncGossipWorker worker(group, topology::complete(group.size()), port, kOptions);
       for (int step = 0; step < 3; ++step) worker.finish();
       for (int pause = 0; pause < 3; ++pause) {
         worker.leave();
@@ -140,8 +140,9 @@ TEST_P(AsyncGossipTest, AfterALoadNoModelFromBeforeItIsMixed) {
 TEST_P(AsyncGossipTest, WhatCannotWorkIsRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};
+    PlainPort port({std::span<double>(own)});
     const auto make = [&](const topology::Schedule& schedule, double exponent) {
-      AsyncGossipWorker(group, schedule, {std::span<double>(own)}, [] {},
+      AsyncGossipWorker(group, schedule, port,
                         {.exponent = exponent, .timeout = std::chrono::seconds(30)});
     };
     expect_throw<Error>([&] { make(topology::ring(group.size() + 1), 0.5); }, {"is made for"});

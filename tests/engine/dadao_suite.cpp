@@ -10,6 +10,7 @@
 #include <libgossip/algorithm/dadao.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 
 #include "engine/engine_test_support.h"
 #include "sim/sim_test_support.h"
@@ -32,7 +33,7 @@ class Quadratic {
         problem_(group.size(), kSize, kMu, kL),
         method_(
             std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(kMu, kL, graph, safety))),
-        worker_(group, method_, graph, {{Dtype::kFloat64, nullptr, kSize}}, [this] { step(); },
+        worker_(group, method_, graph, port_,
                 {.exchanges_per_step =
                      group.size() > 1 ? method_->constants().rate / group.size() : 1.0,
                  .is_paced = true,
@@ -80,6 +81,7 @@ class Quadratic {
   SplitMix64 random_{7};
   std::vector<double> gradient_ = std::vector<double>(kSize);
   std::shared_ptr<algorithm::DADAO> method_;
+  PlainPort port_{{VectorView(Dtype::kFloat64, nullptr, kSize)}, {}, [this] { step(); }};
   PairWorker worker_;
 };
 
@@ -156,7 +158,8 @@ TEST_P(DADAOTest, StepsHaveTheEventsOfTheRateAndTheseCountTheTime) {
     const auto method =
         std::make_shared<algorithm::DADAO>(algorithm::dadao_constants(kMu, kL, graph));
     const double rate = method->constants().rate;
-    PairWorker worker(group, method, graph, {{Dtype::kFloat64, nullptr, kSize}}, [] {},
+    PlainPort port({VectorView(Dtype::kFloat64, nullptr, kSize)});
+    PairWorker worker(group, method, graph, port,
                       {.exchanges_per_step = group.size() > 1 ? rate / group.size() : 1.0,
                        .is_paced = true,
                        .timeout = std::chrono::seconds(60)});

@@ -13,6 +13,7 @@
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
@@ -344,8 +345,9 @@ TEST(OverlapUnderFaults, LateMessagesLeaveTheSumsAlone) {
     const auto group = cluster.group(rank);
     std::vector<double> own{start_value(rank, 0, 0), start_value(rank, 0, 1)};
     const double mean = transport::mean_of(*group, own[1]);
-    OverlapWorker worker(*group, topology::one_peer_exponential(kRanks), {std::span<double>(own)},
-                         [] {}, {.timeout = std::chrono::seconds(20)});
+    PlainPort port({std::span<double>(own)});
+    OverlapWorker worker(*group, topology::one_peer_exponential(kRanks), port,
+                         {.timeout = std::chrono::seconds(20)});
 
     for (int step = 0; step < kSteps; ++step) worker.finish();
     worker.leave();
@@ -364,9 +366,9 @@ TEST(PushSumUnderFaults, ASilentNeighborMayBeDropped) {
   run_ranks(4, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank), 1.0};
+    PlainPort port({std::span<double>(own)});
     StagedWorker worker(*group, std::make_shared<algorithm::PushSumSGD>(), topology::complete(4),
-                        {{std::span<double>(own)}, {}}, {.local_update = [] {}},
-                        {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
+                        port, {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
     worker.finish();
     group->barrier();
     if (rank == 2) cluster.faults().pause(2);
@@ -397,7 +399,8 @@ TEST(OverlapUnderFaults, AReceiverThatTakesNothingMayBeDropped) {
   run_ranks(3, [&](int rank) {
     const auto group = cluster.group(rank);
     std::vector<double> own{static_cast<double>(rank)};
-    OverlapWorker worker(*group, topology::complete(3), {std::span<double>(own)}, [] {},
+    PlainPort port({std::span<double>(own)});
+    OverlapWorker worker(*group, topology::complete(3), port,
                          {.timeout = kPatient, .on_lost_neighbor = OnLostNeighbor::kDrop});
     worker.finish();
     group->barrier();
@@ -438,8 +441,8 @@ TEST(OverlapUnderFaults, AReceiverThatTakesNothingIsAnErrorThatNamesIt) {
     std::vector<double> own{1.0};
     Rank named = -1;
     try {
-      OverlapWorker worker(*group, topology::ring(2), {std::span<double>(own)}, [] {},
-                           {.timeout = kShort});
+      PlainPort port({std::span<double>(own)});
+      OverlapWorker worker(*group, topology::ring(2), port, {.timeout = kShort});
       if (rank == 1) cluster.faults().pause(1);
       group->barrier();
       const Deadline deadline(std::chrono::seconds(20));

@@ -11,6 +11,7 @@
 
 #include <libgossip/algorithm/choco_sgd.h>
 #include <libgossip/base/random.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/codec.h>
 #include <libgossip/topology/families.h>
@@ -246,9 +247,9 @@ TEST(CompressedSteps, ThatDoNotCommunicateSendNothing) {
     const auto update = [&] {
       for (std::size_t k = 0; k < x.size(); ++k) x[k] -= 0.1 * gradient[k];
     };
+    PlainPort port({std::span<double>(x)}, {std::span<double>(gradient)}, update);
     StagedWorker worker(
-        group, std::make_shared<algorithm::ChocoSGD>(0.5), topology::ring(3),
-        {{std::span<double>(x)}, {std::span<double>(gradient)}}, {.local_update = update},
+        group, std::make_shared<algorithm::ChocoSGD>(0.5), topology::ring(3), port,
         {.timeout = std::chrono::seconds(30), .codec = std::make_shared<kernels::TopK>(0.25)});
     for (int step = 0; step < 12; ++step) {
       const bool communicate = step % 3 == 2;

@@ -6,6 +6,7 @@
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/base/deadline.h>
 #include <libgossip/engine/membership.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 
 #include "engine/engine_test_support.h"
@@ -200,9 +201,9 @@ TEST_P(MembershipTest, AWorkerThatWaitsForARankThatRanOutOfBatchesEnds) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     std::vector<double> x(3, 1.0);
+    PlainPort port({std::span<double>(x)});
     StagedWorker worker(group, std::make_unique<algorithm::GossipSGD>(),
-                        topology::complete(group.size()), {{std::span<double>(x)}, {}},
-                        {.local_update = [] {}, .average_gradient = {}},
+                        topology::complete(group.size()), port,
                         {.timeout = std::chrono::minutes(1)});
     const auto step = [&] {
       worker.prepare();

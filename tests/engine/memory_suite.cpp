@@ -12,6 +12,7 @@
 #include <libgossip/engine/one_way/async_gossip_worker.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 
 #include "engine/engine_test_support.h"
@@ -60,8 +61,7 @@ void expect_copies(Group& group, Worker& worker, const Documented& documented) {
 TEST_P(MemoryTest, IsWhatTheDocumentationSays) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own(kElements, 1.0);
-    const std::vector<VectorView> model{std::span<double>(own)};
-    const std::vector<VectorView> shapes{{Dtype::kFloat64, nullptr, kElements}};
+    PlainPort port({std::span<double>(own)});
     const topology::Graph ring = topology::ring(group.size());
     const auto neighbors = static_cast<double>(ring.out_neighbors(group.rank()).size());
     const auto in_turn = [&](std::unique_ptr<Worker> worker, const Documented& documented) {
@@ -69,22 +69,19 @@ TEST_P(MemoryTest, IsWhatTheDocumentationSays) {
     };
 
     const auto in_rounds = [&](std::shared_ptr<const algorithm::Algorithm> method) {
-      return std::make_unique<StagedWorker>(group, std::move(method), ring,
-                                            StagedWorker::Vectors{model, {}},
-                                            StagedWorker::Caller{.local_update = [] {}});
+      return std::make_unique<StagedWorker>(group, std::move(method), ring, port);
     };
 
     in_turn(in_rounds(std::make_shared<algorithm::GossipSGD>()), {1, 1 + neighbors});
     in_turn(in_rounds(std::make_shared<algorithm::PushSumSGD>()), {2, 2 + neighbors});
-    in_turn(std::make_unique<OverlapWorker>(group, ring, model, [] {}), {3, 5});
-    in_turn(std::make_unique<AsyncGossipWorker>(group, ring, model, [] {}), {3, 3 + 2 * neighbors});
-    in_turn(std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(), ring, shapes,
-                                         [] {}),
+    in_turn(std::make_unique<OverlapWorker>(group, ring, port), {3, 5});
+    in_turn(std::make_unique<AsyncGossipWorker>(group, ring, port), {3, 3 + 2 * neighbors});
+    in_turn(std::make_unique<PairWorker>(group, std::make_shared<algorithm::ADPSGD>(), ring, port),
             {1, 1 + kChunks});
     if (group.size() == 1) return;
     in_turn(std::make_unique<PairWorker>(
                 group, std::make_shared<algorithm::A2CiD2>(algorithm::a2cid2_constants(ring)), ring,
-                shapes, [] {}),
+                port),
             {2, 2 + kChunks});
   });
 }

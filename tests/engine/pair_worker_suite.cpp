@@ -7,6 +7,7 @@
 #include <libgossip/algorithm/a2cid2.h>
 #include <libgossip/algorithm/ad_psgd.h>
 #include <libgossip/engine/pairs/pair_worker.h>
+#include <libgossip/engine/plain_port.h>
 
 #include "engine/engine_test_support.h"
 
@@ -26,17 +27,15 @@ PairWorkerOptions options() { return {.seed = 4, .timeout = std::chrono::seconds
 struct Counting {
   Counting(Group& group, std::shared_ptr<const algorithm::PairAlgorithm> method,
            const topology::Graph& graph)
-      : worker(
-            group, std::move(method), graph, {{Dtype::kFloat64, nullptr, kSize}},
-            [this] {
-              for (double& value : model()) value += 1.0;
-            },
-            options()) {
+      : worker(group, std::move(method), graph, port, options()) {
     for (std::size_t k = 0; k < kSize; ++k) model()[k] = start_value(group.rank(), 0, k);
     worker.prepare();
   }
   std::span<double> model() { return worker.model_memory()[0].as<double>(); }
 
+  PlainPort port{{VectorView(Dtype::kFloat64, nullptr, kSize)}, {}, [this] {
+                   for (double& value : model()) value += 1.0;
+                 }};
   PairWorker worker;
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <libgossip/algorithm/push_sum_sgd.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/directed.h>
 
@@ -48,10 +49,10 @@ TEST_P(PushSumReference, IteratesAgree) {
       for (std::size_t k = 0; k < x.size(); ++k) x[k] -= method.rate * gradient[k];
     };
     const topology::Schedule schedule = method.schedule(problem);
+    PlainPort port({std::span<double>(x)}, {}, update);
     StagedWorker worker(
         group, std::make_shared<algorithm::PushSumSGD>(),
-        {topology::with_row_weights(schedule), topology::with_column_weights(schedule)},
-        {{std::span<double>(x)}, {}}, {.local_update = update},
+        {topology::with_row_weights(schedule), topology::with_column_weights(schedule)}, port,
         {.timeout = std::chrono::seconds(30)});
 
     int step = 0;

@@ -11,6 +11,7 @@
 #include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/base/random.h>
 #include <libgossip/engine/one_way/overlap_worker.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/directed.h>
 
@@ -42,13 +43,11 @@ std::vector<double> start(Rank rank, std::size_t size) {
   return values;
 }
 
-StagedWorker in_rounds(Group& group, const topology::Schedule& schedule,
-                       std::vector<VectorView> model, std::function<void()> local_update) {
+StagedWorker in_rounds(Group& group, const topology::Schedule& schedule, ModelPort& port) {
   return {group,
           std::make_shared<algorithm::PushSumSGD>(),
           {topology::with_row_weights(schedule), topology::with_column_weights(schedule)},
-          {std::move(model), {}},
-          {.local_update = std::move(local_update)},
+          port,
           {.timeout = std::chrono::seconds(30)}};
 }
 
@@ -69,8 +68,8 @@ TEST_P(PushSumTest, RoundsOnADirectedGraphAverage) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 3);
     std::vector<float> single(5, static_cast<float>(group.rank()));
-    StagedWorker worker = in_rounds(group, uneven(group.size()),
-                                    {std::span<double>(own), std::span<float>(single)}, [] {});
+    PlainPort port({std::span<double>(own), std::span<float>(single)});
+    StagedWorker worker = in_rounds(group, uneven(group.size()), port);
 
     for (int step = 0; step < 300; ++step) worker.finish();
 
@@ -95,9 +94,8 @@ TEST_P(PushSumTest, RoundsKeepTheSumsOfNumeratorsAndWeights) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 2);
     std::vector<float> single(3, static_cast<float>(group.rank()));
-    StagedWorker worker =
-        in_rounds(group, uneven(group.size()), {std::span<double>(own), std::span<float>(single)},
-                  [&] { own[1] += 0.5; });
+    PlainPort port({std::span<double>(own), std::span<float>(single)}, {}, [&] { own[1] += 0.5; });
+    StagedWorker worker = in_rounds(group, uneven(group.size()), port);
 
     for (int step = 1; step <= 50; ++step) {
       worker.finish({.communicates = step % 5 != 0});
@@ -121,8 +119,8 @@ TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
     std::vector<double> model;
     std::vector<double> excess;
     Position position;
-    StagedWorker worker =
-        in_rounds(group, uneven(group.size()), {std::span<double>(own)}, [&] { own[0] += 0.25; });
+    PlainPort port({std::span<double>(own)}, {}, [&] { own[0] += 0.25; });
+    StagedWorker worker = in_rounds(group, uneven(group.size()), port);
     for (int step = 0; step < 7; ++step) worker.finish();
     const auto state = worker.state()[0].vector.as<double>();
     model = own;
@@ -145,8 +143,8 @@ TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
 TEST_P(PushSumTest, StepsWithoutCommunicationUseNoRound) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 2);
-    StagedWorker worker =
-        in_rounds(group, uneven(group.size()), {std::span<double>(own)}, [&] { own[1] += 1.0; });
+    PlainPort port({std::span<double>(own)}, {}, [&] { own[1] += 1.0; });
+    StagedWorker worker = in_rounds(group, uneven(group.size()), port);
 
     worker.finish({.communicates = false});
 
@@ -161,8 +159,8 @@ TEST_P(PushSumTest, ARoundThatFailsLeavesTheModelAsTheLocalUpdateMadeIt) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() == 1) return;
     std::vector<double> own = start(group.rank(), 4);
-    StagedWorker worker = in_rounds(group, topology::complete(group.size()),
-                                    {std::span<double>(own)}, [&] { own[0] += 0.25; });
+    PlainPort port({std::span<double>(own)}, {}, [&] { own[0] += 0.25; });
+    StagedWorker worker = in_rounds(group, topology::complete(group.size()), port);
     if (group.rank() == group.size() - 1) {
       worker.leave();
     } else {
@@ -180,14 +178,9 @@ TEST_P(PushSumTest, ATopologyOfAnotherSizeIsRefusedOnAllRanks) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};
     const topology::Graph ring = topology::ring(group.size() + 1);
-    expect_throw<Error>([&] { in_rounds(group, ring, {std::span<double>(own)}, [] {}); },
-                        {"is made for"});
-    expect_throw<Error>(
-        [&] {
-          OverlapWorker(
-              group, ring, {std::span<double>(own)}, [] {}, kOptions);
-        },
-        {"is made for"});
+    PlainPort port({std::span<double>(own)});
+    expect_throw<Error>([&] { in_rounds(group, ring, port); }, {"is made for"});
+    expect_throw<Error>([&] { OverlapWorker(group, ring, port, kOptions); }, {"is made for"});
   });
 }
 
@@ -196,8 +189,8 @@ void check_conservation(Group& group, const topology::Schedule& schedule, int st
   const std::size_t size = 5;
   std::vector<double> own = start(group.rank(), size);
   auto random = SplitMix64::at(11, static_cast<std::uint64_t>(group.rank()));
-  OverlapWorker worker(
-      group, schedule, {std::span<double>(own)}, [&] { own[0] += random.unit() - 0.5; }, kOptions);
+  PlainPort port({std::span<double>(own)}, {}, [&] { own[0] += random.unit() - 0.5; });
+  OverlapWorker worker(group, schedule, port, kOptions);
 
   for (int part = 0; part < 2; ++part) {  // the second after a pause
     for (int step = 0; step < steps; ++step) {
@@ -233,8 +226,8 @@ TEST_P(PushSumTest, NothingIsLostWithoutRounds) {
 TEST_P(PushSumTest, WithoutRoundsRanksOfDifferentPacesAgree) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 2);
-    OverlapWorker worker(
-        group, topology::ring(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+    PlainPort port({std::span<double>(own)});
+    OverlapWorker worker(group, topology::ring(group.size()), port, kOptions);
 
     // In parts, of which some suffice when the ranks have a core at the same time.
     const int steps = 100 * (group.rank() + 1);
@@ -267,8 +260,8 @@ TEST_P(PushSumTest, WithoutRoundsRanksOfDifferentPacesAgree) {
 TEST_P(PushSumTest, ARankThatIsDoneServesTheOthers) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 2);
-    OverlapWorker worker(
-        group, topology::complete(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+    PlainPort port({std::span<double>(own)});
+    OverlapWorker worker(group, topology::complete(group.size()), port, kOptions);
 
     // Rank 0 alone makes steps, and yet all that it sends is taken: it goes on until they agree.
     if (group.rank() == 0) {
@@ -289,8 +282,8 @@ TEST_P(PushSumTest, ARankThatIsDoneServesTheOthers) {
 TEST_P(PushSumTest, TheJobsStepsBecomeKnown) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own{1.0};
-    OverlapWorker worker(
-        group, topology::directed_ring(group.size()), {std::span<double>(own)}, [] {}, kOptions);
+    PlainPort port({std::span<double>(own)});
+    OverlapWorker worker(group, topology::directed_ring(group.size()), port, kOptions);
 
     for (int step = 0; step <= group.rank(); ++step) worker.finish();
 

@@ -13,6 +13,7 @@
 #include <libgossip/algorithm/led.h>
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/scaffold.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/transport/local/cluster.h>
 
@@ -53,9 +54,9 @@ TEST_P(SinglePrecision, TheMeanStaysAtTheOptimum) {
     const auto update = [&] {
       for (std::size_t k = 0; k < x.size(); ++k) x[k] -= kRate * gradient[k];
     };
-    StagedWorker worker(*group, GetParam().make(), problem.lazy_matrix(),
-                        {{std::span<float>(x)}, {std::span<float>(gradient)}},
-                        {.local_update = update, .learning_rate = [&] { return kRate; }},
+    PlainPort port({std::span<float>(x)}, {std::span<float>(gradient)}, update,
+                   [] { return kRate; });
+    StagedWorker worker(*group, GetParam().make(), problem.lazy_matrix(), port,
                         {.timeout = std::chrono::seconds(60)});
     for (int step = 0; step < kSteps; ++step) {
       worker.prepare();

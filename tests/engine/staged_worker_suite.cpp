@@ -9,6 +9,7 @@
 #include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/slowmo.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/policy/wait.h>
 #include <libgossip/topology/directed.h>
@@ -32,15 +33,14 @@ const StagedWorkerOptions kOptions{.timeout = std::chrono::seconds(30)};
 struct Counting {
   Counting(Group& group, std::unique_ptr<algorithm::Algorithm> method)
       : x{start_value(group.rank(), 0, 0)},
-        worker(group, std::move(method), topology::complete(group.size()),
-               {{std::span<double>(x)}, {std::span<double>(gradient)}},
-               {.local_update = [this] { x[0] += 1.0; },
-                .average_gradient = {},
-                .learning_rate = [] { return 1.0; }},
-               kOptions) {}
+        worker(group, std::move(method), topology::complete(group.size()), port, kOptions) {}
 
   std::vector<double> x;
   std::vector<double> gradient{0.0};
+  PlainPort port{{std::span<double>(x)},
+                 {std::span<double>(gradient)},
+                 [this] { x[0] += 1.0; },
+                 [] { return 1.0; }};
   StagedWorker worker;
 };
 
@@ -104,9 +104,10 @@ TEST_P(StagedWorkerTest, EachRankDecidesByItselfWhetherItIsActive) {
                                       topology::with_column_weights(graph)};
     std::vector<double> x{start_value(rank, 0, 0)};
     std::vector<double> gradient{0.0};
-    StagedWorker worker(group, std::make_unique<algorithm::PushPull>(is_active), matrices,
-                        {{std::span<double>(x)}, {std::span<double>(gradient)}},
-                        {.local_update = [&] { x[0] -= 0.02 * gradient[0]; }}, kOptions);
+    PlainPort port({std::span<double>(x)}, {std::span<double>(gradient)},
+                   [&] { x[0] -= 0.02 * gradient[0]; });
+    StagedWorker worker(group, std::make_unique<algorithm::PushPull>(is_active), matrices, port,
+                        kOptions);
     const auto state = [&](std::size_t vector) {
       return worker.state()[vector].vector.as<double>()[0];
     };
@@ -134,10 +135,11 @@ TEST_P(StagedWorkerTest, WhoDrivesAWorkerMayDecideWhetherItIsActive) {
                                 const algorithm::PushPull::IsActive& by_driver) {
       std::vector<double> x{start_value(rank, 0, 0)};
       std::vector<double> gradient{0.0};
+      PlainPort port({std::span<double>(x)}, {std::span<double>(gradient)},
+                     [&] { x[0] -= 0.1 * gradient[0]; });
       StagedWorker worker(group, std::make_unique<algorithm::PushPull>(by_method),
                           {topology::with_row_weights(graph), topology::with_column_weights(graph)},
-                          {{std::span<double>(x)}, {std::span<double>(gradient)}},
-                          {.local_update = [&] { x[0] -= 0.1 * gradient[0]; }}, kOptions);
+                          port, kOptions);
       for (std::int64_t step = 0; step < 20; ++step) {
         worker.prepare({.computes = by_driver(step)});
         EXPECT_EQ(worker.needs_gradient(), is_active(step));
@@ -229,14 +231,12 @@ TEST_P(StagedWorkerTest, CompressedGradientsGiveAllRanksTheSameBits) {
         size, std::vector<double>(size, 1.0 / static_cast<double>(size)));
     std::vector<float> x(kSize, 1.0F);
     std::vector<float> gradient(kSize);
+    PlainPort port({std::span<float>(x)}, {std::span<float>(gradient)}, [&] {
+      for (std::size_t k = 0; k < kSize; ++k) x[k] -= 0.1F * gradient[k];
+    });
     StagedWorker worker(
         group, std::make_unique<algorithm::EFSGD>(),
-        topology::Schedule(topology::MixingMatrix(even)),
-        {{std::span<float>(x)}, {std::span<float>(gradient)}},
-        {.local_update =
-             [&] {
-               for (std::size_t k = 0; k < kSize; ++k) x[k] -= 0.1F * gradient[k];
-             }},
+        topology::Schedule(topology::MixingMatrix(even)), port,
         {.timeout = std::chrono::seconds(30), .codec = std::make_shared<kernels::TopK>(0.5)});
     for (std::size_t step = 0; step < 30; ++step) {
       worker.prepare();
@@ -269,32 +269,40 @@ TEST_P(StagedWorkerTest, CountsThePassesOverTheModel) {
   });
 }
 
-TEST_P(StagedWorkerTest, TheCallerMayAverageTheGradientItself) {
+/// It averages the gradient itself, it says.
+class AveragingPort final : public PlainPort {
+ public:
+  using PlainPort::PlainPort;
+  bool average_gradient() override { return ++calls > 0; }
+
+  int calls = 0;
+};
+
+TEST_P(StagedWorkerTest, ThePortMayAverageTheGradientItself) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> gradient{start_value(group.rank(), 0, 0)};
-    int calls = 0;
+    AveragingPort port({}, {std::span<double>(gradient)});
     StagedWorker worker(group, std::make_unique<algorithm::AllReduce>(),
-                        topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
-                        {.local_update = [] {}, .average_gradient = [&] { ++calls; }}, kOptions);
+                        topology::ring(group.size()), port, kOptions);
 
     worker.prepare();
     worker.finish();
-    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(port.calls, 1);
     EXPECT_EQ(gradient[0], start_value(group.rank(), 0, 0));
 
     worker.gradient_mean()->finish();
     EXPECT_NEAR(gradient[0], mean_start(group.size()), 1e-14);
     worker.finish({.communicates = false});
-    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(port.calls, 1);
   });
 }
 
 TEST_P(StagedWorkerTest, BucketsStartAtTheEndOfTheGradient) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> gradient(5);
+    PlainPort port({}, {std::span<double>(gradient)});
     const StagedWorker worker(group, std::make_unique<algorithm::AllReduce>(),
-                              topology::ring(group.size()), {{}, {std::span<double>(gradient)}},
-                              {.local_update = [] {}, .average_gradient = {}},
+                              topology::ring(group.size()), port,
                               {.timeout = std::chrono::seconds(30), .bucket_bytes = 16});
     ASSERT_EQ(worker.gradient_buckets().size(), 3U);
     EXPECT_EQ(worker.gradient_buckets()[0].data, &gradient[4]);
@@ -306,15 +314,13 @@ TEST_P(StagedWorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
   if (GetParam() < 3) return;  // smaller stars are regular
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> x(2);
+    PlainPort port({std::span<double>(x)});
     const topology::Graph star = topology::star(group.size());
     for (const topology::Schedule& schedule :
          {topology::Schedule(topology::uniform_in_degree(star), "rows-only"),
           topology::Schedule(topology::uniform_out_degree(star), "columns-only")}) {
       expect_throw<JointError>(
-          [&] {
-            StagedWorker(group, std::make_unique<GossipSGD>(), schedule,
-                         {{std::span<double>(x)}, {}}, {}, kOptions);
-          },
+          [&] { StagedWorker(group, std::make_unique<GossipSGD>(), schedule, port, kOptions); },
           {"'" + schedule.name() + "'", "sums to"});
     }
     group.barrier();
@@ -324,10 +330,11 @@ TEST_P(StagedWorkerTest, RefusesMatricesThatMoveTheMeanOnEveryRank) {
 TEST_P(StagedWorkerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> x(2);
+    PlainPort port({std::span<double>(x)});
     expect_throw<JointError>(
         [&] {
-          StagedWorker(group, std::make_unique<GossipSGD>(), topology::ring(group.size() + 2),
-                       {{std::span<double>(x)}, {}}, {}, kOptions);
+          StagedWorker(group, std::make_unique<GossipSGD>(), topology::ring(group.size() + 2), port,
+                       kOptions);
         },
         {"'ring' is made for " + std::to_string(group.size() + 2) + " ranks"});
     group.barrier();

@@ -6,6 +6,7 @@
 
 #include <libgossip/base/error.h>
 #include <libgossip/base/suggest.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/topology/families.h>
 
@@ -25,19 +26,10 @@ class WorkerOfProblem {
         x_(problem.start(group.rank(), plan.has_common_start)),
         gradient_(x_.size(), 0.0),
         momentum_(x_.size(), 0.0) {
-    const auto update = [this] {
-      for (std::size_t k = 0; k < x_.size(); ++k) {
-        momentum_[k] = plan_.momentum * momentum_[k] + gradient_[k];
-        x_[k] -= plan_.rate * momentum_[k];
-      }
-    };
     // The matrices are the file's, and may be what a method does not bear.
     worker_ = std::make_unique<engine::StagedWorker>(
         group, plan.make(group.rank()),
-        plan.matrices.value_or(topology::Matrices(topology::complete(group.size()))),
-        engine::StagedWorker::Vectors{{std::span<double>(x_)}, {std::span<double>(gradient_)}},
-        engine::StagedWorker::Caller{.local_update = update,
-                                     .learning_rate = [this] { return plan_.rate; }},
+        plan.matrices.value_or(topology::Matrices(topology::complete(group.size()))), port_,
         engine::StagedWorkerOptions{
             .codec = std::make_shared<kernels::TopK>(1.0 / static_cast<double>(x_.size())),
             .checks_matrices = false});
@@ -79,12 +71,23 @@ class WorkerOfProblem {
   }
 
  private:
+  void update() {
+    for (std::size_t k = 0; k < x_.size(); ++k) {
+      momentum_[k] = plan_.momentum * momentum_[k] + gradient_[k];
+      x_[k] -= plan_.rate * momentum_[k];
+    }
+  }
+
   const ReferenceProblem& problem_;
   const ReferencePlan& plan_;
   transport::Group& group_;
   std::vector<double> x_;
   std::vector<double> gradient_;
   std::vector<double> momentum_;
+  engine::PlainPort port_{{std::span<double>(x_)},
+                          {std::span<double>(gradient_)},
+                          [this] { update(); },
+                          [this] { return plan_.rate; }};
   std::unique_ptr<engine::Worker> worker_;
 };
 

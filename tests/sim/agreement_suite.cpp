@@ -9,6 +9,7 @@
 #include <libgossip/algorithm/adom_plus.h>
 #include <libgossip/algorithm/gradient_tracking.h>
 #include <libgossip/algorithm/msda.h>
+#include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/kernels/vector.h>
 #include <libgossip/sim/staged_simulation.h>
@@ -40,9 +41,8 @@ void expect_agreement(const Method& method, const topology::Graph& graph,
     const auto update = [&] {
       kernels::axpby(-kRate, std::span<const double>(g), 1.0, std::span<double>(x));
     };
-    engine::StagedWorker worker(group, method, matrix,
-                                {{std::span<double>(x)}, {std::span<double>(g)}},
-                                {.local_update = update});
+    engine::PlainPort port({std::span<double>(x)}, {std::span<double>(g)}, update);
+    engine::StagedWorker worker(group, method, matrix, port);
     for (int step = 0; step < steps; ++step) {
       worker.prepare();
       gradient(group.rank(), x, g);
