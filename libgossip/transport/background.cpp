@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <ctime>
+#include <pthread.h>
 #include <utility>
 
 #include <libgossip/base/deadline.h>
@@ -65,6 +66,7 @@ void Background::wake() {
 }
 
 void Background::run(const std::stop_token& stop) {
+  pthread_setname_np(pthread_self(), "communication");
   while (!stop.stop_requested()) {
     const Activity activity = look_at_all();
     idle_looks_ = activity <= Activity::kIdle ? idle_looks_ + 1 : 0;

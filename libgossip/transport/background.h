@@ -25,7 +25,8 @@ enum class Activity {
 
 /// One thread that looks at all communication of a rank in turn, and sleeps in between: 100 us
 /// while something is under way, up to 500 us when nothing is, 5 ms where all work rests, so that
-/// it takes little from the threads that compute. It starts with the first work.
+/// it takes little from the threads that compute. It starts with the first work; debuggers and
+/// `top -H` call it "communication".
 ///
 /// Threads: all member functions may be called by any thread.
 class Background {

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // What groups do that were split from another one. See on_ranks.h.
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/transport/background.h>
 #include <libgossip/transport/group.h>
 
 #include "support/expect_throw.h"
@@ -116,6 +126,64 @@ TEST_P(SplitTest, AColorBelowZeroIsRefusedOnAllRanks) {
     test::expect_throw<JointError>([&] { static_cast<void>(group.split(is_last ? -1 : 0, 0)); },
                                    {"by the color -1: it must be at least 0."});
     EXPECT_EQ(group.split(0, 0)->size(), group.size());
+  });
+}
+
+/// Of this process.
+int communication_threads() {
+  int count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(thread.path() / "comm") >> name;
+    count += name == "communication" ? 1 : 0;
+  }
+  return count;
+}
+
+TEST_P(SplitTest, AProcessHasOneCommunicationThreadForThreeGroups) {
+  on_ranks(GetParam(), [](Group& group) {
+    const int ranks_here = group.transport() == "local" ? group.size() : 1;  // in this process
+    const auto half = group.split(group.rank() % 2, 0);
+    const auto other_half = group.split(2 * group.rank() / group.size(), 0);
+    std::array<std::atomic<bool>, 3> are_looked_at{};
+    std::vector<std::unique_ptr<Background::Work>> work;
+    for (Group* one : {&group, half.get(), other_half.get()}) {
+      std::atomic<bool>& is_looked_at = are_looked_at[work.size()];
+      work.push_back(one->background().add(
+          [&is_looked_at] {
+            is_looked_at = true;
+            return Activity::kIdle;
+          },
+          [](const std::exception_ptr&) {}));
+    }
+
+    // Threads of groups that have ended may still be seen for a moment.
+    EXPECT_TRUE(wait_until(Deadline(std::chrono::seconds(20)), [&] {
+      return std::ranges::all_of(are_looked_at, [](const auto& one) { return one.load(); }) &&
+             communication_threads() == ranks_here;
+    })) << communication_threads();
+    group.barrier();
+  });
+}
+
+TEST_P(SplitTest, GroupsThatWereSplitTwiceAndTheOnesAcrossEndInAnyOrder) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::array<std::size_t, 3> order{0, 1, 2};
+    do {
+      std::array<std::unique_ptr<Group>, 3> groups;
+      groups[0] = group.split(group.rank() / 2, 0);
+      groups[1] = groups[0]->split(0, -group.rank());
+      groups[2] = group.split(group.rank() % 2, 0);
+      for (const std::size_t ending : order) {
+        groups[ending].reset();
+        for (const std::unique_ptr<Group>& rest : groups) {
+          if (!rest) continue;
+          EXPECT_EQ(rest->all_gather(rest->rank()).back(), rest->size() - 1);
+          EXPECT_DOUBLE_EQ(mean_of(*rest, rest->rank()), (rest->size() - 1) / 2.0);
+        }
+      }
+    } while (std::ranges::next_permutation(order).found);
+    EXPECT_DOUBLE_EQ(mean_of(group, group.rank()), (group.size() - 1) / 2.0);
   });
 }
 
