@@ -3,6 +3,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/mpi/check.h>
 #include <libgossip/mpi/exchange.h>
 #include <libgossip/mpi/mailbox.h>
@@ -80,7 +81,12 @@ void Mailbox::finish(std::chrono::milliseconds timeout) {
     }
     return !progress() && received_ == count;
   };
-  is_finished_ = wait_until(Deadline(timeout), is_over);
+  const Deadline deadline(timeout);
+  Notice notice(communicator_.rank(), deadline);
+  const auto whom = [&] {
+    return fmt::format("the last {} of {} records to come", count - received_, count);
+  };
+  is_finished_ = wait_until(deadline, is_over, [&] { notice.look(whom); });
   if (is_finished_) return;
   throw TimeoutError(-1, fmt::format("Rank {} got {} of {} records within {} ms.",
                                      communicator_.rank(), received_, count, timeout.count()));

@@ -2,6 +2,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -159,6 +161,29 @@ TEST_F(MailboxTest, EndsWithRecordsUnderWay) {
     later.communicator().barrier();
     EXPECT_NO_THROW(later.finish(kLong));
   }
+}
+
+TEST_F(MailboxTest, FinishSaysAfterTenSecondsForHowMuchItWaits) {
+  mailbox_.send(record(5), world().rank());
+  Mailbox::Record taken{};  // past the mailbox, which waits for it
+  MPI_Recv(taken.data(), static_cast<int>(taken.size()), MPI_BYTE, world().rank(), MPI_ANY_TAG,
+           world().get(), MPI_STATUS_IGNORE);
+  EXPECT_EQ(value_of(taken), 5U);
+
+  testing::internal::CaptureStderr();
+  {
+    const std::jthread time([] {
+      for (int second = 0; second < 30; ++second) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        RunningClock::skip(std::chrono::seconds(1));
+      }
+    });
+    EXPECT_THROW(mailbox_.finish(std::chrono::seconds(15)), TimeoutError);
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+
+  EXPECT_NE(said.find("waiting for the last 1 of 1 records to come (1"), std::string::npos) << said;
+  world().barrier();
 }
 
 }  // namespace

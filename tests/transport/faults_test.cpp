@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <chrono>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -9,6 +11,7 @@
 #include <libgossip/base/error.h>
 #include <libgossip/transport/local/cluster.h>
 
+#include "support/said.h"
 #include "support/thread_ranks.h"
 
 namespace gossip::transport::local {
@@ -201,6 +204,23 @@ TEST(Cluster, WhoComesAfterATimeoutDoesNotMeetWhoHasGivenUp) {
   });
 
   EXPECT_EQ(failed, 3);
+}
+
+/// Also the one that came first, for two of them then.
+TEST(Cluster, WhoWaitsForLongInACollectiveCallSaysForHowMany) {
+  const Cluster cluster(3, kHour);
+  const test::Said said;
+  const std::string text = "waiting for 1 of 3 ranks to come to a collective call (";
+  const auto is_said = [&] { return said.text().find(text) != std::string::npos; };
+  run_ranks(3, [&](int rank) {
+    const auto group = cluster.group(rank);
+    for (int look = 0; rank == 2 && look < 2000 && !is_said(); ++look) {
+      RunningClock::skip(1s);
+      std::this_thread::sleep_for(10ms);
+    }
+    group->barrier();
+  });
+  EXPECT_TRUE(is_said()) << said.text();
 }
 
 }  // namespace

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -320,6 +322,93 @@ TEST_F(ProcessGroupTest, ComparesMeansWhereAskedTo) {
   start_in(*mean, "step()", 3);
   mean->wait();
   EXPECT_EQ(x.front(), static_cast<float>(0.5 * (group->size() - 1)));
+}
+
+/// A wait of one rank, to which the others come when it has lasted for eleven seconds.
+class LongWait {
+ public:
+  /// Of a call that all ranks make.
+  [[nodiscard]] Patience patience() {
+    Patience result = 1h;
+    result.while_waiting = [this] { let_time_pass(); };
+    return result;
+  }
+
+  /// Makes `call` on all ranks, first on `first`, and returns what that one says.
+  [[nodiscard]] std::string said_by(const Group& group, Rank first,
+                                    const std::function<void()>& call) {
+    is_first_ = group.rank() == first;
+    if (!is_first_) {
+      meet_others();
+      MPI_Wait(&request_, MPI_STATUS_IGNORE);
+      call();
+      return {};
+    }
+    testing::internal::CaptureStderr();
+    call();
+    meet_others();
+    MPI_Wait(&request_, MPI_STATUS_IGNORE);
+    return testing::internal::GetCapturedStderr();
+  }
+
+ private:
+  void let_time_pass() {
+    if (!is_first_) return;
+    if (++seconds_ <= 11) {
+      RunningClock::skip(1s);
+    } else {
+      meet_others();
+    }
+  }
+  void meet_others() {
+    if (!std::exchange(has_come_, true)) MPI_Ibarrier(MPI_COMM_WORLD, &request_);
+  }
+
+  bool is_first_ = false;
+  bool has_come_ = false;
+  int seconds_ = 0;
+  MPI_Request request_ = MPI_REQUEST_NULL;
+};
+
+/// "rank 1" or "ranks 1, 2": all but the first.
+std::string others_than_first(int size) {
+  std::string text = size == 2 ? "rank 1" : "ranks 1";
+  for (Rank rank = 2; rank < size; ++rank) text += ", " + std::to_string(rank);
+  return text;
+}
+
+TEST_F(ProcessGroupTest, ARankThatWaitsForLongInACollectiveCallSaysForWhom) {
+  if (group_->size() == 1) return;
+  const std::string where = " to come to a test (1";
+  for (const Rank first : {0, group_->size() - 1}) {
+    LongWait wait;
+    const std::string said = wait.said_by(*group_, first, [&] {
+      const CollectiveCall call("a test", wait.patience());
+      group_->barrier();
+    });
+    if (group_->rank() != first) continue;
+    const std::string whom = first == 0 ? others_than_first(group_->size()) : "rank 0";
+    EXPECT_THAT(said, testing::HasSubstr("waiting for " + whom + where));
+    EXPECT_EQ(said.find("waiting for"), said.rfind("waiting for")) << said;
+  }
+}
+
+TEST_F(ProcessGroupTest, ARankThatWaitsForLongForAMeanSaysForWhom) {
+  if (group_->size() == 1) return;
+  LongWait wait;
+  std::vector<float> x(100, static_cast<float>(group_->rank()));
+  const auto mean = group_->make_mean(std::span<float>(x), wait.patience());
+  const std::string said = wait.said_by(*group_, 0, [&] {
+    const CollectiveCall call("a test", wait.patience());
+    mean->start();  // where means are checked the ranks meet here
+    mean->wait();
+  });
+  EXPECT_EQ(x, std::vector<float>(100, 0.5F * static_cast<float>(group_->size() - 1)));
+  if (group_->rank() != 0) return;
+  const std::string whom = "waiting for " + others_than_first(group_->size());
+  EXPECT_THAT(said, testing::AnyOf(testing::HasSubstr(whom + " in the mean over all ranks (1"),
+                                   testing::HasSubstr(whom + " to come to a test (1")));
+  EXPECT_EQ(said.find("waiting for"), said.rfind("waiting for")) << said;
 }
 
 }  // namespace

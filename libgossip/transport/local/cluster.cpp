@@ -12,6 +12,7 @@
 
 #include <libgossip/base/deadline.h>
 #include <libgossip/base/error.h>
+#include <libgossip/base/notice.h>
 #include <libgossip/transport/agreement.h>
 #include <libgossip/transport/local/cluster.h>
 #include <libgossip/transport/meeting.h>
@@ -27,8 +28,8 @@ struct Cluster::Shared {
         entries(names.size()),
         faults(std::move(on_edges)) {}
 
-  /// Blocks until all ranks are here.
-  void barrier() {
+  /// Blocks until all ranks are here; after ten seconds it says how many it waits for.
+  void barrier(Rank rank) {
     std::unique_lock lock(mutex);
     if (is_broken) fail();
     const std::uint64_t own_generation = generation;
@@ -40,8 +41,14 @@ struct Cluster::Shared {
     }
     const auto is_over = [&] { return is_broken || generation != own_generation; };
     const Deadline deadline(timeout);
-    while (!changed.wait_for(lock, RunningTime::kLongestGap / 2, is_over) &&
-           !deadline.has_passed()) {
+    Notice notice(rank, deadline);
+    const auto whom = [&] {
+      return fmt::format("{} of {} ranks to come to a collective call", size - arrived, size);
+    };
+    while (!changed.wait_for(lock, RunningTime::kLongestGap / 2, is_over)) {
+      const bool has_passed = deadline.has_passed();
+      notice.look(whom);
+      if (has_passed) break;
     }
     if (generation == own_generation) fail();
   }
@@ -68,10 +75,10 @@ struct Cluster::Shared {
   template <class T>
   std::vector<T> all_gather(Rank rank, const T& value) {
     entries[static_cast<std::size_t>(rank)] = &value;
-    barrier();
+    barrier(rank);
     std::vector<T> values;
     for (const void* entry : entries) values.push_back(*static_cast<const T*>(entry));
-    barrier();
+    barrier(rank);
     return values;
   }
 
@@ -188,7 +195,7 @@ class LocalGroup final : public Group {
     std::iota(all.begin(), all.end(), 0);
     auto channel =
         std::make_unique<MemoryChannel>(std::move(region), rank_, size(), std::move(all), options);
-    shared_->barrier();
+    shared_->barrier(rank_);
     return with_faults(std::move(channel), shared_->faults, rank_, shared_->names);
   }
 
@@ -216,7 +223,7 @@ class LocalGroup final : public Group {
     const auto all = shared_->all_gather(rank_, bytes);
     const std::span<std::byte> source = all[static_cast<std::size_t>(root)];
     if (rank_ != root && !bytes.empty()) std::memcpy(bytes.data(), source.data(), bytes.size());
-    shared_->barrier();
+    shared_->barrier(rank_);
   }
 
   [[nodiscard]] std::vector<std::string> all_gather(std::string_view text) override {
@@ -229,7 +236,7 @@ class LocalGroup final : public Group {
   }
 
   /// Without a look at where the ranks are: on the step path.
-  void await_all() { shared_->barrier(); }
+  void await_all() { shared_->barrier(rank_); }
 
  protected:
   void gather(std::span<const std::byte> own, std::span<std::byte> all) override {
@@ -238,7 +245,7 @@ class LocalGroup final : public Group {
     for (const std::span<const std::byte> part : shared_->all_gather(rank_, own)) {
       to = std::ranges::copy(part, to).out;
     }
-    shared_->barrier();  // nobody's bytes go while others read them
+    shared_->barrier(rank_);  // nobody's bytes go while others read them
   }
 
  private:
