@@ -8,7 +8,9 @@
 #include <thread>
 
 #include <libgossip/base/deadline.h>
+#include <libgossip/engine/membership.h>
 #include <libgossip/engine/rounds/mixer.h>
+#include <libgossip/engine/rounds/round_exchange.h>
 
 #include "engine/engine_test_support.h"
 
@@ -408,6 +410,61 @@ TEST_P(MixerTest, NamesTheRankThatDoesNotCome) {
         EXPECT_THAT(error.what(), testing::HasSubstr("Rank " + std::to_string(absent)));
         EXPECT_THAT(error.what(), testing::HasSubstr("150 ms"));
       }
+    }
+    group.barrier();
+  });
+}
+
+/// What came from a rank that was lost before it was read: nobody mixes it, and between hosts, where
+/// a rank has room for one message at a time here, it takes nobody's.
+TEST_P(MixerTest, MessagesOfALostRankAreReleasedUnreadAndHeldAgainstNobody) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() < 3) return;
+    const Rank lost = group.size() - 1;
+    const topology::Schedule schedule = topology::random_matching(group.size(), 7);
+    const topology::Matrices matrices(schedule);
+    Membership membership(group, topology::complete(group.size()).out_neighbors(group.rank()),
+                          {.timeout = kLong, .on_lost_neighbor = policy::OnLostNeighbor::kDrop});
+    RoundExchange exchange(group, matrices, {}, sizeof(double), kLong, &membership);
+    topology::Neighborhood neighborhood;
+    const auto neighbor_in = [&](std::int64_t round) {
+      schedule.neighborhood(round, group.rank(), neighborhood);
+      return neighborhood.in.empty() ? Rank{-1} : neighborhood.in.front().rank;
+    };
+    const auto begin = [&](std::int64_t round) {
+      exchange.begin(round);
+      const double value = 100.0 * static_cast<double>(round) + group.rank();
+      if (exchange.has_receivers()) std::memcpy(exchange.slot().data(), &value, sizeof(value));
+      exchange.send(sizeof(value), 1.0);
+    };
+
+    if (group.rank() == lost) {
+      int sent = 0;
+      for (std::int64_t round = 0; sent < 3; ++round) {
+        if (neighbor_in(round) < 0) continue;
+        begin(round);
+        ++sent;
+      }
+    }
+    group.barrier();
+    if (group.rank() != lost) {
+      membership.lose(lost, "send a message", 1.5);
+      for (std::int64_t round = 0; round < 40; ++round) {
+        begin(round);
+        exchange.receive();
+        const Rank neighbor = neighbor_in(round);
+        const bool is_alone = neighbor < 0 || neighbor == lost;
+        EXPECT_EQ(exchange.messages().size(), is_alone ? 0U : 1U) << "round " << round;
+        if (exchange.messages().empty()) continue;
+        double value = 0.0;
+        std::memcpy(&value, exchange.messages().front().payload().data(), sizeof(value));
+        EXPECT_EQ(value, 100.0 * static_cast<double>(round) + neighbor);
+      }
+      exchange.release();
+      Counters counters = exchange.counters();
+      membership.add_to(counters);
+      EXPECT_EQ(counters.neighbors_lost, 1);
+      EXPECT_EQ(counters.halves_lost, 0);
     }
     group.barrier();
   });
