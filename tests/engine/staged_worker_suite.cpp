@@ -341,6 +341,35 @@ TEST_P(StagedWorkerTest, RefusesATopologyOfAnotherSizeOnEveryRank) {
   });
 }
 
+/// Rank 0 closes its rounds without the value of a rank that comes later, and leaves: that rank
+/// needs the room of its first value for the second.
+TEST_P(StagedWorkerTest, WhoLeavesTakesTheValuesThatItsRoundsClosedWithout) {
+  on_ranks(GetParam(), [](Group& group) {
+    if (group.size() < 3) return;
+    const Rank late = group.size() - 1;  // sends to rank 0 in the first round
+    const bool is_of_two = group.rank() == 0 || group.rank() == late;
+    const auto two = group.split(is_of_two ? 0 : 1, 0);
+    std::vector<double> x(std::size_t{1} << 18U, start_value(group.rank(), 0, 0));  // room for one
+    PlainPort port({std::span<double>(x)});
+    StagedWorker worker(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine),
+                        topology::one_peer_exponential(group.size()), port, kOptions);
+    policy::Deadline at_once(0.0);
+    policy::WaitPolicy* wait = group.rank() == 0 ? &at_once : nullptr;
+
+    if (group.rank() == late) two->barrier();
+    for (int step = 0; step < 2; ++step) {
+      worker.prepare({.wait = wait});
+      worker.finish({.wait = wait});
+    }
+    if (group.rank() == 0) {
+      EXPECT_GE(worker.counters().left_out, 1);
+      two->barrier();
+    }
+    worker.leave();
+    group.barrier();
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, StagedWorkerTest, testing::ValuesIn(test::engine_rank_counts()));
 
 }  // namespace
