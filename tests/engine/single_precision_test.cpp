@@ -55,7 +55,7 @@ TEST_P(SinglePrecision, TheMeanStaysAtTheOptimum) {
       for (std::size_t k = 0; k < x.size(); ++k) x[k] -= kRate * gradient[k];
     };
     PlainPort port({std::span<float>(x)}, {std::span<float>(gradient)}, update,
-                   [] { return kRate; });
+                   [&] { return kRate; });
     StagedWorker worker(*group, GetParam().make(), problem.lazy_matrix(), port,
                         {.timeout = std::chrono::seconds(60)});
     for (int step = 0; step < kSteps; ++step) {
