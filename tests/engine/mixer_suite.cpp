@@ -415,8 +415,8 @@ TEST_P(MixerTest, NamesTheRankThatDoesNotCome) {
   });
 }
 
-/// What came from a rank that was lost before it was read: nobody mixes it, and between hosts, where
-/// a rank has room for one message at a time here, it takes nobody's.
+/// What came from a rank that was lost before it was read: nobody mixes it, and between hosts,
+/// where a rank has room for one message at a time here, it takes nobody's.
 TEST_P(MixerTest, MessagesOfALostRankAreReleasedUnreadAndHeldAgainstNobody) {
   on_ranks(GetParam(), [](Group& group) {
     if (group.size() < 3) return;
