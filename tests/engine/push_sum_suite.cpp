@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 #include <memory>
 #include <thread>
-#include <utility>
 
 #include <libgossip/algorithm/push_sum_sgd.h>
 #include <libgossip/base/random.h>
