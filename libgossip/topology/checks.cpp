@@ -142,6 +142,23 @@ void validate_doubly_stochastic(const Schedule& schedule, std::int64_t rounds) {
   });
 }
 
+void validate_symmetric(const Schedule& schedule, std::size_t most_neighbors) {
+  Neighborhood own;
+  for (std::int64_t round = 0; round < num_rounds(schedule, kWholePeriod); ++round) {
+    for (Rank rank = 0; rank < schedule.size(); ++rank) {
+      schedule.neighborhood(round, rank, own);
+      GOSSIP_CHECK(own.in.size() <= most_neighbors,
+                   "{}: rank {} has {} neighbors, of which a message can name at most {}: take a "
+                   "topology with fewer.",
+                   where(schedule, round), rank, own.in.size(), most_neighbors);
+      GOSSIP_CHECK(are_same(own.in, own.out),
+                   "{} is not symmetric: what rank {} takes of others is not what they take of it. "
+                   "Take an undirected topology, such as ring, torus or random-matching.",
+                   where(schedule, round), rank);
+    }
+  }
+}
+
 std::optional<std::int64_t> rounds_to_connect(const Schedule& schedule, std::int64_t max_rounds) {
   if (schedule.size() == 1) return 0;
   const std::int64_t end =

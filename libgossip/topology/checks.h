@@ -33,6 +33,11 @@ void validate_column_stochastic(const Schedule& schedule, std::int64_t rounds = 
 /// The same for rows and columns.
 void validate_doubly_stochastic(const Schedule& schedule, std::int64_t rounds = kWholePeriod);
 
+/// Throws gossip::Error, which names a round, a rank and what would do, unless the matrices of one
+/// period are symmetric (of the first 64 rounds where there is none), with at most `most_neighbors`
+/// neighbors a rank: as many as a message can name.
+void validate_symmetric(const Schedule& schedule, std::size_t most_neighbors);
+
 /// The smallest number of first rounds whose arcs together form a strongly connected graph; nothing
 /// when `max_rounds` are not enough. 0 for one rank.
 [[nodiscard]] std::optional<std::int64_t> rounds_to_connect(const Schedule& schedule,

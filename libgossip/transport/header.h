@@ -47,7 +47,7 @@ struct Header {
   /// Edges that the sender uses in this round, a bit for each of its neighbors, in the order of
   /// their ranks, from the lowest bit. Set where neighbors may be dropped.
   std::uint64_t uses = 0;
-  /// Neighbors whose messages the sender has accepted, as `uses`. 0 as long as no method sets it.
+  /// Neighbors whose messages the sender has accepted, as `uses`. Set by EdgeAgreement.
   std::uint64_t accepted = 0;
   /// Steps that the sender has made. Set by engine::Membership, as the next four are.
   std::int64_t step = 0;

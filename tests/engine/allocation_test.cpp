@@ -52,7 +52,7 @@ namespace gossip::engine {
 namespace {
 
 /// On all ranks together.
-long allocations_of_rounds(const topology::Schedule& schedule) {
+long allocations_of_rounds(const topology::Schedule& schedule, bool closes_as_agreed = false) {
   long count = -1;
   transport::local::Cluster cluster(schedule.size());
   std::barrier all(schedule.size());  // the group's allocates
@@ -61,7 +61,7 @@ long allocations_of_rounds(const topology::Schedule& schedule) {
     std::vector<double> doubles(300, 1.0);
     std::vector<float> floats(30, 1.0F);
     Mixer mixer(*group, schedule, {{std::span<double>(doubles), std::span<float>(floats)}},
-                std::chrono::seconds(20));
+                std::chrono::seconds(20), nullptr, closes_as_agreed);
     for (std::int64_t round = 0; round < 12; ++round) mixer.mix(round);
     all.arrive_and_wait();
     const long before = num_allocations;
@@ -81,6 +81,7 @@ TEST(MixerAllocations, ThereAreNoneAfterTheFirstRounds) {
     EXPECT_EQ(allocations_of_rounds(topology::complete(ranks)), 0);
     EXPECT_EQ(allocations_of_rounds(topology::one_peer_exponential(ranks)), 0);
     EXPECT_EQ(allocations_of_rounds(topology::random_matching(ranks, 1)), 0);
+    EXPECT_EQ(allocations_of_rounds(topology::complete(ranks), true), 0);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <thread>
 
+#include <libgossip/base/random.h>
 #include <libgossip/engine/rounds/mixer.h>
 #include <libgossip/policy/wait.h>
 #include <libgossip/topology/directed.h>
@@ -17,6 +18,7 @@ namespace gossip::engine {
 namespace {
 
 using test::all_schedules;
+using test::expect_throw;
 using test::on_ranks;
 using test::start_value;
 using transport::Group;
@@ -227,6 +229,195 @@ TEST_P(RoundDecisionsTest, ARoundWithoutAPolicyWaitsForAllAlsoAfterSomeThatDidNo
         EXPECT_LE(own[0], group.size() - 1.0);
       }
     }
+  });
+}
+
+/// Rings, complete graphs and changing matchings: symmetric in every round.
+std::vector<topology::Schedule> symmetric_schedules(int size) {
+  return {topology::ring(size), topology::complete(size), topology::random_matching(size, 7)};
+}
+
+/// The matrix of a round that closes as agreed, applied: an edge counts when both ends take it.
+std::vector<double> agreed(const topology::Schedule& schedule, std::int64_t round,
+                           const std::vector<double>& x) {
+  const auto rows = schedule.matrix(round).rows();
+  std::vector<double> result = x;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const auto one = static_cast<Rank>(i);
+      const auto other = static_cast<Rank>(j);
+      const bool is_used = i != j && gives(one, round) && gives(other, round) &&
+                           Chosen::takes(one, other, round) && Chosen::takes(other, one, round);
+      if (is_used) result[i] += rows[i][j] * (x[j] - x[i]);
+    }
+  }
+  return result;
+}
+
+/// The two ends take each other or not, some skip the round, and ranks run ahead of others.
+TEST_P(RoundDecisionsTest, ClosedAsAgreedAnEdgeIsUsedWhenBothEndsTakeIt) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    for (const topology::Schedule& schedule : symmetric_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own{start_value(rank, 0, 0)};
+      std::vector<double> expected;
+      for (Rank one = 0; one < group.size(); ++one) expected.push_back(start_value(one, 0, 0));
+      const double mean = std::accumulate(expected.begin(), expected.end(), 0.0) / group.size();
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong, nullptr, true);
+      Chosen policy(rank);
+      for (std::int64_t round = 0; round < 60; ++round) {
+        policy.round = round;
+        if (gives(rank, round)) {
+          EXPECT_EQ(mixer.mix(round, 1.0, &policy), 1.0);
+        } else {
+          EXPECT_EQ(mixer.skip(round), 1.0);
+        }
+        expected = agreed(schedule, round, expected);
+        EXPECT_NEAR(own[0], expected[static_cast<std::size_t>(rank)], 1e-13) << "round " << round;
+      }
+      mixer.drain();
+      average_(group, std::span<double>(own));
+      EXPECT_NEAR(own[0], mean, 1e-14 * group.size()) << "the mean of all is kept";
+    }
+  });
+}
+
+/// Takes whom a generator says, asked once a round: the two ends of an edge know nothing of it.
+class Random final : public policy::WaitPolicy {
+ public:
+  explicit Random(Rank self) : random_(static_cast<std::uint64_t>(self) + 11) {}
+
+  [[nodiscard]] Verdict decide(const policy::RoundView& view) const override {
+    return {std::ranges::all_of(view.neighbors, &policy::NeighborView::has_arrived),
+            policy::kForever};
+  }
+  void accept(const policy::RoundView& view, policy::Mask& accepted) const override {
+    accepted.clear();
+    for (std::size_t m = 0; m < view.neighbors.size(); ++m) {
+      accepted.push_back(random_.below(3) > 0);
+    }
+  }
+
+ private:
+  mutable SplitMix64 random_;
+};
+
+/// With deadlines of no time as well: whoever is there by chance. Some ranks have no policy.
+TEST_P(RoundDecisionsTest, ClosedAsAgreedTheMeanIsKeptWhateverEachRankTakes) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    for (const topology::Schedule& schedule : symmetric_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<double> own(5);
+      for (std::size_t k = 0; k < own.size(); ++k) own[k] = start_value(rank, 0, k);
+      std::vector<double> before = own;
+      average_(group, std::span<double>(before));
+      Mixer mixer(group, schedule, {{std::span<double>(own)}}, kLong, nullptr, true);
+      Random random(rank);
+      policy::Deadline at_once(0.0);
+      policy::WaitPolicy* const policies[] = {&random, &at_once, nullptr};
+      for (std::int64_t round = 0; round < 200; ++round) {
+        mixer.mix(round, 1.0, policies[static_cast<std::size_t>(rank + round) % 3]);
+      }
+      mixer.drain();
+      average_(group, std::span<double>(own));
+      for (std::size_t k = 0; k < own.size(); ++k) {
+        EXPECT_NEAR(own[k], before[k], 1e-14 * group.size());
+      }
+    }
+  });
+}
+
+TEST_P(RoundDecisionsTest, ClosedAsAgreedWithAllThereRoundsAreThoseWithoutAPolicyBitByBit) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const topology::Schedule& schedule : symmetric_schedules(group.size())) {
+      SCOPED_TRACE(schedule.name());
+      std::vector<float> plain(9);
+      for (std::size_t k = 0; k < plain.size(); ++k) {
+        plain[k] = static_cast<float>(start_value(group.rank(), 0, k));
+      }
+      std::vector<float> as_agreed = plain;
+      Mixer one(group, schedule, {{std::span<float>(plain)}}, kLong);
+      Mixer other(group, schedule, {{std::span<float>(as_agreed)}}, kLong, nullptr, true);
+      policy::All all;
+      for (std::int64_t round = 0; round < 20; ++round) {
+        one.mix(round);
+        other.mix(round, 1.0, (group.rank() + round) % 2 == 0 ? &all : nullptr);
+        EXPECT_EQ(plain, as_agreed) << "round " << round;
+      }
+      EXPECT_EQ(other.counters().left_out, 0);
+    }
+  });
+}
+
+/// Values and words that nobody waits for are taken before a rank stops.
+TEST_P(RoundDecisionsTest, ClosedAsAgreedARankThatStopsHoldsUpNobody) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own(1 << 18, start_value(group.rank(), 0, 0));  // 2 MB: one slot
+    Mixer mixer(group, topology::complete(group.size()), {{std::span<double>(own)}}, kLong, nullptr,
+                true);
+    policy::Deadline at_once(0.0);
+    const bool is_last = group.rank() == group.size() - 1;
+    for (std::int64_t round = 0; round < 40; ++round) {
+      if (is_last && round % 8 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      mixer.mix(round, 1.0, &at_once);
+      EXPECT_EQ(own.front(), own.back());
+    }
+    mixer.drain();  // else the last senders would wait for room
+    group.barrier();
+  });
+}
+
+/// What is only sent goes into a correction by the same matrix: the corrections' sum is kept.
+TEST_P(RoundDecisionsTest, ClosedAsAgreedTheSumOfCorrectionsIsKept) {
+  on_ranks(GetParam(), [](Group& group) {
+    const Rank rank = group.rank();
+    std::vector<double> x{start_value(rank, 0, 0)};
+    std::vector<double> correction{0.0};
+    Mixer mixer(group, topology::ring(group.size()),
+                {.pulled = {std::span<double>(x)}, .corrections = {std::span<double>(correction)}},
+                kLong, nullptr, true);
+    Random policy(rank);
+    for (std::int64_t round = 0; round < 40; ++round) {
+      mixer.outgoing(round)[0].as<double>()[0] =
+          start_value(rank, 1, static_cast<std::size_t>(round));
+      mixer.mix(round, 1.0, &policy);
+    }
+    mixer.settle();
+    mixer.drain();
+    const double last = correction[0];
+    average_(group, std::span<double>(correction));
+    EXPECT_NEAR(correction[0], 0.0, 1e-13);
+    EXPECT_TRUE(group.size() == 1 || last != 0.0);
+  });
+}
+
+TEST_P(RoundDecisionsTest, ClosesAsAgreedOnlyWhereAllRanksDoAndMatricesAreSymmetric) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> own{0.0};
+    if (group.size() > 1) {
+      expect_throw<Error>(
+          [&] {
+            Mixer(group, topology::ring(group.size()), {{std::span<double>(own)}}, kLong, nullptr,
+                  group.rank() == 0);
+          },
+          {"vectors to mix", "close as agreed"});
+    }
+    if (group.size() > 2) {
+      expect_throw<Error>(
+          [&] {
+            Mixer(group, topology::directed_ring(group.size()), {{std::span<double>(own)}}, kLong,
+                  nullptr, true);
+          },
+          {"'directed-ring' is not symmetric", "random-matching"});
+    }
+    expect_throw<Error>(
+        [&] {
+          Mixer(group, topology::ring(group.size()), {.pulled = {}, .pushed = {std::span(own)}},
+                kLong, nullptr, true);
+        },
+        {"cannot close as agreed", "pushes"});
   });
 }
 

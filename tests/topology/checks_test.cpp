@@ -134,6 +134,15 @@ TEST(Checks, RefuseToDropWhereNeighborsAreNotMutualOrTooMany) {
                      {"'star' has a rank with 5 neighbors", "at most 4 can be named"});
 }
 
+TEST(Checks, RefuseMatricesThatAreNotSymmetricInARound) {
+  EXPECT_NO_THROW(validate_symmetric(ring(5), 2));
+  EXPECT_NO_THROW(validate_symmetric(random_matching(6, 1), 64));
+  test::expect_error([] { validate_symmetric(one_peer_exponential(5), 64); },
+                     {"Round 0 of schedule 'one-peer-exponential' is not symmetric", "rank 0"});
+  test::expect_error([] { validate_symmetric(star(6), 4); },
+                     {"'star': rank 0 has 5 neighbors", "at most 4"});
+}
+
 TEST(Checks, NameTheSizeThatATopologyIsMadeFor) {
   EXPECT_NO_THROW(check_size("ring", 4, 4));
   test::expect_error([] { check_size("ring", 4, 3); },

@@ -44,7 +44,7 @@ std::size_t most_encoded_bytes(const std::vector<VectorView>& vectors,
 }  // namespace
 
 Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vectors,
-             const Patience& patience, Membership* membership)
+             const Patience& patience, Membership* membership, bool closes_as_agreed)
     : rank_(group.rank()),
       matrices_(std::move(matrices)),
       pulled_(std::move(vectors.pulled)),
@@ -54,18 +54,20 @@ Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vecto
       are_corrections_pushed_(vectors.are_corrections_pushed),
       layout_(joined(joined(pulled_, pushed_), corrections_)),
       may_drop_(membership != nullptr && membership->may_drop()),
+      closes_as_agreed_(closes_as_agreed),
       outgoing_(corrections_.size()) {
   GOSSIP_ASSERT(!codec_ || (pushed_.empty() && corrections_.empty()),
                 "only what is pulled is encoded");
   transport::check_together(group, [&] { check(group); });
-  transport::require_agreement(
-      group, "vectors to mix",
-      codec_ ? layout_.description() + ", " + codec_->name() : layout_.description());
+  transport::require_agreement(group, "vectors to mix",
+                               layout_.description() + (codec_ ? ", " + codec_->name() : "") +
+                                   (closes_as_agreed_ ? ", in rounds that close as agreed" : ""));
   if (codec_) {
     encoded_.resize(message_bytes_);
     for (const VectorView& vector : pulled_) codec_->reserve(vector);
   }
-  exchange_.emplace(group, matrices_, used(), message_bytes_, patience, membership);
+  exchange_.emplace(group, matrices_, used(), message_bytes_, patience, membership,
+                    closes_as_agreed_);
   if (group.size() > 1 && MessageLayout(corrections_).bytes() >= kHelperBytes) {
     helper_ = std::make_unique<Helper>();
   }
@@ -76,6 +78,12 @@ void Mixer::check(transport::Group& group) {
   if (in_use.pull) topology::check_size(matrices_.pull.name(), matrices_.pull.size(), group.size());
   if (in_use.push) topology::check_size(matrices_.push.name(), matrices_.push.size(), group.size());
   message_bytes_ = codec_ ? most_encoded_bytes(pulled_, *codec_) : layout_.bytes();
+  if (closes_as_agreed_) {
+    GOSSIP_CHECK(!in_use.push && !codec_ && !may_drop_,
+                 "Rounds cannot close as agreed where a method pushes or compresses, or drops lost "
+                 "neighbors: take another one, and on_lost_neighbor 'error'.");
+    topology::validate_symmetric(matrices_.pull, transport::kMostEdgesInUse);
+  }
   if (!may_drop_) return;
   GOSSIP_CHECK(
       !(in_use.pull && in_use.push) && !codec_ && corrections_.empty(),
@@ -143,7 +151,8 @@ void Mixer::compress() {
 }
 
 double Mixer::mix(std::int64_t round, double weight, policy::WaitPolicy* wait) {
-  GOSSIP_ASSERT(wait == nullptr || (!used().push && !codec_ && corrections_.empty() && !may_drop_),
+  GOSSIP_ASSERT(wait == nullptr || (!used().push && !codec_ && !may_drop_ &&
+                                    (corrections_.empty() || closes_as_agreed_)),
                 "only what is pulled as it is may be left out");
   ++counters_.gossip_rounds;
   if (exchange_->is_alone()) return weight;

@@ -39,6 +39,9 @@ namespace gossip::engine {
 /// most 64; nothing may be compressed, and not both pulled and pushed. A message that a lost
 /// neighbor never reads keeps its memory: up to two copies each.
 ///
+/// Rounds that close as agreed, by whatever policies, keep the mean over the ranks: of matrices that
+/// are symmetric in every round, with at most 64 neighbors. Each takes a second message, of a header.
+///
 /// Collective: construction and destruction. mix() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.
 class Mixer {
@@ -54,9 +57,9 @@ class Mixer {
 
   /// `vectors` (all ranks: the same types and sizes) and `membership`, if there is one, must
   /// outlive the mixer. Throws gossip::Error on every rank when a matrix is for another number of
-  /// ranks or the ranks' vectors differ.
+  /// ranks, or the ranks' vectors or their `closes_as_agreed` differ.
   Mixer(transport::Group& group, topology::Matrices matrices, Vectors vectors,
-        const Patience& patience, Membership* membership = nullptr);
+        const Patience& patience, Membership* membership = nullptr, bool closes_as_agreed = false);
 
   /// With a codec, before each mix(): \f$ x_i \leftarrow Q(x_i) \f$ for what is pulled; the same
   /// bytes are what mix() sends.
@@ -70,8 +73,8 @@ class Mixer {
   /// C_{ij} w_j \f$, where w_i is `weight`; 1 where nothing is pushed. Throws TimeoutError naming
   /// the neighbor, the first of several. With `wait`, where values are only pulled as they are, it
   /// blocks until that closes the round; who is not accepted is left out, and the own value keeps
-  /// its weight: rows sum to 1, columns do not. Each rank may have a policy of its own, another one
-  /// in each round.
+  /// its weight: rows sum to 1, and columns in rounds that close as agreed. Each rank may have a
+  /// policy of its own, another one in each round.
   double mix(std::int64_t round, double weight = 1.0, policy::WaitPolicy* wait = nullptr);
 
   /// In place of mix(), of a rank that decides by itself to give nothing in this round: its
@@ -94,7 +97,10 @@ class Mixer {
 
   /// Before a rank stops to make rounds: blocks until all has come that rounds have closed without.
   /// Throws TimeoutError naming the neighbor.
-  void drain() { exchange_->drain(); }
+  void drain() {
+    settle();
+    exchange_->drain();
+  }
 
   [[nodiscard]] Counters counters() const;
 
@@ -131,6 +137,7 @@ class Mixer {
   std::vector<std::byte> encoded_;  // the own message
   std::size_t encoded_bytes_ = 0;
   bool may_drop_;
+  bool closes_as_agreed_;
   std::optional<RoundExchange> exchange_;  // made by the checks
   Counters counters_;
   // Kept between rounds so that a round allocates nothing.

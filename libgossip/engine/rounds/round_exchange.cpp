@@ -31,7 +31,8 @@ int slots_of(std::size_t bytes, int most_neighbors, bool may_drop, bool is_pushi
 
 RoundExchange::RoundExchange(transport::Group& group, const topology::Matrices& matrices,
                              const topology::MatricesUsed& used, std::size_t bytes,
-                             const Patience& patience, Membership* membership)
+                             const Patience& patience, Membership* membership,
+                             bool closes_as_agreed)
     : group_(group),
       matrices_(matrices),
       used_(used),
@@ -52,6 +53,7 @@ RoundExchange::RoundExchange(transport::Group& group, const topology::Matrices& 
                                  .while_waiting = while_waiting,
                                  .receive_slots = senders,
                                  .peers = peers_});
+  if (closes_as_agreed) agreement_.emplace(group, matrices_.pull, channel_->options());
 }
 
 void RoundExchange::open(std::int64_t round) {
@@ -68,6 +70,7 @@ void RoundExchange::begin(std::int64_t round, policy::WaitPolicy* wait) {
   number_ = numbers_.next(round);
   wait_ = wait;
   is_skipping_ = false;
+  polled_.clear();  // of a round that failed
 }
 
 /// Of the matrices in use, merged.
@@ -214,6 +217,10 @@ void RoundExchange::receive() {
   } else {
     for (const Sender& sender : senders_) take(channel_->next(sender.rank));
   }
+  if (agreement_) {
+    if (is_skipping_) messages_.clear();  // accepts nobody
+    counters_.left_out += agreement_->agree(round_, number_, messages_);
+  }
   if (messages_.size() < senders_.size()) forget_silent();
   if (is_skipping_ && !used_.push) {
     for (Sender& sender : senders_) sender.pull = 0.0;
@@ -271,9 +278,11 @@ void RoundExchange::close_round() {
       return message.from() == rank;
     });
   }
+  polled_.clear();
 }
 
 void RoundExchange::list_polled() {
+  if (agreement_) agreement_->take_late();
   polled_.clear();
   for (const Rank peer : peers_) {
     const bool is_late = std::ranges::binary_search(late_, peer);
@@ -281,9 +290,11 @@ void RoundExchange::list_polled() {
   }
 }
 
-/// What has come of it, of neighbors in any round. Those that are owed have no message here yet.
+/// What has come of it, of neighbors in any round. Those that are owed have no message here yet. A
+/// wait that polls takes them itself.
 void RoundExchange::release_owed() {
-  if (!closing_.is_owed_any()) return;
+  if (agreement_) agreement_->take_late();
+  if (!closing_.is_owed_any() || !polled_.empty()) return;
   for (const Rank peer : peers_) {
     while (closing_.is_owed(peer)) {
       const std::optional<transport::Message> message = channel_->try_next(peer);
@@ -309,7 +320,7 @@ void RoundExchange::take_or_release(transport::Message message) {
 }
 
 void RoundExchange::drain() {
-  if (!channel_ || !closing_.is_owed_any()) return;
+  if (!channel_) return;
   messages_.clear();
   late_.clear();
   const Deadline deadline(channel_->options().timeout);
@@ -323,6 +334,7 @@ void RoundExchange::drain() {
     for (const Rank peer : peers_) closing_.forget(peer);
     throw;
   }
+  if (agreement_) agreement_->drain();
 }
 
 /// Keeps it in the order of the ranks, however they came, unless its sender skips the round or does

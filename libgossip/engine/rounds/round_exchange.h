@@ -16,6 +16,7 @@
 #include <libgossip/engine/membership.h>
 #include <libgossip/policy/round_closing.h>
 #include <libgossip/topology/matrices.h>
+#include <libgossip/transport/edge_agreement.h>
 #include <libgossip/transport/group.h>
 #include <libgossip/transport/round_numbers.h>
 
@@ -32,6 +33,9 @@ namespace gossip::engine {
 /// lost receiver would have got stays with its sender, and what the last message to it carried is
 /// counted once (Counters::mass_lost).
 ///
+/// Where rounds close as agreed, an edge is used when both ends have accepted the other's value: see
+/// transport::EdgeAgreement.
+///
 /// Collective: construction and destruction. Threads: one per rank; messages() may be read by
 /// another while nothing else is called.
 class RoundExchange {
@@ -44,10 +48,10 @@ class RoundExchange {
   };
 
   /// `bytes`: of the longest message. `matrices`, for the group's size, and `membership`, if there
-  /// is one, must outlive it. No channel for a group of one rank.
+  /// is one, must outlive it; `closes_as_agreed` is the same on all. No channel for one rank alone.
   RoundExchange(transport::Group& group, const topology::Matrices& matrices,
                 const topology::MatricesUsed& used, std::size_t bytes, const Patience& patience,
-                Membership* membership);
+                Membership* membership, bool closes_as_agreed = false);
 
   /// Whether there are no other ranks: nothing else is to be called then.
   [[nodiscard]] bool is_alone() const noexcept { return !channel_; }
@@ -84,7 +88,7 @@ class RoundExchange {
   /// values are pushed as well, the others and this rank share their part of the row in proportion;
   /// else the own value gets it. With a wait policy it blocks until that says that the round
   /// closes, and values that it does not accept are left out, too: they are released unread when
-  /// they come.
+  /// they come. Rounds that close as agreed also wait for the words of those that were accepted.
   void receive();
 
   /// Blocks until all values have come and are released of rounds that closed without them: before
@@ -108,7 +112,10 @@ class RoundExchange {
   void release() noexcept { messages_.clear(); }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
-  [[nodiscard]] std::size_t memory_bytes() const { return channel_ ? channel_->memory_bytes() : 0; }
+  [[nodiscard]] std::size_t memory_bytes() const {
+    return (channel_ ? channel_->memory_bytes() : 0) +
+           (agreement_ ? agreement_->memory_bytes() : 0);
+  }
 
  private:
   [[nodiscard]] bool may_drop() const noexcept { return membership_ && membership_->may_drop(); }
@@ -139,6 +146,7 @@ class RoundExchange {
   Membership* membership_;
   std::vector<Rank> peers_;  // of any round
   std::unique_ptr<transport::Channel> channel_;
+  std::optional<transport::EdgeAgreement> agreement_;
   transport::RoundNumbers numbers_;
   policy::RoundClosing closing_;
   policy::WaitPolicy* wait_ = nullptr;  // of the round that is open
@@ -156,7 +164,7 @@ class RoundExchange {
   topology::Neighborhood theirs_;
   std::vector<Sender> senders_;
   std::vector<Rank> late_;    // whose messages of this round are waited for
-  std::vector<Rank> polled_;  // they and those whose messages of earlier rounds are to come
+  std::vector<Rank> polled_;  // they and those that owe messages of earlier rounds, in a wait
   std::vector<Rank> receivers_;
   std::vector<transport::Message> messages_;
 };

@@ -39,7 +39,8 @@ StagedWorker::StagedWorker(transport::Group& group,
     : algorithm_(std::move(algorithm)),
       port_(port),
       ranks_(group.size()),
-      uses_rate_(algorithm_->uses_learning_rate()) {
+      uses_rate_(algorithm_->uses_learning_rate()),
+      closes_as_agreed_(options.closes_as_agreed) {
   vectors_ = {port.model(), {}};
   if (algorithm_->changes_gradient()) {
     vectors_[kGradient] = port.gradient();
@@ -129,8 +130,9 @@ void StagedWorker::make_exchange(transport::Group& group, const Mix& stage,
     vectors.corrections = views_of({stage.correction->vector});
     vectors.are_corrections_pushed = stage.correction->is_pushed;
   }
-  exchanges_.push_back({stage, std::make_unique<Mixer>(group, matrices, std::move(vectors),
-                                                       patience, &*membership_)});
+  exchanges_.push_back(
+      {stage, std::make_unique<Mixer>(group, matrices, std::move(vectors), patience, &*membership_,
+                                      options.closes_as_agreed)});
 }
 
 void StagedWorker::make_mean(transport::Group& group, const Mean& stage,
@@ -192,10 +194,14 @@ void StagedWorker::leave() {
 
 void StagedWorker::check_wait(const policy::Decision& decision) const {
   if (decision.wait == nullptr) return;
-  GOSSIP_CHECK(algorithm_->bears_late_values(),
-               "A rank was to close a round of '{}' by a wait policy, but the method needs the "
-               "values of all neighbors: take gossip-sgd, or no policy.",
-               algorithm_->name());
+  const bool keeps_mean =
+      closes_as_agreed_ && algorithm_->mixing_needs() == MixingNeeds::kDoublyStochastic;
+  GOSSIP_CHECK(
+      algorithm_->bears_late_values() || keeps_mean,
+      "A rank was to close a round of '{}' by a wait policy, but the method needs the "
+      "values of all neighbors: take gossip-sgd, a method that tracks gradients and rounds "
+      "that close as agreed, or no policy.",
+      algorithm_->name());
   GOSSIP_CHECK(!decision.wait->reads_latest() && !membership_->may_drop(),
                "A wait policy that reads the newest values, or one together with on_lost_neighbor "
                "'drop', is not there yet: take another policy, or async-gossip.");

@@ -30,6 +30,10 @@ struct StagedWorkerOptions {
   policy::OnLostNeighbor on_lost_neighbor = policy::OnLostNeighbor::kError;  ///< of mixings
   std::shared_ptr<kernels::Codec> codec = {};                                ///< of Compress
   bool checks_matrices = true;  ///< refuses what the method does not bear
+  /// Mixings use an edge when both ends took the other's value, and so keep the mean of all,
+  /// whatever each rank's wait policy takes. Of all ranks alike, as each waits for the others' word:
+  /// also those without a policy.
+  bool closes_as_agreed = false;
 };
 
 /// Drives an Algorithm: its ranks go through the same steps and rounds.
@@ -131,6 +135,7 @@ class StagedWorker final : public Worker {
   ModelPort& port_;
   int ranks_;
   bool uses_rate_;
+  bool closes_as_agreed_;
   Position position_;
   std::optional<Membership> membership_;  // made by the checks
   std::int64_t needed_step_ =
