@@ -26,7 +26,7 @@ struct NeighborView {
   /// When it came, since the own value was ready; below 0 counts as 0. Of a late one: so far.
   double offset = 0.0;
   std::int64_t age = 0;             ///< rounds that the value is behind; below 0: ahead
-  std::int64_t silence = 0;         ///< rounds since the neighbor was last mixed
+  std::int64_t silence = 0;         ///< rounds since its value was last accepted
   double squared_difference = 0.0;  ///< |x_j - x_i|^2; 0: not known
   double log_rate = 0.0;            ///< of the neighbor's step size
 };

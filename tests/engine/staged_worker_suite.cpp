@@ -172,6 +172,35 @@ TEST_P(StagedWorkerTest, ClosesRoundsByThePolicyOfTheStep) {
   });
 }
 
+/// Mixed by what each two ranks agree on, with the first neighbor that comes.
+TEST_P(StagedWorkerTest, ClosedAsAgreedTrackersFollowTheMeanOfTheGradients) {
+  on_ranks(GetParam(), [](Group& group) {
+    for (const auto order : {algorithm::TrackingOrder::kATC, algorithm::TrackingOrder::kSemiATC}) {
+      std::vector<double> x{start_value(group.rank(), 0, 0)};
+      std::vector<double> gradient{0.0};
+      PlainPort port({std::span<double>(x)}, {std::span<double>(gradient)},
+                     [&] { x[0] -= 0.05 * gradient[0]; });
+      StagedWorkerOptions options = kOptions;
+      options.closes_as_agreed = true;
+      StagedWorker worker(group, std::make_unique<algorithm::GradientTracking>(order),
+                          topology::ring(group.size()), port, options);
+      policy::Fastest one(1);
+      for (int step = 0; step < 40; ++step) {
+        worker.prepare({.wait = &one});
+        gradient[0] = x[0] - static_cast<double>(group.rank());
+        worker.finish({.wait = &one});
+      }
+      worker.leave();
+      const bool is_atc = order == algorithm::TrackingOrder::kATC;
+      const auto state = worker.state();
+      std::vector<double> sums{state[0].vector.as<double>()[0],
+                               is_atc ? state[1].vector.as<double>()[0] : 0.0};
+      average_(group, std::span<double>(sums));
+      EXPECT_NEAR(sums[0], sums[1], 1e-12) << (is_atc ? "tracker, gradient" : "correction, 0");
+    }
+  });
+}
+
 TEST_P(StagedWorkerTest, RefusesToLeaveOutAGradientThatTheMethodNeeds) {
   on_ranks(GetParam(), [](Group& group) {
     Counting own(group, std::make_unique<GossipSGD>(MixingOrder::kAdaptThenCombine));
