@@ -39,8 +39,8 @@ namespace gossip::engine {
 /// most 64; nothing may be compressed, and not both pulled and pushed. A message that a lost
 /// neighbor never reads keeps its memory: up to two copies each.
 ///
-/// Rounds that close as agreed, by whatever policies, keep the mean over the ranks: of matrices that
-/// are symmetric in every round, with at most 64 neighbors. Each takes a second message, of a header.
+/// Rounds that close as agreed keep the mean over the ranks, by whatever policies: of matrices that
+/// are symmetric in every round, with at most 64 neighbors. Each takes a second, short message.
 ///
 /// Collective: construction and destruction. mix() is local, but its neighbors must come to the
 /// same round. Threads: one per rank.

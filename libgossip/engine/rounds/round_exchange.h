@@ -33,7 +33,7 @@ namespace gossip::engine {
 /// lost receiver would have got stays with its sender, and what the last message to it carried is
 /// counted once (Counters::mass_lost).
 ///
-/// Where rounds close as agreed, an edge is used when both ends have accepted the other's value: see
+/// Where rounds close as agreed, an edge is used when both ends accepted the other's value: see
 /// transport::EdgeAgreement.
 ///
 /// Collective: construction and destruction. Threads: one per rank; messages() may be read by

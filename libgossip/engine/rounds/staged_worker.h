@@ -31,8 +31,8 @@ struct StagedWorkerOptions {
   std::shared_ptr<kernels::Codec> codec = {};                                ///< of Compress
   bool checks_matrices = true;  ///< refuses what the method does not bear
   /// Mixings use an edge when both ends took the other's value, and so keep the mean of all,
-  /// whatever each rank's wait policy takes. Of all ranks alike, as each waits for the others' word:
-  /// also those without a policy.
+  /// whatever each rank's wait policy takes. The same on all ranks: each waits for its neighbors'
+  /// word, also for that of one without a policy.
   bool closes_as_agreed = false;
 };
 
