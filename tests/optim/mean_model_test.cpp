@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libgossip/engine/model_port.h>
+
 #include "optim/optim_test_support.h"
 
 namespace gossip::optim {
@@ -264,10 +266,9 @@ class Failing final : public Decentralized {
   Failing(transport::Group& group, torch::nn::Module& module, const std::string& fails)
       : Decentralized(group, module, std::make_unique<torch::optim::SGD>(module.parameters(), 0.1),
                       [&]() -> MakeWorker {
-                        return
-                            [&](model::FlatModel& model, const std::function<void()>& /*update*/) {
-                              return std::make_unique<FailingWorker>(model.parameters(), fails);
-                            };
+                        return [&](engine::ModelPort& port) {
+                          return std::make_unique<FailingWorker>(port.model(), fails);
+                        };
                       },
                       topology::ring(group.size()),
                       {.initial = Initial::kKeep, .name = "failing", .text = ""}),
