@@ -47,7 +47,7 @@ StagedWorker::StagedWorker(transport::Group& group,
   } else if (algorithm_->averages_gradient()) {
     vectors_[kGradient] = port.gradient_to_average();
   }
-  make_state(vectors_[kModel]);
+  make_state(port.model());  // not of vectors_, which grows
   for (int sent = 0; sent < algorithm_->num_sent(); ++sent) vectors_.emplace_back();
   if (algorithm_->mixing_needs() != MixingNeeds::kNone) {
     transport::check_together(group, [&] {
