@@ -18,7 +18,6 @@ using algorithm::Combinations;
 using algorithm::Compress;
 using algorithm::kFirstState;
 using algorithm::kGradient;
-using algorithm::kModel;
 using algorithm::LocalUpdate;
 using algorithm::Mean;
 using algorithm::Mix;
