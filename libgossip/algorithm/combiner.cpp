@@ -68,8 +68,11 @@ void Combiner::count_passes(const Combinations& combinations) {
     const Combinations before = combinations.first(i);
     const Combine& stage = combinations[i];
     std::size_t least = before.changes(stage.vector) ? 0 : 1;
-    for (const Term& term : stage.terms) {
-      if (!before.changes(term.vector) && !before.reads(term.vector)) ++least;
+    for (auto term = stage.terms.begin(); term != stage.terms.end(); ++term) {
+      const bool is_first =
+          std::ranges::find(stage.terms.begin(), term, term->vector, &Term::vector) == term &&
+          !before.reads(term->vector);
+      if (is_first && !before.changes(term->vector)) ++least;
     }
     bytes_touched_ += (1 + stage.terms.size()) * bytes;
     bytes_touched_least_ += least * bytes;

@@ -4,19 +4,22 @@
 namespace gossip::algorithm {
 namespace {
 
-constexpr int kExcess = kFirstState;  // U - Z; U while a round goes on
+constexpr int kNumerator = kFirstState;
+constexpr int kSentNumerator = kFirstState + 1;
 
 }  // namespace
 
 PushSumSGD::PushSumSGD()
-    : Algorithm(
-          {.name = "push-sum",
-           .mixing_needs = MixingNeeds::kDirected,
-           .state = {"push-sum"},
-           .kinds = {{evaluate(), local_update(), combine(kExcess, {{kExcess, 1.0}, {kModel, 1.0}}),
-                      with_weight(push({}, {kExcess})),
-                      combine(kModel, {{kExcess, 1.0, Scale::kPerWeight}}),
-                      // Exact for weights between 1/2 and 2.
-                      combine(kExcess, {{kExcess, 1.0}, {kModel, -1.0}})}}}) {}
+    : Algorithm({.name = "push-sum",
+                 .mixing_needs = MixingNeeds::kDirected,
+                 .state = {"numerator"},
+                 .num_sent = 1,
+                 .kinds = {{evaluate(), local_update(),
+                            // What the local update has added to U / w.
+                            combine(kSentNumerator, {{kNumerator, 1.0},
+                                                     {kNumerator, -1.0, Scale::kPerWeight},
+                                                     {kModel, 1.0}}),
+                            with_weight(push_sent(kSentNumerator, kNumerator)),
+                            combine(kModel, {{kNumerator, 1.0, Scale::kPerWeight}})}}}) {}
 
 }  // namespace gossip::algorithm

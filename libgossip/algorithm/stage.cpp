@@ -33,6 +33,10 @@ Mix with_sent(Mix mix, int sent, int corrected, bool is_pushed) {
   return mix;
 }
 
+Mix push_sent(int sent, int replaced) {
+  return {.correction = Correction{sent, replaced, /*is_pushed=*/true, /*replaces=*/true}};
+}
+
 Mean mean(int vector, Fragment fragment) { return {vector, fragment}; }
 
 }  // namespace gossip::algorithm

@@ -74,11 +74,13 @@ struct Compress {
 };
 
 /// A vector that is only sent, and what it corrects: \f$ v_i \leftarrow v_i + \sum_j W_{ij} s_j -
-/// s_i \f$.
+/// s_i \f$; or, of what is pushed, replaces: \f$ v_i \leftarrow \sum_j W_{ij} s_j \f$. That one is
+/// itself what is sent in a step that sends nothing.
 struct Correction {
   int sent;                ///< s: one of the vectors that live in messages
   int vector;              ///< v: one of the method's own
   bool is_pushed = false;  ///< W is C, else R
+  bool replaces = false;
 
   friend bool operator==(const Correction&, const Correction&) = default;
 };
@@ -120,6 +122,7 @@ using Stages = std::span<const Stage>;
 [[nodiscard]] Mix push(std::vector<int> pulled, std::vector<int> pushed);
 [[nodiscard]] Mix with_weight(Mix mix);
 [[nodiscard]] Mix with_sent(Mix mix, int sent, int corrected, bool is_pushed = false);
+[[nodiscard]] Mix push_sent(int sent, int replaced);
 [[nodiscard]] Mean mean(int vector, Fragment fragment = {});
 
 }  // namespace gossip::algorithm

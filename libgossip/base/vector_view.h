@@ -42,6 +42,11 @@ struct VectorView {
 
   [[nodiscard]] std::size_t bytes() const noexcept { return size * size_of(dtype); }
 
+  /// `count` elements from number `begin` on.
+  [[nodiscard]] VectorView part(std::size_t begin, std::size_t count) const noexcept {
+    return {dtype, static_cast<std::byte*>(data) + begin * size_of(dtype), count};
+  }
+
   /// The elements as `T`, which must be the vector's type.
   template <Element T>
   [[nodiscard]] std::span<T> as() const {

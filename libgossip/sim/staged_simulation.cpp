@@ -266,16 +266,21 @@ void StagedSimulation::correct(const Correction& stage) {
     const auto own = values.subspan(i * num_elements_, num_elements_);
     const auto correction = corrections.subspan(i * num_elements_, num_elements_);
     sources_.clear();
-    double given = 0.0;
-    for (const Neighbor& receiver : neighborhood.out) given -= receiver.weight;
-    if (stage.is_pushed) sources_.push_back({own.data(), given});
+    double kept = stage.replaces ? 1.0 : 0.0;
+    for (const Neighbor& receiver : neighborhood.out) kept -= receiver.weight;
+    if (stage.is_pushed) sources_.push_back({own.data(), kept});
     for (const Neighbor& sender : neighborhood.in) {
       const std::size_t begin = static_cast<std::size_t>(sender.rank) * num_elements_;
       sources_.push_back({values.data() + begin, sender.weight});
     }
     const std::span<const kernels::Source<double>> all(sources_);
-    stage.is_pushed ? kernels::add(correction, all)
-                    : kernels::add_differences(correction, own, all);
+    if (stage.replaces) {
+      kernels::combine(correction, all);
+    } else if (stage.is_pushed) {
+      kernels::add(correction, all);
+    } else {
+      kernels::add_differences(correction, own, all);
+    }
   }
 }
 

@@ -23,8 +23,7 @@ void average_(Group& group, const VectorView& vector) {
   const std::size_t most = kAveragedPiece / width;
   group.meet(fmt::format("the mean of {} numbers of {} bytes", vector.size, width));
   for (std::size_t begin = 0; begin < vector.size; begin += most) {
-    const VectorView piece(vector.dtype, static_cast<std::byte*>(vector.data) + begin * width,
-                           std::min(most, vector.size - begin));
+    const VectorView piece = vector.part(begin, std::min(most, vector.size - begin));
     const std::unique_ptr<Mean> mean = group.make_mean(piece, CollectiveCall::patience());
     mean->start();
     mean->wait();

@@ -96,8 +96,7 @@ VectorView RingPlan::piece(const VectorView& vector, const Cut& cut, std::size_t
   const std::size_t number = chunk * cut.pieces + index;
   const std::size_t first = begin + size * number / count;
   const std::size_t last = begin + size * (number + 1) / count;
-  return {vector.dtype, static_cast<std::byte*>(vector.data) + first * size_of(vector.dtype),
-          last - first};
+  return vector.part(first, last - first);
 }
 
 }  // namespace gossip::transport

@@ -141,8 +141,8 @@ TEST(PushDIGing, PushesTheWeightWithTheModel) {
 }
 
 TEST(PushSumSGD, PushesTheNumeratorBesideTheModel) {
-  EXPECT_EQ(words(PushSumSGD(), 3), "evaluate update 2=+2+0 push2w 0=+2 2=+2-0");
-  EXPECT_EQ(PushSumSGD().state().front(), "push-sum");
+  EXPECT_EQ(words(PushSumSGD(), 3), "evaluate update 3=+2-2+0 w+3 0=+2");
+  EXPECT_EQ(PushSumSGD().state().front(), "numerator");
   EXPECT_EQ(PushSumSGD().mixing_needs(), MixingNeeds::kDirected);
   EXPECT_FALSE(PushSumSGD().skips_rounds()) << "a step without communication uses no round";
 }

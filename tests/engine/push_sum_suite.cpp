@@ -103,11 +103,10 @@ TEST_P(PushSumTest, RoundsKeepTheSumsOfNumeratorsAndWeights) {
       EXPECT_NEAR(transport::mean_of(group, weight * own[1]),
                   mean_start(group.size(), 1) + 0.5 * step, 1e-10);
       EXPECT_NEAR(transport::mean_of(group, weight * single[2]), 0.5 * (group.size() - 1), 1e-4);
-      const double excess = worker.state()[0].vector.as<double>()[0];
-      EXPECT_NEAR(excess, (weight - 1.0) * own[0], 1e-12);
+      EXPECT_NEAR(worker.state()[0].vector.as<double>()[0], weight * own[0], 1e-12);
     }
     EXPECT_EQ(worker.position().round, 40);
-    EXPECT_EQ(worker.state()[0].name, "push-sum_0");
+    EXPECT_EQ(worker.state()[0].name, "numerator_0");
   });
 }
 
@@ -115,20 +114,20 @@ TEST_P(PushSumTest, AStateThatIsPutBackContinuesAsTheFirstRun) {
   on_ranks(GetParam(), [](Group& group) {
     std::vector<double> own = start(group.rank(), 4);
     std::vector<double> model;
-    std::vector<double> excess;
+    std::vector<double> numerator;
     Position position;
     PlainPort port({std::span<double>(own)}, {}, [&] { own[0] += 0.25; });
     StagedWorker worker = in_rounds(group, uneven(group.size()), port);
     for (int step = 0; step < 7; ++step) worker.finish();
     const auto state = worker.state()[0].vector.as<double>();
     model = own;
-    excess.assign(state.begin(), state.end());
+    numerator.assign(state.begin(), state.end());
     position = worker.position();
     for (int step = 0; step < 6; ++step) worker.finish();
     const std::vector<double> first = own;
 
     own = model;
-    std::ranges::copy(excess, state.begin());
+    std::ranges::copy(numerator, state.begin());
     worker.set_position(position);
     for (int step = 0; step < 6; ++step) worker.finish();
 

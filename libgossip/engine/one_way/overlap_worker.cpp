@@ -3,8 +3,6 @@
 #include <string>
 #include <utility>
 
-#include <fmt/ranges.h>
-
 #include <libgossip/base/error.h>
 #include <libgossip/base/log.h>
 #include <libgossip/base/notice.h>

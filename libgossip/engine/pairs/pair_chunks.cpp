@@ -15,15 +15,11 @@ constexpr std::size_t kBlock = 8192;
 
 constexpr std::size_t kCacheLine = 64;
 
-VectorView range(const VectorView& vector, std::size_t begin, std::size_t size) {
-  return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype), size};
-}
-
 /// The block of each vector; `blocks` keeps its memory.
 void ranges(algorithm::State whole, std::size_t begin, std::size_t size,
             std::vector<VectorView>& blocks) {
   blocks.clear();
-  for (const VectorView& vector : whole) blocks.push_back(range(vector, begin, size));
+  for (const VectorView& vector : whole) blocks.push_back(vector.part(begin, size));
 }
 
 void copy(const VectorView& from, const VectorView& to) {
@@ -160,7 +156,7 @@ void PairChunks::in_blocks(std::size_t index, Work&& work) {
     const std::size_t size = std::min(kBlock, whole.size - begin);
     ranges(state, begin, size, own_block_);
     begin_changes(rank_, index, own_block_);
-    work(begin, range(whole, begin, size));
+    work(begin, whole.part(begin, size));
   }
   marks(rank_, index).has_changes = true;
 }
@@ -193,7 +189,7 @@ PairChunks::Event PairChunks::event(Rank peer, std::size_t index) {
     const VectorView difference{own.dtype, difference_.data(), own.size};
     write_payload(difference, own, own_block_);
     const VectorView theirs{own.dtype, peer_payload_.data(), own.size};
-    write_payload(theirs, range(other, begin, own.size), peer_block_);
+    write_payload(theirs, other.part(begin, own.size), peer_block_);
     subtract(difference, theirs);
     algorithm_->jump(own_block_, difference, 1.0);
     algorithm_->jump(peer_block_, difference, -1.0);
@@ -210,7 +206,7 @@ void PairChunks::write_request(std::size_t index, const VectorView& out, bool is
   if (algorithm_->num_vectors() > 1 || !algorithm_->is_relative()) {
     in_blocks(index, [&](std::size_t begin, const VectorView& own) {
       algorithm_->flow(own_block_, elapsed_[static_cast<std::size_t>(rank_)]);
-      write_payload(range(out, begin, own.size), own, own_block_);
+      write_payload(out.part(begin, own.size), own, own_block_);
     });
   } else if (marks(rank_, index).has_changes) {
     write_sum(out, model(rank_, index), state_of(rank_, index).front());
@@ -223,9 +219,9 @@ bool PairChunks::answer(std::size_t index, const VectorView& theirs, const Vecto
   if (marks(rank_, index).is_paused) return false;
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
     algorithm_->flow(own_block_, elapsed_[static_cast<std::size_t>(rank_)]);
-    const VectorView difference = range(out, begin, own.size);
+    const VectorView difference = out.part(begin, own.size);
     write_payload(difference, own, own_block_);
-    subtract(difference, range(theirs, begin, own.size), -1.0);
+    subtract(difference, theirs.part(begin, own.size), -1.0);
     algorithm_->jump(own_block_, difference, -1.0);
   });
   return true;
@@ -236,7 +232,7 @@ void PairChunks::end_request(std::size_t index) { marks(rank_, index).awaits_ans
 void PairChunks::apply_answer(std::size_t index, const VectorView& difference) {
   end_request(index);
   in_blocks(index, [&](std::size_t begin, const VectorView& own) {
-    algorithm_->jump(own_block_, range(difference, begin, own.size), 1.0);
+    algorithm_->jump(own_block_, difference.part(begin, own.size), 1.0);
   });
 }
 

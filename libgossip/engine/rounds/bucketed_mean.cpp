@@ -58,11 +58,9 @@ std::vector<VectorView> cut_into_buckets(const std::vector<VectorView>& vectors,
                                          std::size_t bucket_bytes) {
   std::vector<VectorView> buckets;
   for (const VectorView& vector : vectors) {
-    const std::size_t width = size_of(vector.dtype);
-    const std::size_t step = std::max<std::size_t>(1, bucket_bytes / width);
+    const std::size_t step = std::max<std::size_t>(1, bucket_bytes / size_of(vector.dtype));
     for (std::size_t begin = 0; begin < vector.size; begin += step) {
-      buckets.emplace_back(vector.dtype, static_cast<std::byte*>(vector.data) + begin * width,
-                           std::min(step, vector.size - begin));
+      buckets.push_back(vector.part(begin, std::min(step, vector.size - begin)));
     }
   }
   return buckets;

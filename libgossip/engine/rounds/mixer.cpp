@@ -52,6 +52,7 @@ Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vecto
       codec_(std::move(vectors.codec)),
       corrections_(std::move(vectors.corrections)),
       are_corrections_pushed_(vectors.are_corrections_pushed),
+      are_corrections_replaced_(vectors.are_corrections_replaced),
       layout_(joined(joined(pulled_, pushed_), corrections_)),
       may_drop_(membership != nullptr && membership->may_drop()),
       closes_as_agreed_(closes_as_agreed),
@@ -68,7 +69,8 @@ Mixer::Mixer(transport::Group& group, topology::Matrices matrices, Vectors vecto
   }
   exchange_.emplace(group, matrices_, used(), message_bytes_, patience, membership,
                     closes_as_agreed_);
-  if (group.size() > 1 && MessageLayout(corrections_).bytes() >= kHelperBytes) {
+  if (group.size() > 1 && !are_corrections_replaced_ &&
+      MessageLayout(corrections_).bytes() >= kHelperBytes) {
     helper_ = std::make_unique<Helper>();
   }
 }
@@ -86,7 +88,8 @@ void Mixer::check(transport::Group& group) {
   }
   if (!may_drop_) return;
   GOSSIP_CHECK(
-      !(in_use.pull && in_use.push) && !codec_ && corrections_.empty(),
+      !(in_use.pull && in_use.push) && !codec_ &&
+          (corrections_.empty() || are_corrections_replaced_),
       "A method that corrects, compresses, or pulls and pushes cannot go on without a lost "
       "neighbor: take on_lost_neighbor 'error'.");
   if (in_use.pull) topology::check_may_drop(matrices_.pull, transport::kMostEdgesInUse);
@@ -130,6 +133,7 @@ const std::vector<VectorView>& Mixer::outgoing(std::int64_t round) {
 
 const std::vector<VectorView>& Mixer::outgoing_kept() {
   settle();
+  if (are_corrections_replaced_) return outgoing_ = corrections_;
   const MessageLayout layout(corrections_);
   const std::span<std::byte> room = layout.make_room(kept_);
   for (std::size_t v = 0; v < corrections_.size(); ++v) outgoing_[v] = layout.view(room, v);
@@ -226,7 +230,7 @@ void Mixer::combine() {
   const std::size_t messages = exchange_->messages().size();
   count_passes(pulled_, 2 + messages);
   count_passes(pushed_, 2 + messages);
-  count_passes(corrections_, 3 + messages);
+  count_passes(corrections_, (are_corrections_replaced_ ? 2 : 3) + messages);
   for (std::size_t v = 0; v < pulled_.size(); ++v) combine(pulled_[v], v, false);
   for (std::size_t v = 0; v < pushed_.size(); ++v) combine(pushed_[v], pulled_.size() + v, true);
 }
@@ -256,7 +260,9 @@ void Mixer::correct(std::span<T> correction, std::span<const T> own, std::size_t
   auto& sources = std::get<std::vector<kernels::Source<T>>>(sources_of_corrections_);
   list_sources<T>(index, are_corrections_pushed_, own.data(), sources);
   const std::span<const kernels::Source<T>> all(sources);
-  if (are_corrections_pushed_) {
+  if (are_corrections_replaced_) {
+    kernels::combine(correction, all);
+  } else if (are_corrections_pushed_) {
     sources.front().weight -= 1.0;  // exact: what goes to others
     kernels::add(correction, all);
   } else {

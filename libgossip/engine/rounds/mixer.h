@@ -31,7 +31,8 @@ namespace gossip::engine {
 ///
 /// Vectors may also be only sent: the caller writes them where they are sent from, see outgoing(),
 /// and what mixing would change of each is added to its correction. From 1 MB on a thread of the
-/// mixer's own does that after mix() has returned: until settle() nobody may touch corrections.
+/// mixer's own does that after mix() has returned: until settle() nobody may touch corrections. A
+/// correction may be replaced instead, by \f$ \sum_j W_{ij} s_j \f$, before mix() returns.
 ///
 /// With a membership that may drop a run goes on without lost neighbors (see RoundExchange): the
 /// rest of their weight goes to the own value, so that rows and columns stay stochastic however the
@@ -53,6 +54,7 @@ class Mixer {
     std::shared_ptr<kernels::Codec> codec = {};  ///< of what is pulled; may be empty
     std::vector<VectorView> corrections = {};    ///< may be empty
     bool are_corrections_pushed = false;
+    bool are_corrections_replaced = false;  ///< by what is mixed of outgoing()
   };
 
   /// `vectors` (all ranks: the same types and sizes) and `membership`, if there is one, must
@@ -89,7 +91,8 @@ class Mixer {
   /// the last message has been read by all. Throws TimeoutError naming the neighbor.
   [[nodiscard]] const std::vector<VectorView>& outgoing(std::int64_t round);
 
-  /// The same memory for a step in which nothing is sent. Does not block.
+  /// The same for a step in which nothing is sent: memory of its own, or of what is replaced. Does
+  /// not block.
   [[nodiscard]] const std::vector<VectorView>& outgoing_kept();
 
   /// Blocks until the corrections are complete.
@@ -132,6 +135,7 @@ class Mixer {
   std::shared_ptr<kernels::Codec> codec_;
   std::vector<VectorView> corrections_;
   bool are_corrections_pushed_;
+  bool are_corrections_replaced_;
   MessageLayout layout_;            // of what is sent as it is
   std::size_t message_bytes_ = 0;   // at most
   std::vector<std::byte> encoded_;  // the own message

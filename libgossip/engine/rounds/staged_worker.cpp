@@ -24,11 +24,6 @@ using algorithm::Mix;
 using algorithm::MixingNeeds;
 using algorithm::Stage;
 
-VectorView part_of(const VectorView& vector, std::size_t begin, std::size_t end) {
-  return {vector.dtype, static_cast<std::byte*>(vector.data) + begin * size_of(vector.dtype),
-          end - begin};
-}
-
 }  // namespace
 
 StagedWorker::StagedWorker(transport::Group& group,
@@ -128,6 +123,7 @@ void StagedWorker::make_exchange(transport::Group& group, const Mix& stage,
   if (stage.correction) {
     vectors.corrections = views_of({stage.correction->vector});
     vectors.are_corrections_pushed = stage.correction->is_pushed;
+    vectors.are_corrections_replaced = stage.correction->replaces;
   }
   exchanges_.push_back(
       {stage, std::make_unique<Mixer>(group, matrices, std::move(vectors), patience, &*membership_,
@@ -143,7 +139,7 @@ void StagedWorker::make_mean(transport::Group& group, const Mean& stage,
   std::vector<VectorView> views = views_of({stage.vector});
   for (VectorView& view : views) {
     const auto [begin, end] = algorithm::range_of(stage.fragment, view.size);
-    view = part_of(view, begin, end);
+    view = view.part(begin, end - begin);
   }
   std::vector<VectorView> buckets = cut_into_buckets(views, options.bucket_bytes);
   std::reverse(buckets.begin(), buckets.end());

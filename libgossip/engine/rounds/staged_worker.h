@@ -76,7 +76,6 @@ class StagedWorker final : public Worker {
 
   [[nodiscard]] bool needs_gradient() const override;
 
-  [[nodiscard]] const algorithm::Algorithm& algorithm() const noexcept { return *algorithm_; }
   [[nodiscard]] std::vector<StateVector> state() override;
   [[nodiscard]] bool is_synchronous() const override { return true; }
   [[nodiscard]] Counters counters() const override;
