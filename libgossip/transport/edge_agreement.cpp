@@ -36,8 +36,7 @@ std::int64_t EdgeAgreement::agree(std::int64_t round, std::int64_t number,
   round_ = round;
   number_ = number;
   schedule_.neighborhood(round, self_, own_);
-  polled_.clear();  // of a round that failed
-  awaited_.clear();
+  awaited_.clear();  // of a round that failed
   take_late();
   if (own_.in.empty()) return 0;
   const std::size_t before = accepted.size();
@@ -68,9 +67,14 @@ void EdgeAgreement::tell(const std::vector<Message>& accepted) {
 /// Those that owe words may need the room for what others wait for.
 void EdgeAgreement::take_next(const Deadline& deadline, std::vector<Message>& accepted) {
   list_polled();
-  const std::optional<Message> message = channel_->next_any(polled_, deadline);
-  if (!message) throw channel_->lateness_of((awaited_.empty() ? polled_ : awaited_).front());
-  take(message->header(), message->from(), accepted);
+  try {
+    const std::optional<Message> message = channel_->next_any(polled_, deadline);
+    if (!message) throw channel_->lateness_of((awaited_.empty() ? polled_ : awaited_).front());
+    take(message->header(), message->from(), accepted);
+  } catch (...) {
+    polled_.clear();  // the wait is over
+    throw;
+  }
 }
 
 /// Words of one rank come in the order of its rounds.
@@ -115,10 +119,15 @@ void EdgeAgreement::drain() {
   try {
     while (num_owed_ > 0) take_next(deadline, none);
   } catch (...) {
-    std::ranges::fill(owed_, 0);
-    num_owed_ = 0;
+    forget();
     throw;
   }
+  polled_.clear();
+}
+
+void EdgeAgreement::forget() {
+  std::ranges::fill(owed_, 0);
+  num_owed_ = 0;
   polled_.clear();
 }
 

@@ -48,6 +48,9 @@ class EdgeAgreement {
   /// TimeoutError naming the neighbor; nothing is waited for any more then.
   void drain();
 
+  /// Waits for nothing any more.
+  void forget();
+
   [[nodiscard]] std::size_t memory_bytes() const { return channel_->memory_bytes(); }
 
  private:

@@ -57,11 +57,11 @@ RoundExchange::RoundExchange(transport::Group& group, const topology::Matrices& 
 }
 
 void RoundExchange::open(std::int64_t round) {
-  if (!slot_) {
-    messages_.clear();  // of a round that failed, too
-    find_neighbors(round);
-  }
+  polled_.clear();  // of a wait that failed
   round_ = round;
+  if (slot_) return;  // to whom it goes is settled
+  messages_.clear();  // of a round that failed, too
+  find_neighbors(round);
   if (may_drop()) leave_out_lost();
 }
 
@@ -70,7 +70,6 @@ void RoundExchange::begin(std::int64_t round, policy::WaitPolicy* wait) {
   number_ = numbers_.next(round);
   wait_ = wait;
   is_skipping_ = false;
-  polled_.clear();  // of a round that failed
 }
 
 /// Of the matrices in use, merged.
@@ -164,7 +163,7 @@ std::span<std::byte> RoundExchange::acquire() {
 void RoundExchange::send(std::size_t bytes, double weight) {
   if (receivers_.empty()) {
     // Also who sends nothing says that it is in this round.
-    if (!senders_.empty()) commit({.kind = transport::MessageKind::kSkip});
+    if (!senders_.empty() || slot_) commit({.kind = transport::MessageKind::kSkip});
     return;
   }
   transport::Header header = may_drop() ? header_of_round() : transport::Header{};
@@ -332,6 +331,7 @@ void RoundExchange::drain() {
     }
   } catch (...) {
     for (const Rank peer : peers_) closing_.forget(peer);
+    if (agreement_) agreement_->forget();
     throw;
   }
   if (agreement_) agreement_->drain();

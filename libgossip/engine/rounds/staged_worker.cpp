@@ -33,8 +33,7 @@ StagedWorker::StagedWorker(transport::Group& group,
     : algorithm_(std::move(algorithm)),
       port_(port),
       ranks_(group.size()),
-      uses_rate_(algorithm_->uses_learning_rate()),
-      closes_as_agreed_(options.closes_as_agreed) {
+      uses_rate_(algorithm_->uses_learning_rate()) {
   vectors_ = {port.model(), {}};
   if (algorithm_->changes_gradient()) {
     vectors_[kGradient] = port.gradient();
@@ -59,6 +58,10 @@ StagedWorker::StagedWorker(transport::Group& group,
       if (const auto* mean = std::get_if<Mean>(&stage)) make_mean(group, *mean, options);
     }
   }
+  // One mixer's wait takes no late values of another, nor does a mean's.
+  keeps_mean_ = options.closes_as_agreed && means_.empty() &&
+                algorithm_->mixing_needs() == MixingNeeds::kDoublyStochastic &&
+                (exchanges_.size() == 1 || matrices.pull.period() == 1);
   if (!exchanges_.empty() && means_.empty()) topology::warn_if_apart(group.rank(), matrices.pull);
 }
 
@@ -189,14 +192,11 @@ void StagedWorker::leave() {
 
 void StagedWorker::check_wait(const policy::Decision& decision) const {
   if (decision.wait == nullptr) return;
-  const bool keeps_mean =
-      closes_as_agreed_ && algorithm_->mixing_needs() == MixingNeeds::kDoublyStochastic;
-  GOSSIP_CHECK(
-      algorithm_->bears_late_values() || keeps_mean,
-      "A rank was to close a round of '{}' by a wait policy, but the method needs the "
-      "values of all neighbors: take gossip-sgd, a method that tracks gradients and rounds "
-      "that close as agreed, or no policy.",
-      algorithm_->name());
+  GOSSIP_CHECK(algorithm_->bears_late_values() || keeps_mean_,
+               "A rank was to close a round of '{}' by a wait policy, but the method needs the "
+               "values of all neighbors: take gossip-sgd, no policy, or a method that tracks "
+               "gradients, with rounds that close as agreed and a topology that stays.",
+               algorithm_->name());
   GOSSIP_CHECK(!decision.wait->reads_latest() && !membership_->may_drop(),
                "A wait policy that reads the newest values, or one together with on_lost_neighbor "
                "'drop', is not there yet: take another policy, or async-gossip.");

@@ -134,7 +134,7 @@ class StagedWorker final : public Worker {
   ModelPort& port_;
   int ranks_;
   bool uses_rate_;
-  bool closes_as_agreed_;
+  bool keeps_mean_ = false;  // whatever rounds close without
   Position position_;
   std::optional<Membership> membership_;  // made by the checks
   std::int64_t needed_step_ =
