@@ -7,12 +7,14 @@
 #include <libgossip/algorithm/ef_sgd.h>
 #include <libgossip/algorithm/gossip_sgd.h>
 #include <libgossip/algorithm/gradient_tracking.h>
+#include <libgossip/algorithm/hierarchical_local_sgd.h>
 #include <libgossip/algorithm/push_pull.h>
 #include <libgossip/algorithm/slowmo.h>
 #include <libgossip/engine/plain_port.h>
 #include <libgossip/engine/rounds/staged_worker.h>
 #include <libgossip/policy/wait.h>
 #include <libgossip/topology/directed.h>
+#include <libgossip/topology/schedules.h>
 #include <libgossip/topology/weights.h>
 
 #include "engine/engine_test_support.h"
@@ -198,6 +200,26 @@ TEST_P(StagedWorkerTest, ClosedAsAgreedTrackersFollowTheMeanOfTheGradients) {
       average_(group, std::span<double>(sums));
       EXPECT_NEAR(sums[0], sums[1], 1e-12) << (is_atc ? "tracker, gradient" : "correction, 0");
     }
+  });
+}
+
+/// A rank that waits in one would take no late values of the other.
+TEST_P(StagedWorkerTest, RefusesPoliciesWhereAStepWaitsInSeveralPlaces) {
+  on_ranks(GetParam(), [](Group& group) {
+    std::vector<double> x{0.0};
+    std::vector<double> gradient{0.0};
+    PlainPort port({std::span<double>(x)}, {std::span<double>(gradient)});
+    StagedWorkerOptions options = kOptions;
+    options.closes_as_agreed = true;
+    policy::Fastest one(1);
+    StagedWorker means(group, std::make_unique<algorithm::HierarchicalLocalSGD>(1, 2),
+                       topology::complete(group.size()), port, options);
+    expect_throw<Error>([&] { means.prepare({.wait = &one}); }, {"all neighbors"});
+    if (group.size() < 3) return;  // one matching for all rounds
+    StagedWorker mixings(
+        group, std::make_unique<algorithm::GradientTracking>(algorithm::TrackingOrder::kATC),
+        topology::random_matching(group.size(), 1), port, options);
+    expect_throw<Error>([&] { mixings.prepare({.wait = &one}); }, {"a topology that stays"});
   });
 }
 
