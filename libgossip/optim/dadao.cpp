@@ -111,7 +111,7 @@ DADAO::DADAO(transport::Group& group, torch::nn::Module& module, const topology:
                 options.safety()));
             run->weight_decay = options.weight_decay();
             run->average_from = options.average_from();
-            return [&group, &options, graph, run](engine::ModelPort& model) {
+            return [&, graph](engine::ModelPort& model) {
               run->model = &model;
               run->port = std::make_unique<engine::PlainPort>(
                   model.model(), std::vector<VectorView>{}, [steps = run.get()] { steps->step(); });

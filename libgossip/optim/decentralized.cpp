@@ -118,11 +118,12 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
       name_(settings.name),
       options_(settings.text) {
   const CollectiveCall call = construction(timeout_);
+  MakeWorker make_worker;
   transport::check_together(group_, [&] {
     GOSSIP_CHECK(settings.timeout.count() > 0, "The timeout is {} ms: it must be positive.",
                  settings.timeout.count());
     flat_model_ = std::make_unique<model::FlatModel>(module);
-    make_worker_ = plan();
+    make_worker = plan();
     check_local_optimizer();
     check_groups();
   });
@@ -132,7 +133,7 @@ Decentralized::Decentralized(transport::Group& group, torch::nn::Module& module,
                                fmt::format("'{}' with {}", name_, settings.text));
   start_alike(settings.initial);
   port_ = std::make_unique<Port>(*this);
-  worker_ = make_worker_(*port_);
+  worker_ = make_worker(*port_);
   try {
     flat_model_->move_to(worker_->model_memory());
     worker_->prepare();

@@ -293,7 +293,6 @@ class Decentralized : public torch::optim::Optimizer {
   std::string options_;  // as text
   std::unique_ptr<model::FlatModel> flat_model_;
   std::shared_ptr<std::vector<float>> gradient_presence_ = std::make_shared<std::vector<float>>();
-  MakeWorker make_worker_;  // what it holds lives as long as the worker
   std::unique_ptr<engine::ModelPort> port_;
   std::unique_ptr<engine::Worker> worker_;
   DivergenceNotice divergence_;
